@@ -1,0 +1,93 @@
+"""The result of a segmentation: soft and hard masks of a field, with their provenance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.classes import ClassList, Term
+from napari_pathseg.geometry import Field, Pair
+from napari_pathseg.prompts import Prompt
+
+Logits = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model says about one class of a segmentation.
+
+    Attributes
+    ----------
+    term : Term or None
+        None when only points or a box were given.
+    asked_as : tuple of Term
+        The taught terms that were asked; differs from `term` when a wider or narrower one served.
+    presence : float
+        Probability that the term occurs in the field, 0 to 1.
+    score : float
+        The model's own estimate of the mask's quality, 0 to 1.
+    """
+
+    term: Term | None
+    asked_as: tuple[Term, ...]
+    presence: float
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """Masks of a field.
+
+    Attributes
+    ----------
+    field : Field
+        The level pixels the masks belong to.
+    classes : ClassList
+        Value i is the i-th class asked for.
+    answers : tuple of Answer
+        One for each class, in the same order.
+    logits : float32 array (classes, height, width)
+        On the field's grid; above 0 = inside.
+    prompts : tuple of Prompt
+        Everything that was asked.
+    model : str
+        Name and hash of the model.
+    mpp : (float, float) or None
+        Of a field pixel.
+    working_mpp : float or None
+        What the model looked at; None where the slide has no scale.
+    seconds : float
+        From the request to the masks.
+    """
+
+    field: Field
+    classes: ClassList
+    answers: tuple[Answer, ...]
+    logits: Logits
+    prompts: tuple[Prompt, ...]
+    model: str
+    mpp: Pair | None
+    working_mpp: float | None
+    seconds: float
+    threshold: float = 0.5
+
+    def with_threshold(self, threshold: float) -> Segmentation:
+        """The same answer cut at another probability; no forward pass."""
+        return replace(self, threshold=threshold)
+
+    @property
+    def mask(self) -> Mask:
+        """Class mask (height, width): where classes overlap the more probable wins."""
+        cut = np.log(self.threshold / (1 - self.threshold))
+        best = self.logits.argmax(axis=0)
+        inside = np.take_along_axis(self.logits, best[None], axis=0)[0] > cut
+        values = np.array([c.value for c in self.classes], dtype=np.uint16)
+        return np.where(inside, values[best], 0).astype(np.uint16)
+
+    def probability(self, value: int) -> Logits:
+        """Probability map (height, width) of one class."""
+        index = [c.value for c in self.classes].index(value)
+        return 1 / (1 + np.exp(-self.logits[index]))

@@ -1,1 +1,1 @@
-
+"""Slides: every format opens to levels, metadata and the pixels of a field."""

@@ -11,6 +11,7 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.errors import SlideError
 from napari_pathseg.geometry import Field, Pair, Shape
 
 RGB = npt.NDArray[np.uint8]
@@ -59,6 +60,8 @@ class Slide(ABC):
     path: Path
     metadata: SlideMetadata
     levels: tuple[Level, ...]
+    associated_names: tuple[str, ...] = ()
+    """Names of the label, macro and thumbnail pictures; a label can carry a patient's name."""
 
     @property
     def shape(self) -> Shape:
@@ -79,6 +82,19 @@ class Slide(ABC):
         DamagedSlideError
             When the stored pixels can not be decoded; names the path, level and region.
         """
+
+    def associated(self, name: str) -> RGB:
+        """One associated picture, (height, width, 3) uint8; read only when the user asks for it.
+
+        Raises
+        ------
+        SlideError
+            When the slide has no picture of that name.
+        """
+        raise SlideError(
+            f"{self.path}: there is no associated picture named {name!r}.",
+            f"It has: {', '.join(self.associated_names) or 'none'}.",
+        )
 
     @abstractmethod
     def close(self) -> None:

@@ -1,0 +1,201 @@
+"""OpenSlide: SVS, NDPI, MRXS, SCN, BIF, Philips TIFF, VMS and DICOM whole-slide images."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import openslide
+from openslide.lowlevel import OpenSlideError, OpenSlideUnsupportedFormatError
+
+from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
+from napari_pathseg.geometry import Field, Pair, exact_downsample
+from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
+from napari_pathseg.slide.identity import identity_of
+from napari_pathseg.slide.pixels import alpha_on_white, read_on_white
+from napari_pathseg.slide.scale import plausible_mpp
+
+MAX_READ_PX = 4096
+"""Cairo can not hold a picture of more than 32,767 pixels a side."""
+
+MAX_SIDE_PX = 4_000_000
+
+
+class OpenSlideSlide(Slide):
+    """A slide that the OpenSlide library reads.
+
+    Parameters
+    ----------
+    path : Path
+        A slide file, any one file of a DICOM series, or the folder that holds one.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        When OpenSlide does not know the file.
+    DamagedSlideError
+        When it knows the file and can not open it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._entry, handle = _open_entry(path)
+        self._handle: openslide.OpenSlide | None = handle
+        self.levels = _levels(handle, path)
+        # OpenSlide maps level-0 places to a level with ONE mean downsample for both axes.
+        self._mean_downsamples = tuple(handle.level_downsamples)
+        self.associated_names = tuple(sorted(handle.associated_images))
+        self.metadata = _metadata(handle, self._entry)
+
+    def __reduce__(self) -> tuple[type[OpenSlideSlide], tuple[Path]]:
+        return type(self), (self.path,)
+
+    def read(self, field: Field) -> RGB:  # noqa: D102 - as in Slide
+        def inside(y: int, x: int, height: int, width: int) -> RGB:
+            return self._read_blocks(field.level, y, x, height, width)
+
+        return read_on_white(field, self.levels[field.level].shape, inside)
+
+    def associated(self, name: str) -> RGB:  # noqa: D102 - as in Slide
+        if name not in self.associated_names:
+            return super().associated(name)
+        handle = self._open_handle()
+        try:
+            return alpha_on_white(np.asarray(handle.associated_images[name]))
+        except OpenSlideError as error:
+            self._replace(handle)
+            raise DamagedSlideError(
+                f"{self.path}: the {name} picture is broken: {error}."
+            ) from error
+
+    def close(self) -> None:
+        """Release the file, as soon as the reads that are running have ended."""
+        with self._lock:
+            self._handle = None
+
+    def _read_blocks(self, level: int, y: int, x: int, height: int, width: int) -> RGB:
+        if height <= MAX_READ_PX and width <= MAX_READ_PX:
+            return self._read_block(level, y, x, height, width)
+        out = np.empty((height, width, 3), dtype=np.uint8)
+        for top in range(0, height, MAX_READ_PX):
+            for left in range(0, width, MAX_READ_PX):
+                part = out[top : top + MAX_READ_PX, left : left + MAX_READ_PX]
+                part[:] = self._read_block(level, y + top, x + left, *part.shape[:2])
+        return out
+
+    def _read_block(self, level: int, y: int, x: int, height: int, width: int) -> RGB:
+        mean = self._mean_downsamples[level]
+        location_xy = (round(x * mean), round(y * mean))
+        handle = self._open_handle()
+        try:
+            picture = handle.read_region(location_xy, level, (width, height))
+        except OpenSlideError as error:
+            self._replace(handle)
+            raise DamagedSlideError(
+                f"{self.path}: level {level}, pixels [{y}, {x}, {height}, {width}] "
+                f"can not be read: {error}.",
+                "Copy the slide again from its source.",
+            ) from error
+        return alpha_on_white(np.asarray(picture))
+
+    def _open_handle(self) -> openslide.OpenSlide:
+        handle = self._handle
+        if handle is None:
+            raise SlideError(f"{self.path}: the slide was closed.", "Open it again.")
+        return handle
+
+    def _replace(self, spoiled: openslide.OpenSlide) -> None:
+        """Open the file anew: after its first error a handle refuses everything."""
+        with self._lock:
+            if self._handle is spoiled:
+                self._handle = openslide.OpenSlide(self._entry)
+
+
+def _open_entry(path: Path) -> tuple[Path, openslide.OpenSlide]:
+    """Open a file, or the DICOM series of a folder; also says through which file."""
+    reason = ""
+    for entry in _entries(path):
+        try:
+            return entry, openslide.OpenSlide(entry)
+        except OpenSlideUnsupportedFormatError:
+            continue
+        except OpenSlideError as error:
+            reason = str(error)
+    if reason:
+        raise DamagedSlideError(
+            f"{path}: OpenSlide can not open it: {reason.rstrip('.')}.",
+            "Copy the slide again from its source, with all files that belong to it.",
+        )
+    raise UnsupportedSlideError(f"{path}: OpenSlide does not know this kind of file.")
+
+
+def _entries(path: Path) -> Iterator[Path]:
+    if not path.is_dir():
+        yield path
+        return
+    yield from (file for file in sorted(path.iterdir()) if is_dicom(file))
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file starts as DICOM part 10 demands: 128 bytes, then DICM."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def _levels(handle: openslide.OpenSlide, path: Path) -> tuple[Level, ...]:
+    shapes = [(height, width) for width, height in handle.level_dimensions]
+    for height, width in shapes:
+        if not (0 < height <= MAX_SIDE_PX and 0 < width <= MAX_SIDE_PX):
+            raise DamagedSlideError(f"{path}: its header claims {height} x {width} pixels.")
+    properties = handle.properties
+    levels = []
+    for index, shape in enumerate(shapes):
+        prefix = f"openslide.level[{index}].tile-"
+        height = int(properties.get(prefix + "height", 256))
+        width = int(properties.get(prefix + "width", 256))
+        levels.append(Level(shape, exact_downsample(shapes[0], shape), (height, width)))
+    return tuple(levels)
+
+
+def _metadata(handle: openslide.OpenSlide, entry: Path) -> SlideMetadata:
+    properties = dict(handle.properties)
+    return SlideMetadata(
+        backend="openslide",
+        vendor=properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown"),
+        mpp=_mpp(properties),
+        objective_power=_number(properties, openslide.PROPERTY_NAME_OBJECTIVE_POWER),
+        identity=_identity(properties, entry),
+        properties=properties,
+    )
+
+
+def _mpp(properties: Mapping[str, str]) -> Pair | None:
+    return plausible_mpp(
+        _number(properties, openslide.PROPERTY_NAME_MPP_Y),
+        _number(properties, openslide.PROPERTY_NAME_MPP_X),
+    )
+
+
+def _number(properties: Mapping[str, str], name: str) -> float | None:
+    try:
+        value = float(properties[name])
+    except (KeyError, ValueError):
+        return None
+    return value if value > 0 else None
+
+
+def _identity(properties: Mapping[str, str], entry: Path) -> str:
+    """A series is one slide through whichever of its files it was opened."""
+    if properties.get(openslide.PROPERTY_NAME_VENDOR) == "dicom":
+        quick = properties.get(openslide.PROPERTY_NAME_QUICKHASH1)
+        if quick:
+            return quick
+    companions = entry.with_suffix("")
+    if entry.suffix.lower() == ".mrxs" and companions.is_dir():
+        return identity_of([file for file in companions.iterdir() if file.is_file()], companions)
+    return identity_of([entry])

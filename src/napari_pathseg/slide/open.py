@@ -1,0 +1,173 @@
+"""Open a slide: find the backend by content and suffix, or say clearly why there is none."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from napari_pathseg.errors import (
+    DamagedSlideError,
+    SlideError,
+    UnsupportedSlideError,
+    describe_os_error,
+)
+from napari_pathseg.slide.base import Slide
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Where a reader lives; imported only when a slide needs it."""
+
+    module: str
+    name: str
+
+    def load(self) -> Callable[[Path], Slide]:
+        """The class that opens a slide."""
+        opener: Callable[[Path], Slide] = getattr(import_module(self.module), self.name)
+        return opener
+
+
+BACKENDS: dict[str, Backend] = {
+    "openslide": Backend("napari_pathseg.slide.backend_openslide", "OpenSlideSlide"),
+    "tiff": Backend("napari_pathseg.slide.backend_tiff", "TiffSlide"),
+    "picture": Backend("napari_pathseg.slide.backend_picture", "PictureSlide"),
+}
+
+PICTURE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"RIFF")
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+TIFF_ONLY_VENDORS = (None, "generic-tiff")
+FOREIGN = {
+    b"ZISRAWFILE": ("a Zeiss CZI slide", "Convert it to OME-TIFF or DICOM."),
+    b"SQLite format 3": ("a database, perhaps a Sakura slide", "Convert it to OME-TIFF."),
+    b"%PDF": ("a PDF document", "Export its pictures as PNG."),
+    b"GIF8": ("a GIF picture", "Export it as PNG."),
+    b"\x00\x00\x00\x0cjP": ("a bare JPEG 2000 picture", "Convert it to TIFF or PNG."),
+    b"\x89HDF": ("an HDF5 file", "Convert it to OME-TIFF or OME-Zarr."),
+}
+
+
+def open_slide(path: Path | str, *, backend: str | None = None) -> Slide:
+    """Open a slide of any known kind.
+
+    Parameters
+    ----------
+    path : Path or str
+        A file, or the folder of a DICOM series.
+    backend : str, optional
+        A key of `BACKENDS`, to overrule the choice by content.
+
+    Returns
+    -------
+    Slide
+        Open; close it or use it in a `with` statement.
+
+    Raises
+    ------
+    UnsupportedSlideError
+        When no backend knows the file, or a part of the slide is missing.
+    DamagedSlideError
+        When the file is empty, cut short or broken.
+    SlideError
+        When it is missing or can not be read.
+    """
+    path = Path(path)
+    try:
+        chosen = backend or choose_backend(path)
+        if chosen not in BACKENDS:
+            raise UnsupportedSlideError(
+                f"There is no backend named {chosen!r}.", f"Choose from: {', '.join(BACKENDS)}."
+            )
+        return BACKENDS[chosen].load()(path)
+    except OSError as error:
+        raise SlideError(describe_os_error(error, path)) from error
+
+
+def choose_backend(path: Path) -> str:
+    """The key of `BACKENDS` that reads `path`; raises as :func:`open_slide`."""
+    if not path.exists():
+        raise SlideError(f"{path}: there is no such file.", "Check the path.")
+    if path.is_dir():
+        return _for_folder(path)
+    with path.open("rb") as file:
+        head = file.read(1024)
+    if not head:
+        raise DamagedSlideError(f"{path}: the file is empty.", "Copy it again from its source.")
+    suffix = path.suffix.lower()
+    if head.startswith(b"PK\x03\x04"):
+        return _for_zip(path)
+    if head.startswith(TIFF_MAGIC):
+        return _for_tiff(path, suffix)
+    if head[128:132] == b"DICM" or suffix in (".mrxs", ".vms", ".vmu"):
+        return _for_openslide(path, suffix)
+    if head.startswith(PICTURE_MAGIC):
+        return "picture"
+    raise _unknown(path, head)
+
+
+def _for_folder(path: Path) -> str:
+    from napari_pathseg.slide.backend_openslide import is_dicom
+
+    members = sorted(path.iterdir())
+    if any(is_dicom(member) for member in members):
+        return "openslide"
+    if any(member.name in ("Slidedat.ini", "Index.dat") for member in members):
+        raise UnsupportedSlideError(
+            f"{path}: this is the data folder of a MIRAX slide.",
+            f"Open {path.name}.mrxs, which lies beside it.",
+        )
+    raise UnsupportedSlideError(
+        f"{path}: the folder holds neither a DICOM series nor an OME-Zarr slide.",
+        "Open a slide file inside it.",
+    )
+
+
+def _for_zip(path: Path) -> str:
+    if not zipfile.is_zipfile(path):
+        raise DamagedSlideError(f"{path}: the zip archive is broken.", "Copy it again.")
+    raise UnsupportedSlideError(f"{path}: a zip archive without a slide.", "Unpack it first.")
+
+
+def _for_tiff(path: Path, suffix: str) -> str:
+    """OpenSlide for the scanner formats it knows by name, tifffile for all other TIFFs."""
+    if suffix == ".vsi":
+        raise UnsupportedSlideError(
+            f"{path}: Olympus VSI slides are not read by this version, "
+            "and their pixels lie in a folder beside the .vsi file.",
+            "Install napari-pathseg[vsi] (slideio), or convert the slide to OME-TIFF.",
+        )
+    from openslide import OpenSlide
+
+    vendor = OpenSlide.detect_format(path)
+    return "tiff" if vendor in TIFF_ONLY_VENDORS else "openslide"
+
+
+def _for_openslide(path: Path, suffix: str) -> str:
+    from openslide import OpenSlide
+
+    if OpenSlide.detect_format(path) is not None:
+        return "openslide"
+    if suffix == ".mrxs":
+        raise UnsupportedSlideError(
+            f"{path}: this is only the index of a MIRAX slide; "
+            f"its data folder {path.stem!r} is missing beside it.",
+            "Copy the folder of the same name to the same place.",
+        )
+    kind = (
+        "DICOM file does not hold a whole-slide image"
+        if suffix not in (".vms", ".vmu")
+        else ("Hamamatsu index lacks the pictures that belong beside it")
+    )
+    raise UnsupportedSlideError(f"{path}: this {kind}.", "Copy all files of the slide together.")
+
+
+def _unknown(path: Path, head: bytes) -> UnsupportedSlideError:
+    for magic, (what, remedy) in FOREIGN.items():
+        if head.startswith(magic):
+            return UnsupportedSlideError(f"{path}: this is {what}, which is not read.", remedy)
+    return UnsupportedSlideError(
+        f"{path}: this is not a slide or picture of a known kind.",
+        "See the list of formats in the documentation of slides.",
+    )

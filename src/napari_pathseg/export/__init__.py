@@ -1,1 +1,1 @@
-
+"""Labels go out and come in again: one module for each format."""

@@ -1,1 +1,1 @@
-
+"""Masks become editable, stored labels: instances, outlines, measures and the journal."""

@@ -1,0 +1,175 @@
+"""The SQLite file under a label store: schema, safe settings and plain words for its errors."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.errors import ReadOnlyStoreError, StoreError
+from napari_pathseg.geometry import Shape
+
+LabelArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+
+APPLICATION_ID = 0x50415453  # "PATS"
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE slide (identity TEXT NOT NULL, name TEXT NOT NULL);
+CREATE TABLE fields (
+    id TEXT PRIMARY KEY,
+    record TEXT NOT NULL,
+    height INTEGER NOT NULL,
+    width INTEGER NOT NULL,
+    dtype TEXT NOT NULL,
+    position INTEGER NOT NULL
+);
+CREATE TABLE tiles (
+    field TEXT NOT NULL REFERENCES fields ON DELETE CASCADE,
+    y INTEGER NOT NULL,
+    x INTEGER NOT NULL,
+    pixels BLOB NOT NULL,
+    PRIMARY KEY (field, y, x)
+) WITHOUT ROWID;
+CREATE TABLE steps (
+    field TEXT NOT NULL REFERENCES fields ON DELETE CASCADE,
+    number INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    y INTEGER NOT NULL,
+    x INTEGER NOT NULL,
+    height INTEGER NOT NULL,
+    width INTEGER NOT NULL,
+    before BLOB NOT NULL,
+    after BLOB NOT NULL,
+    record_before TEXT,
+    record_after TEXT,
+    PRIMARY KEY (field, number)
+);
+"""
+
+
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Open a store's database, made when missing and writable.
+
+    Every commit is on the disk when it returns (write-ahead log, synchronous=FULL).
+
+    Raises
+    ------
+    sqlite3.Error
+        Translate it with :func:`plain_errors`.
+    StoreError
+        When the file is a database of something else or of a newer version.
+    """
+    mode = "ro" if read_only else "rwc"
+    uri = f"{path.resolve().as_uri()}?mode={mode}"
+    if read_only and not path.with_name(path.name + "-wal").exists():
+        uri += "&immutable=1"  # nobody writes, and the folder may not take the log's files
+    connection = sqlite3.connect(
+        uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False
+    )
+    try:
+        connection.execute("PRAGMA foreign_keys=ON")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA fullfsync=ON")
+        _check(connection, path, read_only)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not tables and not read_only:
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION_ID};"
+            f" PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+        )
+        return
+    if application != APPLICATION_ID:
+        raise StoreError(f"{path} is not a label store.", "Move it away or choose another folder.")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer version of napari-pathseg.",
+            "Update napari-pathseg to open it.",
+        )
+
+
+@contextmanager
+def plain_errors(path: Path, doing: str) -> Iterator[None]:
+    """Turn the errors of SQLite and of the disk into a StoreError with the way out.
+
+    Parameters
+    ----------
+    path : Path
+        Of the database.
+    doing : {"Not saved", "Not opened", "Not read"}
+        What did not happen, the first words of the message.
+    """
+    try:
+        yield
+    except zlib.error as error:
+        raise damaged(path, doing, error) from error
+    except sqlite3.Error as error:
+        raise _translate(error, path, doing) from error
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise StoreError(
+            f"{doing}: {path.parent}: {reason}.", "Choose another folder for the labels."
+        ) from error
+
+
+def damaged(path: Path, doing: str, error: Exception) -> StoreError:
+    """The error for a database whose content is broken."""
+    return StoreError(
+        f"{doing}: the label store {path} is damaged ({error}).",
+        "Start a fresh one; the damaged file stays beside it.",
+    )
+
+
+def _translate(error: sqlite3.Error, path: Path, doing: str) -> StoreError:
+    # The low byte is the primary code: https://www.sqlite.org/rescode.html
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    kept = "What was saved before is safe."
+    if code == sqlite3.SQLITE_FULL:
+        return StoreError(
+            f"{doing}: no space in {path.parent}.",
+            f"{kept} Free some space and try again, or choose another folder.",
+        )
+    if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
+        return ReadOnlyStoreError(
+            f"{doing}: {path} can not be written.", f"{kept} Choose another folder for the labels."
+        )
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return StoreError(
+            f"{doing}: {path} can not be opened or made.",
+            "Check that the folder may be written, or choose another one.",
+        )
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return damaged(path, doing, error)
+    return StoreError(f"{doing}: {path}: {error}.", f"{kept} Try again or choose another folder.")
+
+
+def pack(pixels: npt.NDArray[np.generic]) -> bytes:
+    """Pixels as compressed little-endian bytes, row by row, with zlib's own checksum."""
+    little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
+    return zlib.compress(little.tobytes(), level=1)
+
+
+def unpack(data: bytes, shape: Shape, dtype: str) -> LabelArray:
+    """The inverse of :func:`pack`; zlib.error when the bytes are broken."""
+    raw = zlib.decompress(data)
+    wanted = np.dtype(dtype).newbyteorder("<")
+    if len(raw) != shape[0] * shape[1] * wanted.itemsize:
+        raise zlib.error("stored pixels of the wrong size")
+    pixels: LabelArray = np.frombuffer(raw, wanted).reshape(shape).astype(dtype)
+    return pixels

@@ -1,0 +1,92 @@
+"""One writer a store: an operating system lock on a small file that says who holds it.
+
+The lock ends with its process however that ends, so a file left by a crash locks nobody out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+
+from napari_pathseg.errors import StoreError
+
+# The locked byte lies far behind the text: Windows lets nobody read a locked byte.
+_LOCKED_BYTE = 1 << 30
+_TAKEN = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(handle: int) -> None:
+        os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(handle: int) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+class WriterLock:
+    """The right to write, while it is held.
+
+    Parameters
+    ----------
+    path : Path
+        The lock file; made when missing, left in place afterwards.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle: int | None = None
+
+    def take(self) -> bool:
+        """Take the lock; False when another window or process has it.
+
+        Raises
+        ------
+        OSError
+            When the file can not be made (a read-only folder, no space).
+        StoreError
+            When the file system knows no locks.
+        """
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _lock(handle)
+        except OSError as error:
+            os.close(handle)
+            if error.errno in _TAKEN:
+                return False
+            raise StoreError(
+                f"The folder {self.path.parent} lies on a file system without locks.",
+                "Choose a folder on a local disk.",
+            ) from error
+        self._handle = handle
+        who = {"pid": os.getpid(), "host": socket.gethostname()}
+        os.ftruncate(handle, 0)
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, json.dumps(who).encode())
+        return True
+
+    def holder(self) -> str:
+        """Who has the lock, in words."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            who = json.loads(self.path.read_text(encoding="utf-8"))
+            here = who["host"] == socket.gethostname()
+            if here and who["pid"] == os.getpid():
+                return "another window of this napari"
+            where = "this computer" if here else who["host"]
+            return f"another program (process {who['pid']} on {where})"
+        return "another program"
+
+    def release(self) -> None:
+        """Give the lock back; nothing happens when it is not held."""
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None

@@ -1,0 +1,241 @@
+"""Rows of the label store: fields, tiles of the present masks, and steps."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from napari_pathseg.geometry import Shape
+from napari_pathseg.labels.database import LabelArray, pack, unpack
+from napari_pathseg.labels.record import FieldRecord
+
+TILE = 256
+Window = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRow:
+    """A field as stored: `position` is the number of the last step that is in the mask."""
+
+    id: str
+    shape: Shape
+    dtype: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """A change of a window of the mask, of the record, or of both.
+
+    `record_before` is None for the step that made the field.
+    """
+
+    number: int
+    kind: str
+    y: int
+    x: int
+    before: LabelArray
+    after: LabelArray
+    record_before: FieldRecord | None
+    record_after: FieldRecord
+
+    def reversed(self) -> Step:
+        """The step that takes this one back."""
+        return replace(
+            self,
+            before=self.after,
+            after=self.before,
+            record_before=self.record_after,
+            record_after=self.record_before or self.record_after,
+        )
+
+
+def changed_window(
+    before: LabelArray, after: LabelArray
+) -> tuple[int, int, LabelArray, LabelArray]:
+    """The smallest window that holds all differences: y, x and its values in both masks."""
+    different = before != after
+    rows, columns = np.flatnonzero(different.any(1)), np.flatnonzero(different.any(0))
+    if not rows.size:
+        return 0, 0, before[:0, :0], after[:0, :0]
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return int(rows[0]), int(columns[0]), before[window], after[window]
+
+
+def insert_field(connection: sqlite3.Connection, row: FieldRow, record: FieldRecord) -> None:
+    """Add a field whose mask is all background."""
+    connection.execute(
+        "INSERT INTO fields VALUES (?, ?, ?, ?, ?, ?)",
+        (row.id, json.dumps(record.to_json()), *row.shape, row.dtype, row.position),
+    )
+
+
+def read_field_row(connection: sqlite3.Connection, field_id: str) -> FieldRow | None:
+    """The field's row, or None."""
+    found = connection.execute(
+        "SELECT height, width, dtype, position FROM fields WHERE id=?", (field_id,)
+    ).fetchone()
+    if found is None:
+        return None
+    height, width, dtype, position = found
+    return FieldRow(field_id, (height, width), dtype, position)
+
+
+def read_record(connection: sqlite3.Connection, field_id: str) -> FieldRecord:
+    """The record of a field that is known to exist."""
+    (text,) = connection.execute("SELECT record FROM fields WHERE id=?", (field_id,)).fetchone()
+    return FieldRecord.from_json(json.loads(text))
+
+
+def read_records(connection: sqlite3.Connection) -> tuple[FieldRecord, ...]:
+    """All records in the order of their making."""
+    rows = connection.execute("SELECT record FROM fields ORDER BY rowid")
+    return tuple(FieldRecord.from_json(json.loads(text)) for (text,) in rows)
+
+
+def write_record(connection: sqlite3.Connection, row: FieldRow, record: FieldRecord) -> None:
+    """Store the record and the position of a field."""
+    connection.execute(
+        "UPDATE fields SET record=?, position=? WHERE id=?",
+        (json.dumps(record.to_json()), row.position, row.id),
+    )
+
+
+def read_mask(
+    connection: sqlite3.Connection, row: FieldRow, window: Window | None = None
+) -> LabelArray:
+    """The present mask, or the (y, x, height, width) of it in field pixels."""
+    y, x, height, width = window or (0, 0, *row.shape)
+    mask: LabelArray = np.zeros((height, width), dtype=row.dtype)
+    for tile_y, tile_x in _tiles_of((y, x, height, width)):
+        tile = _read_tile(connection, row, tile_y, tile_x)
+        if tile is not None:
+            inside, outside = _overlap((y, x, height, width), tile_y, tile_x, tile.shape)
+            mask[outside] = tile[inside]
+    return mask
+
+
+def write_tiles(
+    connection: sqlite3.Connection, row: FieldRow, y: int, x: int, pixels: LabelArray
+) -> None:
+    """Write a window of the present mask into its tiles; tiles without labels are not kept."""
+    window = (y, x, *pixels.shape)
+    for tile_y, tile_x in _tiles_of(window):
+        tile = _read_tile(connection, row, tile_y, tile_x)
+        if tile is None:
+            tile = np.zeros(_tile_shape(row, tile_y, tile_x), dtype=row.dtype)
+        inside, outside = _overlap(window, tile_y, tile_x, tile.shape)
+        tile[inside] = pixels[outside]
+        if tile.any():
+            connection.execute(
+                "INSERT OR REPLACE INTO tiles VALUES (?, ?, ?, ?)",
+                (row.id, tile_y, tile_x, pack(tile)),
+            )
+        else:
+            connection.execute(
+                "DELETE FROM tiles WHERE field=? AND y=? AND x=?", (row.id, tile_y, tile_x)
+            )
+
+
+def delete_steps_after(connection: sqlite3.Connection, row: FieldRow) -> None:
+    """Drop the steps that were undone."""
+    connection.execute("DELETE FROM steps WHERE field=? AND number>?", (row.id, row.position))
+
+
+def append_step(connection: sqlite3.Connection, row: FieldRow, step: Step) -> None:
+    """Store a step under the number `row.position`."""
+    before = step.record_before
+    connection.execute(
+        "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            row.id,
+            row.position,
+            step.kind,
+            step.y,
+            step.x,
+            *step.after.shape,
+            pack(step.before),
+            pack(step.after),
+            None if before is None else json.dumps(before.to_json()),
+            json.dumps(step.record_after.to_json()),
+        ),
+    )
+
+
+def read_step(connection: sqlite3.Connection, row: FieldRow, number: int) -> Step | None:
+    """The step with this number, or None."""
+    found = connection.execute(
+        "SELECT kind, y, x, height, width, before, after, record_before, record_after"
+        " FROM steps WHERE field=? AND number=?",
+        (row.id, number),
+    ).fetchone()
+    if found is None:
+        return None
+    kind, y, x, height, width, before, after, record_before, record_after = found
+    return Step(
+        number,
+        kind,
+        y,
+        x,
+        unpack(before, (height, width), row.dtype),
+        unpack(after, (height, width), row.dtype),
+        None if record_before is None else FieldRecord.from_json(json.loads(record_before)),
+        FieldRecord.from_json(json.loads(record_after)),
+    )
+
+
+def apply_step(connection: sqlite3.Connection, row: FieldRow, step: Step) -> None:
+    """Make the mask, the record and the position what they are after `step`."""
+    write_tiles(connection, row, step.y, step.x, step.after)
+    write_record(connection, row, step.record_after)
+
+
+def replay(connection: sqlite3.Connection, row: FieldRow, number: int) -> LabelArray:
+    """The mask as it was after step `number`."""
+    mask: LabelArray = np.zeros(row.shape, dtype=row.dtype)
+    steps = connection.execute(
+        "SELECT y, x, height, width, after FROM steps WHERE field=? AND number<=? ORDER BY number",
+        (row.id, number),
+    )
+    for y, x, height, width, after in steps:
+        mask[y : y + height, x : x + width] = unpack(after, (height, width), row.dtype)
+    return mask
+
+
+def _tiles_of(window: Window) -> Iterator[tuple[int, int]]:
+    y, x, height, width = window
+    for tile_y in range(y // TILE * TILE, y + height, TILE):
+        for tile_x in range(x // TILE * TILE, x + width, TILE):
+            yield tile_y, tile_x
+
+
+def _tile_shape(row: FieldRow, tile_y: int, tile_x: int) -> Shape:
+    return min(TILE, row.shape[0] - tile_y), min(TILE, row.shape[1] - tile_x)
+
+
+def _read_tile(
+    connection: sqlite3.Connection, row: FieldRow, tile_y: int, tile_x: int
+) -> LabelArray | None:
+    found = connection.execute(
+        "SELECT pixels FROM tiles WHERE field=? AND y=? AND x=?", (row.id, tile_y, tile_x)
+    ).fetchone()
+    if found is None:
+        return None
+    return unpack(found[0], _tile_shape(row, tile_y, tile_x), row.dtype)
+
+
+def _overlap(
+    window: Window, tile_y: int, tile_x: int, shape: Shape
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Slices of the common part, in the tile and in the window."""
+    y, x, height, width = window
+    y0, y1 = max(y, tile_y), min(y + height, tile_y + shape[0])
+    x0, x1 = max(x, tile_x), min(x + width, tile_x + shape[1])
+    return (
+        (slice(y0 - tile_y, y1 - tile_y), slice(x0 - tile_x, x1 - tile_x)),
+        (slice(y0 - y, y1 - y), slice(x0 - x, x1 - x)),
+    )

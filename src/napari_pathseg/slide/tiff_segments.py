@@ -1,0 +1,215 @@
+"""Decode only the tiles or strips of a TIFF page that a window touches."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_pathseg.errors import DamagedSlideError, SlideError
+
+Page = tifffile.TiffPage | tifffile.TiffFrame
+Samples = npt.NDArray[Any]
+
+TIFF_ERRORS = (
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    OSError,
+    EOFError,
+    OverflowError,
+    MemoryError,
+    RuntimeError,
+    ZeroDivisionError,
+    NotImplementedError,
+    AssertionError,
+    RecursionError,
+    struct.error,
+    zlib.error,
+)
+"""What tifffile and imagecodecs are seen to raise on damaged files."""
+
+MAX_SEGMENT_BYTES = 1 << 30
+CACHE_BYTES = 64 << 20
+
+
+def keyframe(page: Page) -> tifffile.TiffPage:
+    """The page whose tags hold for `page`."""
+    key = page.keyframe
+    if key is None:
+        raise DamagedSlideError(f"{page.parent.filename}: a page without tags.")
+    return key
+
+
+class SegmentReader:
+    """Windows out of TIFF pages; file access is locked, decoding is not.
+
+    Parameters
+    ----------
+    path : Path
+        For messages.
+    cache_bytes : int
+        Decoded tiles kept for the next window.
+    """
+
+    def __init__(self, path: Path, cache_bytes: int = CACHE_BYTES) -> None:
+        self._path = path
+        self._max_bytes = cache_bytes
+        self._bytes = 0
+        self._cache: OrderedDict[tuple[int, int], Samples] = OrderedDict()
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def window(self, page: Page, y: int, x: int, height: int, width: int, fill: int) -> Samples:
+        """Pixels of a window that lies wholly inside the page.
+
+        Parameters
+        ----------
+        page : TiffPage or TiffFrame
+        y, x, height, width : int
+            Page pixels.
+        fill : int
+            Value of tiles that the file leaves out.
+
+        Returns
+        -------
+        array (height, width, samples) of the page's type
+
+        Raises
+        ------
+        DamagedSlideError
+            When a tile can not be decoded.
+        """
+        key = keyframe(page)
+        tile_h, tile_w = segment_shape(key)
+        samples = int(key.samplesperpixel)
+        planes = samples if key.planarconfig == 2 else 1
+        across, down = -(-key.imagewidth // tile_w), -(-key.imagelength // tile_h)
+        out = np.full((height, width, samples), fill, dtype=key.dtype)
+        for plane in range(planes):
+            target = out[..., plane : plane + 1] if planes > 1 else out
+            for row in range(y // tile_h, -(-(y + height) // tile_h)):
+                for column in range(x // tile_w, -(-(x + width) // tile_w)):
+                    tile = self._segment(page, (plane * down + row) * across + column)
+                    if tile is not None:
+                        _paste(target, tile, row * tile_h - y, column * tile_w - x)
+        return out
+
+    def close(self) -> None:
+        """Refuse further reads and forget the decoded tiles; waits for a running file access."""
+        with self._lock:
+            self._closed = True
+            self._cache.clear()
+
+    def _segment(self, page: Page, index: int) -> Samples | None:
+        cache_key = (page.offset, index)
+        with self._lock:
+            if self._closed:
+                raise SlideError(f"{self._path}: the slide was closed.", "Open it again.")
+            held = self._cache.get(cache_key)
+            if held is not None:
+                self._cache.move_to_end(cache_key)
+                return held
+        try:
+            tile = self._decode(page, index)
+        except TIFF_ERRORS as error:
+            raise DamagedSlideError(
+                f"{self._path}: tile {index} of a {keyframe(page).imagelength} x "
+                f"{keyframe(page).imagewidth} level can not be decoded: {one_line(error)}.",
+                "Copy the slide again from its source.",
+            ) from error
+        if tile is not None:
+            self._keep(cache_key, tile)
+        return tile
+
+    def _decode(self, page: Page, index: int) -> Samples | None:
+        offset, count = page.dataoffsets[index], page.databytecounts[index]
+        if count == 0 or offset == 0:
+            return None
+        file = page.parent.filehandle
+        with self._lock:
+            if file.closed:
+                file.open()
+            file.seek(offset)
+            data = file.read(count)
+        if len(data) < count:
+            raise EOFError(f"{count} bytes are expected and {len(data)} are there")
+        tables = page.jpegtables if keyframe(page).compression in (6, 7) else None
+        tile: Samples | None = page.decode(data, index, jpegtables=tables)[0]
+        return None if tile is None else tile[0]
+
+    def _keep(self, key: tuple[int, int], tile: Samples) -> None:
+        with self._lock:
+            if key in self._cache or self._closed:
+                return
+            self._cache[key] = tile
+            self._bytes += tile.nbytes
+            while self._bytes > self._max_bytes and len(self._cache) > 1:
+                self._bytes -= self._cache.popitem(last=False)[1].nbytes
+
+
+def segment_shape(key: tifffile.TiffPage) -> tuple[int, int]:
+    """Height and width of a page's tiles or strips."""
+    if key.is_tiled:
+        return int(key.tilelength), int(key.tilewidth)
+    return max(min(int(key.rowsperstrip), int(key.imagelength)), 1), int(key.imagewidth)
+
+
+def check_page(path: Path, page: Page, file_bytes: int) -> None:
+    """Refuse a page whose header is absurd or whose tiles lie beyond the end of the file.
+
+    Raises
+    ------
+    DamagedSlideError
+        Naming how much is missing.
+    """
+    key = keyframe(page)
+    tile_h, tile_w = segment_shape(key)
+    samples = int(key.samplesperpixel)
+    if key.imagedepth != 1 or tile_h <= 0 or tile_w <= 0 or key.dtype is None:
+        raise DamagedSlideError(f"{path}: a level of {key.shape} is not a flat picture.")
+    contiguous = samples if key.planarconfig != 2 else 1
+    if tile_h * tile_w * contiguous * key.dtype.itemsize > MAX_SEGMENT_BYTES:
+        raise DamagedSlideError(
+            f"{path}: its header claims tiles of {tile_h} x {tile_w} pixels, which are refused.",
+            "Convert the slide to a tiled TIFF.",
+        )
+    planes = samples if key.planarconfig == 2 else 1
+    expected = planes * -(-key.imagelength // tile_h) * -(-key.imagewidth // tile_w)
+    if len(page.dataoffsets) < expected or len(page.databytecounts) < expected:
+        raise DamagedSlideError(
+            f"{path}: {len(page.dataoffsets)} of {expected} tiles of the "
+            f"{key.imagelength} x {key.imagewidth} level are listed."
+        )
+    ends = np.asarray(page.dataoffsets, dtype=np.float64) + page.databytecounts
+    missing = int((ends > file_bytes).sum())
+    if missing:
+        raise DamagedSlideError(
+            f"{path}: the file is cut short: {missing} of {expected} tiles of the "
+            f"{key.imagelength} x {key.imagewidth} level are missing "
+            f"({file_bytes} bytes are there, {int(ends.max())} are needed).",
+            "Copy the slide again from its source.",
+        )
+
+
+def one_line(error: BaseException) -> str:
+    """The reason an outside library gives, on one line."""
+    return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+
+
+def _paste(target: Samples, tile: Samples, top: int, left: int) -> None:
+    """Copy the part of a tile that falls on the target."""
+    y0, x0 = max(top, 0), max(left, 0)
+    y1 = min(top + tile.shape[0], target.shape[0])
+    x1 = min(left + tile.shape[1], target.shape[1])
+    if y1 > y0 and x1 > x0:
+        target[y0:y1, x0:x1] = tile[y0 - top : y1 - top, x0 - left : x1 - left]

@@ -1,0 +1,126 @@
+"""Label TIFF: a class mask as one plain 16-bit page, with its resolution in the tags."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_pathseg.classes import ClassList
+from napari_pathseg.errors import ExportError, StoreError
+from napari_pathseg.export.atomic import whole_file
+from napari_pathseg.geometry import Pair
+from napari_pathseg.labels.raster import Ints
+from napari_pathseg.labels.record import classes_from_json, classes_to_json
+
+_TILE = 512
+_TILED_FROM = 4096
+_UM_PER_CM = 10_000.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelsTiff:
+    """What a label TIFF holds.
+
+    Attributes
+    ----------
+    mask : uint16 array (height, width)
+    mpp : (float, float) or None
+        Micrometres per pixel, (y, x), to the precision of a TIFF rational (1e-9).
+    classes : ClassList
+        Empty when the file does not say.
+    """
+
+    mask: npt.NDArray[np.uint16]
+    mpp: Pair | None
+    classes: ClassList
+
+
+def write_labels_tiff(path: Path, mask: Ints, mpp: Pair | None, classes: ClassList) -> None:
+    """Write a class mask; the same mask gives the same bytes.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced at once when all is written.
+    mask : integer array (height, width)
+        0 = background.
+    mpp : (float, float) or None
+        Micrometres per pixel of the mask, (y, x); left out of the file when None.
+    classes : ClassList
+        What the values mean; kept as JSON in ImageDescription.
+
+    Raises
+    ------
+    ExportError
+        When a value does not fit into 16 bits or the file can not be written.
+    """
+    if mask.size and (int(mask.min()) < 0 or int(mask.max()) > np.iinfo(np.uint16).max):
+        raise ExportError(f"{path}: the mask has values outside 0 to 65535.")
+    resolution = None if mpp is None else (_UM_PER_CM / mpp[1], _UM_PER_CM / mpp[0])
+    with whole_file(path) as part:
+        tifffile.imwrite(
+            part,
+            np.ascontiguousarray(mask, dtype=np.uint16),
+            photometric="minisblack",
+            compression="zlib",
+            predictor=False,
+            tile=(_TILE, _TILE) if max(mask.shape) > _TILED_FROM else None,
+            description=json.dumps({"classes": classes_to_json(classes)}),
+            metadata=None,
+            software=False,
+            resolution=resolution,
+            resolutionunit="CENTIMETER" if resolution else None,
+        )
+
+
+def read_labels_tiff(path: Path) -> LabelsTiff:
+    """Read a label TIFF of ours, or any with one integer channel of at most 16 bits.
+
+    Raises
+    ------
+    ExportError
+        When it can not be read or holds no label mask; names the file.
+    """
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            array = page.asarray()
+            mpp, description = _mpp(page), page.description
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ExportError(f"{path} can not be read: {reason}.") from error
+    # tifffile lets these out on damaged files, besides its own.
+    except (tifffile.TiffFileError, ValueError, TypeError, IndexError, KeyError) as error:
+        raise ExportError(f"{path} is no TIFF or is damaged: {error}.") from error
+    if array.ndim != 2 or array.dtype.kind not in "ui" or array.size == 0:
+        raise ExportError(
+            f"{path} holds no label mask but {array.dtype} pixels of shape {array.shape}."
+        )
+    if int(array.min()) < 0 or int(array.max()) > np.iinfo(np.uint16).max:
+        raise ExportError(f"{path} holds values outside 0 to 65535, which are no classes.")
+    return LabelsTiff(array.astype(np.uint16), mpp, _classes(description, path))
+
+
+def _mpp(page: tifffile.TiffPage) -> Pair | None:
+    unit_um = {2: 25_400.0, 3: _UM_PER_CM}.get(int(page.resolutionunit))
+    if unit_um is None or "XResolution" not in page.tags or "YResolution" not in page.tags:
+        return None
+    per_unit = [page.tags[name].value for name in ("YResolution", "XResolution")]
+    if any(above == 0 or below == 0 for above, below in per_unit):
+        return None
+    (y_above, y_below), (x_above, x_below) = per_unit
+    return unit_um * y_below / y_above, unit_um * x_below / x_above
+
+
+def _classes(description: str, path: Path) -> ClassList:
+    if not description.startswith('{"classes"'):
+        return ClassList()
+    try:
+        return classes_from_json(json.loads(description)["classes"])
+    except (StoreError, ValueError, TypeError, KeyError) as error:
+        raise ExportError(f"{path}: its list of classes is damaged: {error}.") from error

@@ -1,0 +1,154 @@
+"""A text cut into tokens: words, words of asking, places and negation, separators."""
+
+from __future__ import annotations
+
+import enum
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from napari_pathseg.vocabulary.matching import fold, normal_word, word_set
+
+
+class Kind(enum.Enum):
+    """What a token does in a sentence."""
+
+    WORD = "may be part of a name"
+    FILLER = "says nothing about the term"
+    AROUND = "begins a place: what follows is not asked"
+    OF = "begins a place after a term"
+    NOT = "begins what is not wanted"
+    BUT = "ends what is not wanted"
+    AND = "joins"
+    BREAK = "ends a part"
+    STRANGE = "no word at all"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of the text with its place in it and its normal form."""
+
+    kind: Kind
+    text: str
+    normal: str
+    start: int
+    end: int
+
+
+_FILLERS = word_set(
+    """
+    a an the all every each any some this these those that which who is are was were be been
+    being do does have has had can could would should will please kindly i me my we us our
+    you your it its them their there here want wants need needs like to get give let make
+    take segment segments segmenting segmentation outline outlines outlining find finds
+    finding show shows showing mark marks marking annotate annotating detect detecting
+    highlight highlighting label labels labelling labeling identify locate draw drawing
+    select selecting delineate delineating trace contour contours mask masks count counting
+    measure measuring quantify pick see look looking search extract map visualise visualize
+    colour color paint include including only just also both exactly everything clearly
+    visible present individual single separate whole entire complete full one ones many
+    several few following slide slides image images picture field section sections specimen
+    sample biopsy tissue-section view screen now again area areas region regions zone zones
+    part parts piece pieces kind kinds type types boundary boundaries border borders
+    pathology histology thanks thank s
+    """
+)
+_AROUND = word_set(
+    """
+    in on at by from with inside within around near nearby next beside besides between among
+    amongst amid along alongside outside beyond under underneath beneath below above over
+    across into onto toward towards through throughout surrounding surrounded adjacent close
+    bordering abutting touching infiltrating invading lining lined covering covered
+    containing filled forming embedded located lying situated invaded infiltrated
+    """
+)
+_NOT = word_set(
+    """
+    not no without except excepting exclude excluding ignore ignoring minus omit omitting
+    skip skipping neither nor never excludes
+    """
+)
+_NOT_PHRASES = re.compile(r"\b(?:other than|apart from|aside from|leave out|leaving out|don't)\b")
+_AND = word_set(
+    """
+    and or plus und et as well &
+    """
+)
+
+_CODE = re.compile(r"[{}<>=*$\\]|://|--|\w/\w+/|(?:^|\s)[/~.]+\w*/")
+_FILE = re.compile(
+    r"\S\.(?:svs|tiff?|ndpi|mrxs|scn|bif|dcm|png|jpe?g|json|csv|txt|xml|py|exe|sh|com|org|net)\b",
+    re.I,
+)
+_SIGNS = (
+    (re.compile(r"(?<=\d)\s?(?:\(\+\)|\+ve\b|\+(?=\s|$|[,)]))"), "positive"),
+    (re.compile(r"(?<=\d)\s?(?:\([-−–]\)|[-−–]ve\b|[-−–](?=\s|$|[,)]))"), "negative"),
+    (re.compile(r"(?<=\b[A-Z]{2})\+(?=\s)"), "positive"),
+)
+# A word, with its accents and its 's; "non-" belongs to the word after it.
+_PIECE = re.compile(
+    r"(?:\bnon[-‐‑–\s]+(?=\w))?[^\W_](?:[^\W_]|[\u0300-\u036f])*(?:['’]\w+)?|\S", re.IGNORECASE
+)
+
+
+def looks_like_code(text: str) -> bool:
+    """Whether a text is a path, an address or program code rather than words."""
+    return bool(_CODE.search(text) or _FILE.search(text))
+
+
+def _is_control(char: str) -> bool:
+    return unicodedata.category(char) in ("Cc", "Cf", "Co", "Cs") and not char.isspace()
+
+
+def lex(text: str) -> list[Token]:
+    """The tokens of one sentence, in order.
+
+    A sentence with control or direction characters, or one that looks like code, is one strange
+    token: nothing in it is taken for a word.
+    """
+    if any(map(_is_control, text)) or looks_like_code(text):
+        stripped = text.strip()
+        start = text.index(stripped)
+        return [Token(Kind.STRANGE, stripped, "", start, start + len(stripped))]
+    tokens = [_token(text, m.start(), m.end(), sign) for m, sign in _pieces(text)]
+    return [token for token in tokens if token is not None]
+
+
+def _pieces(text: str) -> list[tuple[re.Match[str], str]]:
+    """Pieces of the text in order; a sign after a marker stands for a word ("Ki-67+")."""
+    pieces = [(match, word) for pattern, word in _SIGNS for match in pattern.finditer(text)]
+    pieces += [(match, "not") for match in _NOT_PHRASES.finditer(text.lower())]
+    taken = {i for match, _ in pieces for i in range(*match.span())}
+    pieces += [(m, "") for m in _PIECE.finditer(text) if m.start() not in taken]
+    return sorted(pieces, key=lambda piece: piece[0].start())
+
+
+def _token(text: str, start: int, end: int, sign: str) -> Token | None:
+    piece = text[start:end]
+    if sign:
+        kind = Kind.NOT if sign == "not" else Kind.WORD
+        return Token(kind, piece, normal_word(sign), start, end)
+    plain = fold(piece).replace("’", "'").removesuffix("'s")
+    if not any(char.isalnum() for char in plain):
+        return _sign_token(piece, plain, start, end)
+    for kind, words in (
+        (Kind.FILLER, _FILLERS),
+        (Kind.AROUND, _AROUND),
+        (Kind.OF, ("of",)),
+        (Kind.NOT, _NOT),
+        (Kind.AND, _AND),
+        (Kind.BUT, ("but",)),
+    ):
+        if plain in words:
+            return Token(kind, piece, normal_word(plain), start, end)
+    return Token(Kind.WORD, piece, "".join(map(normal_word, re.findall(r"\w+", plain))), start, end)
+
+
+def _sign_token(piece: str, plain: str, start: int, end: int) -> Token | None:
+    if plain in ("-", "'", "_", "‐", "‑", "−", "–", "—", "`", '"', "“", "”", "‘"):
+        return None
+    if plain in ("&", "+"):
+        return Token(Kind.AND, piece, "", start, end)
+    if unicodedata.category(piece[0]).startswith("P") or plain in ("|", ""):
+        return Token(Kind.BREAK, piece, "", start, end)
+    return Token(Kind.STRANGE, piece, "", start, end)

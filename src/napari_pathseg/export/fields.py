@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,6 +43,8 @@ class ExportField:
 
     def __post_init__(self) -> None:
         shape = self.record.field.shape
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,100}", self.record.id):
+            raise ExportError(f"{self.record.id!r} can not be the name of a file.")
         for name, array in (
             ("mask", self.mask),
             ("instances", self.instances),

@@ -1,0 +1,298 @@
+"""Training bundle: a folder of field images, masks and provenance; all other forms come from it.
+
+Layout::
+
+    images/<id>.png       uint8 RGB, the field's pixels
+    classes/<id>.png      uint16 class mask, values as in classes.json
+    instances/<id>.png    uint16 instance mask (.tif, uint32, above 65,535 objects)
+    before/<id>.png       uint16 class mask as the model proposed it
+    metadata.jsonl        one line a field: prompts, terms, place, model, author, times, files
+    classes.json          value, name, term and colour of each class
+    splits.json           ids of "train" and "val", all fields of a slide on the same side
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.classes import ClassList
+from napari_pathseg.errors import ExportError, StoreError
+from napari_pathseg.export.atomic import os_errors
+from napari_pathseg.export.fields import ExportField
+from napari_pathseg.export.folder import recover, whole_folder
+from napari_pathseg.export.pictures import (
+    read_labels,
+    read_rgb,
+    write_instances,
+    write_labels,
+    write_rgb,
+)
+from napari_pathseg.labels.raster import Ints
+from napari_pathseg.labels.record import FieldRecord, classes_from_json, classes_to_json
+from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
+
+FORMAT = "napari-pathseg training bundle"
+VERSION = 1
+
+# Of five slides one is for validation.
+_SLIDES_PER_VALIDATION = 5
+_FILES = {
+    "image": "file_name",
+    "classes": "classes_file_name",
+    "instances": "instances_file_name",
+    "before": "before_file_name",
+}
+
+
+def write_bundle(
+    path: Path,
+    fields: Iterable[ExportField],
+    *,
+    hide_names: bool = True,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> int:
+    """Write fields into a bundle, or add them to one; a field with a known id is replaced.
+
+    All fields of a bundle share one list of classes: a class keeps the value it has in the
+    bundle, whatever value it had in the field. The same fields give the same bytes.
+
+    Parameters
+    ----------
+    path : Path
+        A folder that is new, empty or a bundle. Changed in one move at the end.
+    fields : iterable of ExportField
+        With images; read one by one.
+    hide_names : bool
+        Put a hash in the place of the slide's file name, which may name a patient.
+
+    Returns
+    -------
+    int
+        Fields written.
+
+    Raises
+    ------
+    ExportError
+        When the folder is something else, a field has no image, or there is no space; the
+        folder is then as it was.
+    CancelledError
+    """
+    recover(path)
+    _check_ours(path)
+    lines = {line["id"]: line for line in _read_lines(path)}
+    classes = _read_classes(path)
+    written = 0
+    with whole_folder(path) as part:
+        for field in fields:
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            progress(Progress(written, 0, f"Writing field {written + 1}"))
+            _remove(part, lines.pop(field.record.id, {}))
+            classes, lines[field.record.id] = _write_field(part, field, classes, hide_names)
+            written += 1
+        _write_indexes(part, lines, classes)
+    return written
+
+
+def read_bundle(path: Path) -> list[ExportField]:
+    """All fields of a bundle, in the order of their ids, every pixel as it was written.
+
+    The records have the bundle's list of classes.
+
+    Raises
+    ------
+    ExportError
+        When the folder is no bundle, or a file is missing or damaged; names it.
+    """
+    recover(path)
+    if not (path / "metadata.jsonl").is_file():
+        raise ExportError(f"{path} is no training bundle: metadata.jsonl is missing.")
+    _check_ours(path)
+    return [_read_field(path, line) for line in _read_lines(path)]
+
+
+def read_splits(path: Path) -> dict[str, list[str]]:
+    """Ids of the fields by split: "train" and "val"."""
+    splits: dict[str, list[str]] = _read_json(path / "splits.json")
+    return splits
+
+
+def _write_field(
+    part: Path, field: ExportField, classes: ClassList, hide_names: bool
+) -> tuple[ClassList, dict[str, Any]]:
+    record = field.record
+    if field.image is None:
+        raise ExportError(f"Field {record.id} has no image.", "Open its slide and export again.")
+    classes, values = _merge(classes, record.classes)
+    files = {
+        "image": write_rgb(part, f"images/{record.id}.png", field.image),
+        "classes": write_labels(part, f"classes/{record.id}.png", _revalued(field.mask, values)),
+        "instances": write_instances(part, f"instances/{record.id}", field.objects()),
+    }
+    if field.before is not None:
+        before = _revalued(field.before, values)
+        files["before"] = write_labels(part, f"before/{record.id}.png", before)
+    if hide_names:
+        record = replace(record, slide_name=_hidden(record.slide_identity))
+    own = ClassList(tuple(replace(c, value=int(values[c.value])) for c in record.classes))
+    line = {_FILES[kind]: file for kind, file in files.items()}
+    return classes, line | {"text": "; ".join(record.texts)} | replace(
+        record, classes=own
+    ).to_json()
+
+
+def _merge(classes: ClassList, more: ClassList) -> tuple[ClassList, npt.NDArray[np.uint16]]:
+    """The list with `more` added, and for each value of `more` the value in the list."""
+    values = np.zeros(max((c.value for c in more), default=0) + 1, dtype=np.uint16)
+    taken = {c.value for c in classes}
+    for label_class in more:
+        found = classes.named(label_class.name)
+        if found is None:
+            value = label_class.value if label_class.value not in taken else max(taken) + 1
+            found = replace(label_class, value=value)
+            ordered = sorted((*classes, found), key=lambda c: c.value)
+            classes = ClassList(tuple(ordered))
+            taken.add(value)
+        values[label_class.value] = found.value
+    return classes, values
+
+
+def _revalued(mask: Ints, values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
+    revalued: npt.NDArray[np.uint16] = values[mask]
+    return revalued
+
+
+def _hidden(identity: str) -> str:
+    return "slide-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+def _remove(part: Path, line: Mapping[str, Any]) -> None:
+    """Remove the files of a field: they may be links and must not be written into."""
+    for kind in _FILES:
+        if _FILES[kind] in line:
+            _inside(part, line, kind).unlink(missing_ok=True)
+
+
+def _write_indexes(part: Path, lines: Mapping[str, Mapping[str, Any]], classes: ClassList) -> None:
+    ordered = [lines[key] for key in sorted(lines)]
+    text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in ordered)
+    (part / "metadata.jsonl").unlink(missing_ok=True)
+    (part / "metadata.jsonl").write_text(text, encoding="utf-8", newline="\n")
+    head = {"format": FORMAT, "version": VERSION, "classes": classes_to_json(classes)}
+    _write_json(part / "classes.json", head)
+    before = _read_json(part / "splits.json") if (part / "splits.json").exists() else {}
+    _write_json(part / "splits.json", _splits(ordered, before))
+
+
+def _splits(
+    lines: list[Mapping[str, Any]], before: Mapping[str, list[str]]
+) -> dict[str, list[str]]:
+    """Fields by split. A slide stays where it was; new ones come in the order of their hashes."""
+    sides = {field_id: side for side, ids in before.items() for field_id in ids}
+    side_of: dict[str, str] = {}
+    for line in lines:
+        if line["id"] in sides:
+            side_of.setdefault(line["slide"]["identity"], sides[line["id"]])
+    new = {line["slide"]["identity"] for line in lines} - set(side_of)
+    for identity in sorted(new, key=_hidden):
+        wanted = (len(side_of) + 1) // _SLIDES_PER_VALIDATION
+        side_of[identity] = "val" if list(side_of.values()).count("val") < wanted else "train"
+    found: dict[str, list[str]] = {"train": [], "val": []}
+    for line in lines:
+        found[side_of[line["slide"]["identity"]]].append(line["id"])
+    return found
+
+
+def _read_field(path: Path, line: Mapping[str, Any]) -> ExportField:
+    try:
+        record = FieldRecord.from_json(line)
+    except StoreError as error:
+        raise ExportError(f"{path / 'metadata.jsonl'}: {error.what}") from error
+    before = line.get(_FILES["before"])
+    return ExportField(
+        record,
+        read_labels(_inside(path, line, "classes")).astype(np.uint16),
+        read_rgb(_inside(path, line, "image")),
+        read_labels(_inside(path, line, "instances")).astype(np.uint32),
+        None if before is None else read_labels(_inside(path, line, "before")).astype(np.uint16),
+    )
+
+
+def _inside(path: Path, line: Mapping[str, Any], kind: str) -> Path:
+    """The file of a line, which must lie inside the bundle."""
+    name = line.get(_FILES[kind])
+    if not isinstance(name, str) or not (path / name).resolve().is_relative_to(path.resolve()):
+        raise ExportError(
+            f"{path / 'metadata.jsonl'}: field {line.get('id')}: {name!r} is no file of the bundle."
+        )
+    return path / name
+
+
+def _check_ours(path: Path) -> None:
+    if path.is_file():
+        raise ExportError(f"{path} is a file.", "Name a folder.")
+    if not path.exists():
+        return
+    with os_errors(path):
+        empty = not any(path.iterdir())
+    if empty:
+        return
+    head = _read_json(path / "classes.json") if (path / "classes.json").is_file() else {}
+    if not isinstance(head, dict) or head.get("format") != FORMAT:
+        raise ExportError(
+            f"{path} holds files that are no training bundle.", "Choose a new or an empty folder."
+        )
+    if head.get("version", 0) > VERSION:
+        raise ExportError(
+            f"{path} was written by a newer version of napari-pathseg.", "Update napari-pathseg."
+        )
+
+
+def _read_classes(path: Path) -> ClassList:
+    file = path / "classes.json"
+    if not file.exists():
+        return ClassList()
+    try:
+        return classes_from_json(_read_json(file)["classes"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"{file} is damaged: {error}.") from error
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    file = path / "metadata.jsonl"
+    if not file.exists():
+        return []
+    lines = []
+    with os_errors(file):
+        text = file.read_text(encoding="utf-8")
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            value = json.loads(line)
+            value["id"], value["slide"]["identity"]
+        except (ValueError, TypeError, KeyError) as error:
+            raise ExportError(f"{file}: line {number} is damaged: {error}.") from error
+        lines.append(value)
+    return lines
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_bytes())
+    except OSError as error:
+        raise ExportError(f"{file} can not be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise ExportError(f"{file} is damaged: {error}.") from error
+
+
+def _write_json(file: Path, value: object) -> None:
+    file.unlink(missing_ok=True)  # it may be the same file as in the folder that is replaced
+    file.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8", newline="\n")

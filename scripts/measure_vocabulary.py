@@ -1,0 +1,66 @@
+"""Measure how well prompts are understood: phrases as pathologists write them, off-topic words.
+
+    python scripts/measure_vocabulary.py [--misses]
+
+A phrase is right at top 1 when the first term it is understood as is the listed one, and nothing
+in it stays unknown that changes it; at top 3 when the term is among the first three of what was
+understood and suggested. An off-topic word is refused when no term is understood.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import statistics
+import time
+from pathlib import Path
+
+from napari_pathseg.vocabulary import Resolution, Vocabulary
+
+DATA = Path(__file__).parents[1] / "tests" / "data"
+
+
+def ranked(resolution: Resolution) -> list[str]:
+    """Names of what was understood, then of what was suggested, each once."""
+    entries = [match.entry for match in resolution.matches] + list(resolution.suggestions)
+    return list(dict.fromkeys(entry.name for entry in entries))
+
+
+def main() -> None:
+    """Print the figures that docs/vocabulary.md quotes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--misses", action="store_true", help="list what was not understood")
+    show = parser.parse_args().misses
+
+    started = time.perf_counter()
+    vocabulary = Vocabulary.load()
+    load_ms = (time.perf_counter() - started) * 1e3
+    with (DATA / "phrases.csv").open(encoding="utf-8", newline="") as file:
+        rows = [(row["phrase"], row["term"]) for row in csv.DictReader(file)]
+    first = third = 0
+    times = []
+    for phrase, term in rows:
+        vocabulary.entry(term)
+        started = time.perf_counter()
+        resolution = vocabulary.resolve(phrase)
+        times.append((time.perf_counter() - started) * 1e3)
+        names = ranked(resolution)
+        right = bool(resolution.matches) and names[0] == term
+        first += right
+        third += term in names[:3]
+        if show and not right:
+            understood = [match.entry.name for match in resolution.matches]
+            print(f"{phrase!r}: {term}; got {understood}, unknown {resolution.unknown}, {names[:3]}")
+    words = (DATA / "offtopic.txt").read_text(encoding="utf-8").split("\n")
+    words = [word for word in words if word]
+    taken = [word for word in words if vocabulary.resolve(word).matches]
+    print(f"phrases: {len(rows)}, top-1 {first / len(rows):.3f}, top-3 {third / len(rows):.3f}")
+    print(f"off-topic words refused: {len(words) - len(taken)} of {len(words)}; taken: {taken}")
+    print(
+        f"load {load_ms:.0f} ms; resolve: first {times[0]:.1f} ms, median "
+        f"{statistics.median(times):.2f} ms, slowest {max(times):.1f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -44,7 +44,7 @@ format: $(READY)  ## rewrite the code in the project's form
 
 .venv/.docs: $(READY)
 	@echo "==> Installing what builds the documentation"
-	@$(BIN)/python -m pip install --progress-bar off --quiet --editable ".[docs]"
+	@$(BIN)/python -m pip install --progress-bar off -qq --editable ".[docs]"
 	@touch $@
 
 docs: .venv/.docs  ## build the documentation into site/
@@ -52,7 +52,7 @@ docs: .venv/.docs  ## build the documentation into site/
 
 .venv/.bench: $(READY)
 	@echo "==> Installing what is measured against"
-	@$(BIN)/python -m pip install --progress-bar off --quiet --editable ".[benchmark]"
+	@$(BIN)/python -m pip install --progress-bar off -qq --editable ".[benchmark]"
 	@touch $@
 
 bench: .venv/.bench  ## measure times and memory (docs/benchmarks.md)

@@ -51,10 +51,10 @@ python_environment() {
     say "Making .venv with $("$PYTHON" --version)"
     "$PYTHON" -m venv --clear .venv
   fi
-  .venv/bin/python -m pip install --quiet --upgrade pip
+  .venv/bin/python -m pip install -qq --upgrade pip
   say "Installing napari-pathseg[$EXTRAS]: PyTorch is large, this takes some minutes"
   # torch and torchvision in the same command, so that pip takes both from one build.
-  .venv/bin/python -m pip install --progress-bar off --quiet --editable ".[$EXTRAS]" torch torchvision
+  .venv/bin/python -m pip install --progress-bar off -qq --editable ".[$EXTRAS]" torch torchvision
   .venv/bin/python -c 'import torch, torchvision' ||
     die "torch and torchvision are of different builds; run: rm -r .venv && make setup"
 }

@@ -1,0 +1,177 @@
+"""`pathseg segment`: prompts become masks of a region, without a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from napari_pathseg.cli.console import note, print_json, print_table, progress_line
+from napari_pathseg.errors import PromptError
+from napari_pathseg.geometry import Pair, Region, region_inside
+from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
+
+if TYPE_CHECKING:
+    from napari_pathseg.cli.results import Facts
+    from napari_pathseg.inference import Session
+
+Box = tuple[float, float, float, float]
+
+
+@click.command()
+@click.argument("slide", type=click.Path(path_type=Path))
+@click.option(
+    "--prompt",
+    "texts",
+    multiple=True,
+    metavar="TEXT",
+    help="What to look for; may be given again. Value i of the labels is the i-th prompt.",
+)
+@click.option(
+    "--point", "points", type=float, nargs=2, multiple=True, metavar="Y X", help="This too."
+)
+@click.option(
+    "--negative-point",
+    "negative_points",
+    type=float,
+    nargs=2,
+    multiple=True,
+    metavar="Y X",
+    help="Not this.",
+)
+@click.option(
+    "--box",
+    "boxes",
+    type=float,
+    nargs=4,
+    multiple=True,
+    metavar="Y0 X0 Y1 X1",
+    help="Only in here; without words: what is in here.",
+)
+@click.option(
+    "--region",
+    "corner_and_size",
+    type=int,
+    nargs=4,
+    metavar="Y X H W",
+    help="Part of the slide to segment. [default: all of it]",
+)
+@click.option(
+    "--mpp",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="M",
+    help="Micrometres per pixel of the slide, where its file does not say or is wrong.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="DIR",
+    help="Folder for NAME.labels.tif, NAME.geojson and NAME.json; made when missing.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print what NAME.json holds.")
+def segment(
+    slide: Path,
+    texts: Sequence[str],
+    points: Sequence[Pair],
+    negative_points: Sequence[Pair],
+    boxes: Sequence[Box],
+    corner_and_size: tuple[int, int, int, int] | None,
+    mpp: float | None,
+    out: Path,
+    as_json: bool,
+) -> None:
+    """Segment a region of SLIDE by words, points and boxes.
+
+    Places are level-0 pixels, y before x. Points and boxes refine what the words find; without
+    words they make one class named "object".
+    """
+    prompts = collect_prompts(texts, points, negative_points, boxes)
+    from napari_pathseg.cli.results import check_writable, facts_of, write_results
+    from napari_pathseg.inference import open_session
+
+    check_writable(out)
+    with progress_line() as progress:
+        session = open_session(slide, mpp=None if mpp is None else (mpp, mpp))
+        with session.slide:
+            warnings = [] if mpp is None else _mpp_notes(session, mpp)
+            region = _region(session, corner_and_size, warnings)
+            segmentation = session.segment(region, prompts, progress=progress)
+            facts = facts_of(session, segmentation, region, warnings)
+            facts = write_results(out, session, segmentation, facts)
+    for warning in facts["warnings"]:
+        note(warning)
+    if as_json:
+        print_json(facts)
+    else:
+        _print(facts)
+
+
+def collect_prompts(
+    texts: Sequence[str],
+    points: Sequence[Pair],
+    negative_points: Sequence[Pair],
+    boxes: Sequence[Box],
+) -> list[Prompt]:
+    """All prompts in the order words, boxes, points, points to leave out.
+
+    Raises
+    ------
+    PromptError
+        When there is none, or a box has no area.
+    """
+    for y0, x0, y1, x1 in boxes:
+        if not (y0 < y1 and x0 < x1):
+            raise PromptError(
+                f"The box {y0:g} {x0:g} {y1:g} {x1:g} has no area.",
+                "Give --box Y0 X0 Y1 X1 with Y0 < Y1 and X0 < X1.",
+            )
+    prompts: list[Prompt] = [TextPrompt(text) for text in texts]
+    prompts += [BoxPrompt(*box) for box in boxes]
+    prompts += [PointPrompt(*point) for point in points]
+    prompts += [PointPrompt(*point, positive=False) for point in negative_points]
+    if not prompts:
+        raise PromptError("There is nothing to look for.", "Give --prompt, --point or --box.")
+    return prompts
+
+
+def _mpp_notes(session: Session, mpp: float) -> list[str]:
+    stated = session.slide.metadata.mpp
+    if stated is None or max(abs(side / mpp - 1) for side in stated) < 1e-3:
+        return []
+    return [
+        f"--mpp {mpp:g} is used in place of the {stated[0]:g} x {stated[1]:g} µm per pixel "
+        f"(y, x) that {session.slide.path.name} states."
+    ]
+
+
+def _region(
+    session: Session, corner_and_size: tuple[int, int, int, int] | None, warnings: list[str]
+) -> Region:
+    shape = session.slide.shape
+    if corner_and_size is None:
+        return Region.whole(shape)
+    asked = Region(*corner_and_size)
+    inside = region_inside(asked, shape)
+    if inside != asked:
+        warnings.append(f"The region {asked.as_list()} was cut to the slide: {inside.as_list()}.")
+    return inside
+
+
+def _print(facts: Facts) -> None:
+    rows = [
+        (
+            str(term["value"]),
+            str(term["object"] or "object"),
+            f"presence {term['presence']:.2f}",
+            f"score {term['score']:.2f}",
+            f"{term['pixels']} px",
+        )
+        for term in facts["terms"]
+    ]
+    print_table(rows)
+    click.echo(f"{facts['seconds']:.1f} s, level {facts['level']}")
+    for path in facts["files"].values():
+        click.echo(path)

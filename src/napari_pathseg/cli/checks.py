@@ -6,6 +6,7 @@ ends that process, not the report.
 
 from __future__ import annotations
 
+import base64
 import importlib.util
 import json
 import os
@@ -14,7 +15,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, files, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,6 +58,12 @@ if not context.create() or not context.makeCurrent(surface):
     raise SystemExit("Qt can not make an OpenGL context")
 from OpenGL.GL import GL_RENDERER, GL_VERSION, glGetString
 print(json.dumps([glGetString(name).decode() for name in (GL_VERSION, GL_RENDERER)]))
+"""
+_MODEL_PROBE = """
+import json
+from napari_pathseg.models.registry import DEFAULT, load_segmenter, model_path
+card = load_segmenter().card
+print(json.dumps([card.identity, card.license, card.sha256, str(model_path(DEFAULT))]))
 """
 _NMS_FAULT = "operator torchvision::nms does not exist"
 _GIGABYTE = 1e9
@@ -168,6 +175,28 @@ def check_opengl(timeout_s: float = 60) -> Check:
         mend = "update the graphics driver; on Debian: apt install libgl1-mesa-dri libxcb-cursor0"
         return Check("opengl", "fail", str(error), mend)
     return Check("opengl", "ok", f"{gl_version}, {renderer}")
+
+
+def check_model(timeout_s: float = 120) -> Check:
+    """Whether the model that ships can be loaded and is the file that was installed."""
+    mend = "pip install --force-reinstall --no-deps napari-pathseg"
+    try:
+        identity, license_name, sha256, path = _probe(_MODEL_PROBE, timeout_s)
+    except _ProbeFailedError as error:
+        return Check("model", "fail", str(error), mend)
+    recorded = _recorded_sha256(Path(path).name)
+    if recorded not in (None, sha256):
+        return Check("model", "fail", f"{path} is not the file that was installed", mend)
+    return Check("model", "ok", f"{identity}, {license_name}")
+
+
+def _recorded_sha256(file_name: str) -> str | None:
+    """Hexadecimal hash that the installer recorded; None for a checkout, which records none."""
+    for file in files("napari-pathseg") or ():
+        if file.name == file_name and file.hash is not None:
+            padded = file.hash.value + "=" * (-len(file.hash.value) % 4)
+            return base64.urlsafe_b64decode(padded).hex()
+    return None
 
 
 def check_disk(folder: Path, warn_gb: float = 5, fail_gb: float = 0.5) -> Check:

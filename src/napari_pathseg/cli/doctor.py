@@ -38,6 +38,7 @@ def _all_checks() -> Iterator[checks.Check]:
     yield checks.check_python()
     yield from checks.check_packages()
     yield from checks.check_torch()
+    yield checks.check_model()
     yield checks.check_qt()
     yield checks.check_opengl()
     yield checks.check_disk(default_folder())

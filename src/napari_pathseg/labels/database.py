@@ -73,35 +73,40 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False
     )
     try:
+        empty = _check(connection, path)
         connection.execute("PRAGMA foreign_keys=ON")
         if not read_only:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA fullfsync=ON")
-        _check(connection, path, read_only)
+            if empty:
+                _create(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _check(connection: sqlite3.Connection, path: Path, read_only: bool) -> None:
+def _check(connection: sqlite3.Connection, path: Path) -> bool:
+    """Whether the database is empty; StoreError when it is not ours. Changes nothing."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if not tables and not read_only:
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION_ID};"
-            f" PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
-        )
-        return
-    if application != APPLICATION_ID:
+    if tables and application != APPLICATION_ID:
         raise StoreError(f"{path} is not a label store.", "Move it away or choose another folder.")
     if version > SCHEMA_VERSION:
         raise StoreError(
             f"{path} was written by a newer version of napari-pathseg.",
             "Update napari-pathseg to open it.",
         )
+    return not tables
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA application_id={APPLICATION_ID};"
+        f" PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+    )
 
 
 @contextmanager

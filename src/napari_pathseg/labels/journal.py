@@ -34,6 +34,7 @@ from napari_pathseg.labels.rows import (
     changed_window,
     delete_steps_after,
     insert_field,
+    read_corrected,
     read_field_row,
     read_mask,
     read_record,
@@ -194,6 +195,8 @@ class LabelStore:
                 before = read_mask(self._connection, row)
                 record_before = read_record(self._connection, record.id)
             y, x, old, new = changed_window(before, pixels)
+            if not old.size and record_before in (None, record):
+                return
             kind = "model" if old.size else "record"
             self._do(row, Step(0, kind, y, x, old, new, record_before, record))
 
@@ -266,6 +269,17 @@ class LabelStore:
             if found[0] is None:
                 return read_mask(self._connection, row)
             return replay(self._connection, row, found[0] - 1)
+
+    def corrected(self, field_id: str) -> npt.NDArray[np.bool_]:
+        """Where strokes changed the mask, undone ones left out: pixels a model must not touch.
+
+        Returns
+        -------
+        bool array (height, width)
+            On the field's grid.
+        """
+        with self._reading():
+            return read_corrected(self._connection, self._row(field_id))
 
     def fields(self) -> tuple[FieldRecord, ...]:
         """The records of all fields, in the order they were made."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_pathseg.geometry import Shape
 from napari_pathseg.labels.database import LabelArray, pack, unpack
@@ -204,6 +205,21 @@ def replay(connection: sqlite3.Connection, row: FieldRow, number: int) -> LabelA
     for y, x, height, width, after in steps:
         mask[y : y + height, x : x + width] = unpack(after, (height, width), row.dtype)
     return mask
+
+
+def read_corrected(connection: sqlite3.Connection, row: FieldRow) -> npt.NDArray[np.bool_]:
+    """Where the strokes that are in the mask changed it."""
+    touched = np.zeros(row.shape, dtype=np.bool_)
+    strokes = connection.execute(
+        "SELECT y, x, height, width, before, after FROM steps"
+        " WHERE field=? AND number<=? AND kind='stroke'",
+        (row.id, row.position),
+    )
+    for y, x, height, width, before, after in strokes:
+        shape = height, width
+        changed = unpack(before, shape, row.dtype) != unpack(after, shape, row.dtype)
+        touched[y : y + height, x : x + width] |= changed
+    return touched
 
 
 def _tiles_of(window: Window) -> Iterator[tuple[int, int]]:

@@ -50,7 +50,9 @@ def main() -> None:
         third += term in names[:3]
         if show and not right:
             understood = [match.entry.name for match in resolution.matches]
-            print(f"{phrase!r}: {term}; got {understood}, unknown {resolution.unknown}, {names[:3]}")
+            print(
+                f"{phrase!r}: {term}; got {understood}, unknown {resolution.unknown}, {names[:3]}"
+            )
     words = (DATA / "offtopic.txt").read_text(encoding="utf-8").split("\n")
     words = [word for word in words if word]
     taken = [word for word in words if vocabulary.resolve(word).matches]

@@ -1,45 +1,26 @@
-"""How a text is read: separators, regions, context, negation, PathSegmentor's form.
+"""How a text is read: separators, regions, places, negation, PathSegmentor's form.
 
-The grammar knows no terms of its own; a :class:`Lexicon` tells it which words are entries and
-regions. It never drops a word that could name something: what is neither a term, a region, part
-of a place ("around the gland") nor an everyday word of asking is reported as unknown.
+The grammar knows no terms of its own; a :class:`~.phrases.Lexicon` tells it which words are
+entries and regions. It never drops a word that could name something: what is neither a term, a
+region, part of a place ("around the gland") nor an everyday word of asking is reported as unknown.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from napari_pathseg.classes import STRUCTURES, UNSPECIFIED
 from napari_pathseg.vocabulary.lexing import Kind, Token, lex
 from napari_pathseg.vocabulary.matching import Hit, normal_words
+from napari_pathseg.vocabulary.phrases import Lexicon, name_at, owner_after
 
 MULTIPLE = "multiple"
 
 _PROMPT = re.compile(r"\s*(\w+)-level (.+) in (.+) pathology\s*", re.IGNORECASE)
-_LABEL = re.compile(r"\s*([^-]+)-(\w+)-(.+?)\s*")
-
-
-class Lexicon(Protocol):
-    """What the grammar asks of a vocabulary; all words in normal form."""
-
-    @property
-    def max_words(self) -> int:
-        """Longest name, in words."""
-
-    def exact(self, words: Sequence[str]) -> Hit | None:
-        """The entry that is called so."""
-
-    def typo(self, words: Sequence[str]) -> Hit | None:
-        """The entry that is nearly called so."""
-
-    def meaning(self, phrase: str) -> Hit | None:
-        """The entry that an otherwise unknown phrase means."""
-
-    def region(self, words: Sequence[str]) -> str | None:
-        """The region that is called so."""
+_LABEL = re.compile(r"\s*(?P<region>[^-]+)-(?P<structure>\w+)-(?P<object>.+?)\s*")
+# What str(Term) gives: "gland (colon, tissue)".
+_SHOWN = re.compile(r"\s*(?P<object>[^(]+) \((?:(?P<region>[^(]+), )?(?P<structure>\w+)\)\s*")
 
 
 @dataclass(slots=True)
@@ -84,24 +65,26 @@ def split_form(text: str) -> tuple[str, str, str] | None:
     return UNSPECIFIED if region.lower() == MULTIPLE else region, match[1].lower(), match[2].strip()
 
 
-def _split_label(text: str) -> tuple[str, str, str] | None:
-    """The same of PathSegmentor's label form "[region]-[structure]-[object]"."""
-    match = _LABEL.fullmatch(text)
-    if match is None or match[2].lower() not in STRUCTURES:
-        return None
-    return match[1].strip(), match[2].lower(), match[3]
+def split_label(text: str) -> tuple[str, str, str] | None:
+    """The same of the label form "[region]-[structure]-[object]" and of a term as it is shown."""
+    for pattern in (_LABEL, _SHOWN):
+        match = pattern.fullmatch(text)
+        if match and match["structure"].lower() in STRUCTURES:
+            region = (match["region"] or UNSPECIFIED).strip()
+            return region, match["structure"].lower(), match["object"].strip()
+    return None
 
 
 def _read_form(line: str, lexicon: Lexicon, parsed: Parsed) -> bool:
-    """Read a line in PathSegmentor's form or leave it; a strange name or region is unknown."""
-    parts = split_form(line) or _split_label(line)
+    """Read a line in one of the forms or leave it; a strange name or region is unknown."""
+    parts = split_form(line) or split_label(line)
     if parts is None:
         return False
     place, structure, name = parts
-    known = place.lower() in (UNSPECIFIED, MULTIPLE)
-    region = None if known else lexicon.region(normal_words(place))
-    hit = _of_structure(name, structure, lexicon)
-    if hit is None or not (known or region):
+    anywhere = place.lower() in (UNSPECIFIED, MULTIPLE)
+    region = None if anywhere else lexicon.region(normal_words(place))
+    hit = of_structure(name, structure, lexicon)
+    if hit is None or not (anywhere or region):
         parsed.unknown.append(line.strip())
         near = lexicon.exact(normal_words(name))
         parsed.near += [near] if near else []
@@ -110,29 +93,27 @@ def _read_form(line: str, lexicon: Lexicon, parsed: Parsed) -> bool:
     return True
 
 
-def _of_structure(name: str, structure: str, lexicon: Lexicon) -> Hit | None:
-    """The entry called `name` at this structure; cells and nuclei may stand for each other."""
+def of_structure(name: str, structure: str, lexicon: Lexicon) -> Hit | None:
+    """The entry called `name` at this structure ("epithelial" at nuclei: the nucleus).
+
+    Cells and nuclei may stand for each other; tissue never stands for either.
+    """
     words = normal_words(name)
-    noun = {"nuclei": "nucleus", "cell": "cell"}.get(structure)
-    tries = [words] if noun is None or words[-1:] == [noun] else [words, [*words, noun]]
+    noun = {"nuclei": "nucleus", "cell": "cell", "tissue": "tissue"}[structure]
+    tries = [words] if words[-1:] == [noun] else [words, [*words, noun]]
     hits = [hit for hit in map(lexicon.exact, tries) if hit]
     same = [hit for hit in hits if hit.entry.term.structure == structure]
-    alike = [hit for hit in hits if noun and hit.entry.term.structure != "tissue"]
+    alike = [h for h in hits if structure != "tissue" and h.entry.term.structure != "tissue"]
     return next(iter(same + alike), None)
 
 
-# Words after a name that only say what kind of thing it is.
-_ABSORBED = {
-    "tissue": frozenset(
-        ["tissue", "area", "region", "structure", "compartment", "component", "zone"]
-    ),
-    "cell": frozenset(["cell"]),
-    "nuclei": frozenset(["cell", "nucleus"]),
-}
+# "lymphocyte nuclei" are lymphocytes; for tissue any noun of arrangement may follow.
+_ABSORBED = {"tissue": (), "cell": ("cell",), "nuclei": ("cell", "nucleus")}
 
 
-# What may stand inside a name ("connective and soft tissue", "islet of Langerhans").
-_INNER = frozenset([Kind.WORD, Kind.AND, Kind.FILLER, Kind.AROUND, Kind.OF])
+def _is_bare(hit: Hit | None) -> bool:
+    """Whether words say "nuclei" or "cells" and nothing more."""
+    return hit is not None and hit.entry.name in ("nucleus", "cell")
 
 
 class _Sentence:
@@ -142,13 +123,12 @@ class _Sentence:
         self._text, self._lexicon, self._parsed = text, lexicon, parsed
         self._tokens = lex(text)
         self._at = 0
-        self._kind = Kind.WORD  # WORD: asked; AROUND: a place; NOT: excluded
+        self._kind = Kind.WORD  # WORD: asked; AROUND, OF: a place; NOT: excluded
         self._part: list[Found] = []
         self._part_region: str | None = None
         self._found: list[tuple[Found, str | None]] = []
         self._regions: list[str] = []
         self._strange: list[Token] = []
-        self._bare_region: Token | None = None
 
     def read(self) -> None:
         """Add what the sentence says to the parsed text."""
@@ -158,152 +138,115 @@ class _Sentence:
         self._end_part()
         only = self._regions[0] if len(set(self._regions)) == 1 else None
         for found, region in self._found:
-            found.region = region or only
+            self._place(found, region or only)
         if not self._found and self._regions and len(self._parsed.unknown) == before:
             self._parsed.unknown.append(self._text.strip())
 
+    def _place(self, found: Found, region: str | None) -> None:
+        """Give a term its region; "tubules in the kidney" are renal tubules."""
+        found.region = region
+        if region:
+            words = [*normal_words(region), *normal_words(found.hit.entry.name)]
+            found.hit = self._lexicon.exact(words) or found.hit
+
     def _step(self, token: Token) -> None:
-        if token.kind is Kind.WORD:
-            if self._kind is Kind.AROUND:
-                self._read_place()
-            elif not self._read_term():
-                self._strange.append(token)
-                self._at += 1
+        if token.kind in (Kind.WORD, Kind.NOUN):
+            self._read_word(token)
             return
         self._end_strange()
         self._at += 1
         if token.kind is Kind.BREAK:
             self._end_part()
-        elif (token.kind is Kind.AND and self._kind is Kind.AROUND) or token.kind is Kind.BUT:
+        elif token.kind is Kind.BUT or (token.kind is Kind.AND and self._kind is not Kind.NOT):
             self._kind = Kind.WORD
         elif token.kind is Kind.NOT:
             self._kind = Kind.NOT
-        elif self._kind is Kind.WORD and self._begins_place(token):
-            self._kind = Kind.AROUND
         elif token.kind is Kind.STRANGE:
             self._parsed.unknown.append(token.text)
+        elif self._kind is Kind.WORD and self._begins_place(token):
+            self._kind = token.kind
 
     def _begins_place(self, token: Token) -> bool:
         """Whether a place begins; after no term "of" begins none ("areas of necrosis")."""
         return token.kind is Kind.AROUND or (token.kind is Kind.OF and bool(self._part))
 
-    def _window(self, start: int, length: int) -> list[str] | None:
-        """Normal words of `length` tokens that stand together, or None."""
-        tokens = self._tokens[start : start + length]
-        ends = tokens and tokens[0].kind is tokens[-1].kind is Kind.WORD
-        if len(tokens) < length or not ends:
-            return None
-        if any(t.kind not in _INNER for t in tokens):
-            return None
-        return [t.normal for t in tokens]
+    def _read_word(self, token: Token) -> None:
+        placed = self._kind in (Kind.AROUND, Kind.OF)
+        name = name_at(self._tokens, self._at, self._lexicon, typos=not placed)
+        if name and name.hit is None:
+            self._end_strange()
+            self._take_region(name.region)
+            self._at += name.length
+        elif name and name.hit and not placed:
+            self._take(name.hit, name.length)
+            self._take_region(name.region)
+        elif name:
+            self._at += name.length
+        else:
+            # Words of a place need not be known, the owner in "gland of ..." must be.
+            if self._kind is not Kind.AROUND and (token.kind is Kind.WORD or self._strange):
+                self._strange.append(token)
+            self._at += 1
 
-    def _read_term(self) -> bool:
-        """Take the longest name or region that starts here; False when there is none."""
-        for length in range(self._lexicon.max_words, 0, -1):
-            words = self._window(self._at, length)
-            if not words:
-                continue
-            hit = self._lexicon.exact(words)
-            if hit is None and (region := self._lexicon.region(words)):
-                self._take_region(region, length)
-                return True
-            plain = all(t.kind is Kind.WORD for t in self._tokens[self._at : self._at + length])
-            if hit is None and plain:
-                hit = self._lexicon.typo(words)
-            if hit:
-                self._take(hit, length)
-                return True
-        return False
+    def _take_region(self, region: str | None) -> None:
+        if region:
+            self._part_region = region
+            self._regions.append(region)
 
     def _take(self, hit: Hit, length: int) -> None:
         start, self._at = self._at, self._at + length
-        hit = self._take_whose(hit, start)
-        absorbed = _ABSORBED[hit.entry.term.structure]
-        while self._next_is_word() and self._tokens[self._at].normal in absorbed:
-            self._at += 1
-        if self._head_is_strange():
-            # "tumor diary" is no tumor: the last noun says what a phrase is about.
+        owner = owner_after(self._tokens, start, self._at, hit, self._lexicon)
+        if owner:
+            hit, self._at = owner
+        self._absorb(hit)
+        head = self._strange_head(hit)
+        if head or (self._strange and hit.entry.name == "cell"):
+            # "tumor diary" is no tumor, a "merkel cell" not any cell: the whole has no name here.
+            self._at += head
             self._strange += self._tokens[start : self._at]
             self._parsed.near.append(hit)
             return
         self._end_strange()
         first, last = self._tokens[start], self._tokens[self._at - 1]
-        found = Found(self._text[first.start : last.end], hit)
-        if self._kind is Kind.NOT:
-            self._parsed.excluded.append(found)
-        else:
-            self._parsed.asked.append(found)
+        self._keep(Found(self._text[first.start : last.end], hit))
+
+    def _keep(self, found: Found) -> None:
+        kept = self._parsed.excluded if self._kind is Kind.NOT else self._parsed.asked
+        kept.append(found)
         self._part.append(found)
 
-    def _take_whose(self, hit: Hit, start: int) -> Hit:
-        """Read "stroma of the tumor" as the tumor stroma.
-
-        Takes the words after "of" when they make one name with those from `start` to here.
-        """
-        if self._at == len(self._tokens) or self._tokens[self._at].kind is not Kind.OF:
-            return hit
-        owned = [token.normal for token in self._tokens[start : self._at]]
-        after = self._at + 1
-        while after < len(self._tokens) and self._tokens[after].kind is Kind.FILLER:
-            after += 1
-        for length in range(self._lexicon.max_words, 0, -1):
-            words = self._window(after, length) or []
-            whose = self._lexicon.exact([*words, *owned]) if words else None
-            if whose is None and words and hit.entry.name in ("nucleus", "cell"):
-                owner = self._lexicon.exact(words)
-                whose = owner if owner and owner.entry.term.structure != "tissue" else None
-            if whose:
-                self._at = after + length
-                return whose
-        return hit
-
-    def _next_is_word(self) -> bool:
-        return self._at < len(self._tokens) and self._tokens[self._at].kind is Kind.WORD
-
-    def _head_is_strange(self) -> bool:
-        """Whether the word right after a name begins no name and no region."""
-        if not self._next_is_word():
-            return False
-        for length in range(self._lexicon.max_words, 0, -1):
-            words = self._window(self._at, length)
-            if words and (
-                self._lexicon.exact(words)
-                or self._lexicon.region(words)
-                or self._lexicon.typo(words)
-            ):
-                return False
-        return True
-
-    def _take_region(self, region: str, length: int) -> None:
-        self._end_strange()
-        self._at += length
-        self._part_region = region
-        self._regions.append(region)
-
-    def _read_place(self) -> None:
-        """Pass over words that say where; only a region among them counts."""
-        for length in range(self._lexicon.max_words, 0, -1):
-            words = self._window(self._at, length)
-            if words and self._lexicon.region(words):
-                self._take_region(self._lexicon.region(words) or "", length)
+    def _absorb(self, hit: Hit) -> None:
+        structure = hit.entry.term.structure
+        while self._at < len(self._tokens):
+            token = self._tokens[self._at]
+            of_tissue = structure == "tissue" and token.kind is Kind.NOUN
+            if not of_tissue and token.normal not in _ABSORBED[structure]:
                 return
-            if words and self._lexicon.exact(words):
-                self._at += length
-                return
-        self._at += 1
+            self._at += 1
+
+    def _strange_head(self, hit: Hit) -> int:
+        """How many tokens after a name make it part of something that has no name here."""
+        if self._at == len(self._tokens):
+            return 0
+        token = self._tokens[self._at]
+        if token.kind is not Kind.WORD:
+            return int(token.kind is Kind.NOUN)
+        name = name_at(self._tokens, self._at, self._lexicon, typos=True)
+        if name is None:
+            return 1
+        # "gland nuclei": nuclei of a tissue, neither the tissue nor all nuclei.
+        of_tissue = _is_bare(name.hit) and hit.entry.term.structure == "tissue"
+        return name.length if of_tissue else 0
 
     def _end_strange(self) -> None:
         if not self._strange:
             return
         phrase = self._text[self._strange[0].start : self._strange[-1].end]
-        hit = self._lexicon.meaning(phrase)
+        hit = self._lexicon.meaning(phrase) if self._kind in (Kind.WORD, Kind.NOT) else None
         if hit is None:
             self._parsed.unknown.append(phrase)
-        elif self._kind is Kind.NOT:
-            self._parsed.excluded.append(Found(phrase, hit))
         else:
-            self._parsed.asked.append(Found(phrase, hit))
-            self._part.append(self._parsed.asked[-1])
+            self._keep(Found(phrase, hit))
         self._strange = []
 
     def _end_part(self) -> None:

@@ -14,6 +14,7 @@ class Kind(enum.Enum):
     """What a token does in a sentence."""
 
     WORD = "may be part of a name"
+    NOUN = "a noun without a meaning of its own"
     FILLER = "says nothing about the term"
     AROUND = "begins a place: what follows is not asked"
     OF = "begins a place after a term"
@@ -48,14 +49,19 @@ _FILLERS = word_set(
     colour color paint include including only just also both exactly everything clearly
     visible present individual single separate whole entire complete full one ones many
     several few following slide slides image images picture field section sections specimen
-    sample biopsy tissue-section view screen now again area areas region regions zone zones
-    part parts piece pieces kind kinds type types boundary boundaries border borders
-    pathology histology thanks thank s
+    sample biopsy view screen case patient now again piece pieces kind kinds type types
+    boundary boundaries border borders pathology histology thanks thank
+    """
+)
+_NOUNS = word_set(
+    """
+    tissue area region zone component compartment focus part structure layer mass nest plate
+    fiber bundle sheet cluster island cord strand lesion
     """
 )
 _AROUND = word_set(
     """
-    in on at by from with inside within around near nearby next beside besides between among
+    in on at by per from with inside within around near nearby next beside besides between among
     amongst amid along alongside outside beyond under underneath beneath below above over
     across into onto toward towards through throughout surrounding surrounded adjacent close
     bordering abutting touching infiltrating invading lining lined covering covered
@@ -85,9 +91,11 @@ _SIGNS = (
     (re.compile(r"(?<=\d)\s?(?:\([-−–]\)|[-−–]ve\b|[-−–](?=\s|$|[,)]))"), "negative"),
     (re.compile(r"(?<=\b[A-Z]{2})\+(?=\s)"), "positive"),
 )
-# A word, with its accents and its 's; "non-" belongs to the word after it.
+_ABBREVIATIONS = {"pos": "positive", "neg": "negative", "ca": "carcinoma"}
+# A word with its accents, hyphens and 's; "non" belongs to the word after it.
+_LETTERS = r"[^\W_](?:[^\W_]|[\u0300-\u036f])*"
 _PIECE = re.compile(
-    r"(?:\bnon[-‐‑–\s]+(?=\w))?[^\W_](?:[^\W_]|[\u0300-\u036f])*(?:['’]\w+)?|\S", re.IGNORECASE
+    rf"(?:\bnon\s+(?=\w))?{_LETTERS}(?:[-‐‑_]{_LETTERS})*(?:['’]\w+)?|\S", re.IGNORECASE
 )
 
 
@@ -110,8 +118,7 @@ def lex(text: str) -> list[Token]:
         stripped = text.strip()
         start = text.index(stripped)
         return [Token(Kind.STRANGE, stripped, "", start, start + len(stripped))]
-    tokens = [_token(text, m.start(), m.end(), sign) for m, sign in _pieces(text)]
-    return [token for token in tokens if token is not None]
+    return [_token(text, m.start(), m.end(), sign) for m, sign in _pieces(text)]
 
 
 def _pieces(text: str) -> list[tuple[re.Match[str], str]]:
@@ -123,7 +130,7 @@ def _pieces(text: str) -> list[tuple[re.Match[str], str]]:
     return sorted(pieces, key=lambda piece: piece[0].start())
 
 
-def _token(text: str, start: int, end: int, sign: str) -> Token | None:
+def _token(text: str, start: int, end: int, sign: str) -> Token:
     piece = text[start:end]
     if sign:
         kind = Kind.NOT if sign == "not" else Kind.WORD
@@ -141,14 +148,14 @@ def _token(text: str, start: int, end: int, sign: str) -> Token | None:
     ):
         if plain in words:
             return Token(kind, piece, normal_word(plain), start, end)
-    return Token(Kind.WORD, piece, "".join(map(normal_word, re.findall(r"\w+", plain))), start, end)
+    normal = "".join(map(normal_word, re.findall(r"[^\W_]+", plain)))
+    kind = Kind.NOUN if normal in _NOUNS else Kind.WORD
+    return Token(kind, piece, _ABBREVIATIONS.get(normal, normal), start, end)
 
 
-def _sign_token(piece: str, plain: str, start: int, end: int) -> Token | None:
-    if plain in ("-", "'", "_", "‐", "‑", "−", "–", "—", "`", '"', "“", "”", "‘"):
-        return None
+def _sign_token(piece: str, plain: str, start: int, end: int) -> Token:
     if plain in ("&", "+"):
-        return Token(Kind.AND, piece, "", start, end)
-    if unicodedata.category(piece[0]).startswith("P") or plain in ("|", ""):
-        return Token(Kind.BREAK, piece, "", start, end)
-    return Token(Kind.STRANGE, piece, "", start, end)
+        return Token(Kind.AND, piece, "and", start, end)
+    # Punctuation and lone accents only part words; any other sign is nothing we know.
+    known = unicodedata.category(piece[0])[0] in "PM" or plain in ("|", "`", "´", "")
+    return Token(Kind.BREAK if known else Kind.STRANGE, piece, "", start, end)

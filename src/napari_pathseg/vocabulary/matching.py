@@ -154,6 +154,14 @@ def _letters(key: str) -> int:
     return bits
 
 
+_ADJECTIVES = ("al", "ic", "ar", "ous", "oid", "ary", "ive", "ed", "ing")
+
+
+def _other_ending(key: str, candidate: str) -> bool:
+    """Whether `key` is an adjective by its ending and `candidate` is not."""
+    return any(key.endswith(end) and not candidate.endswith(end) for end in _ADJECTIVES)
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """An entry that words were found to mean; `how` as in :class:`~.entry.Match`."""
@@ -175,8 +183,9 @@ class Matcher:
     def __init__(self, entries: Iterable[Entry]) -> None:
         entries = tuple(entries)
         self._exact: dict[str, Hit] = {}
-        self._typos: dict[tuple[str, str], Hit | None] = {}
+        self._typos: dict[tuple[str, int], Hit | None] = {}
         self._near: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
+        self._lengths: dict[str, int] = {}
         self.max_words = 1
         for entry in entries:
             self._add(entry.name, Hit(entry, 1.0, "name"))
@@ -194,6 +203,7 @@ class Matcher:
         key = "".join(words)
         if key:
             self._exact.setdefault(key, hit)
+            self._lengths[key] = max(len(words), self._lengths.get(key, 0))
             self.max_words = max(self.max_words, len(words) + 1)
 
     def exact(self, words: Sequence[str]) -> Hit | None:
@@ -203,27 +213,30 @@ class Matcher:
     def typo(self, words: Sequence[str]) -> Hit | None:
         """The one entry that these normal words miss by a typing error, or None.
 
-        The first letter must be right, words shorter than five letters are never corrected,
-        and two entries equally near make no match.
+        The first letter must be right, words shorter than five letters are never corrected, a
+        word more than the name has is no typing error, nor is an adjective's ending ("mucosal" is
+        not "mucosa"), and two entries equally near make no match.
         """
         key = "".join(words)
         limit = allowed_edits(len(key))
         if not limit or any(word in _LOOKALIKES for word in words):
             return None
-        memo = (key[0], key)
+        memo = (key, len(words))
         if memo not in self._typos:
             if len(self._typos) > 4096:
                 self._typos.clear()
-            self._typos[memo] = self._nearest(key, limit)
+            self._typos[memo] = self._nearest(key, len(words), limit)
         return self._typos[memo]
 
-    def _nearest(self, key: str, limit: int) -> Hit | None:
+    def _nearest(self, key: str, count: int, limit: int) -> Hit | None:
         letters = _letters(key)
         found: dict[str, Entry] = {}
         best = limit + 1
         for length in range(len(key) - limit, len(key) + limit + 1):
             for candidate, bits in self._near.get((key[0], length), ()):
                 if (letters ^ bits).bit_count() > 2 * limit or not allowed_edits(length):
+                    continue
+                if count > self._lengths[candidate] or _other_ending(key, candidate):
                     continue
                 distance = edit_distance(key, candidate, min(limit, best))
                 if distance < best:

@@ -18,8 +18,8 @@ from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.geojson import write_geojson
 from napari_pathseg.export.labels_tiff import write_labels_tiff
 from napari_pathseg.geometry import Region
-from napari_pathseg.inference import Session
 from napari_pathseg.inference.segmentation import Segmentation
+from napari_pathseg.inference.session import Session
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
 
@@ -51,20 +51,30 @@ def facts_of(
     session: Session,
     segmentation: Segmentation,
     region: Region,
-    warnings: Sequence[str],
+    owners: Sequence[str],
+    notes: Sequence[str],
 ) -> Facts:
     """All that is known of a segmentation, as plain values for JSON.
 
-    `region` is what was asked, cut to the slide; `origin` is the exact level-0 place of the label
-    picture's first corner, which lies less than one picture pixel above and left of it.
+    Parameters
+    ----------
+    region : Region
+        What was asked, cut to the slide. `origin` is the exact level-0 place of the label
+        picture's first corner, less than one picture pixel above and left of it.
+    owners : sequence of str
+        The text that asks for each class; empty when there was none.
+    notes : sequence of str
+        What the user should know besides.
     """
     field = segmentation.field
+    terms = _terms(segmentation, owners)
     return {
         "slide": str(session.slide.path),
         **_prompts(segmentation.prompts),
-        "terms": _terms(session, segmentation),
+        "terms": terms,
         "model": segmentation.model,
         "model_sha256": session.segmenter.card.sha256,
+        "model_license": session.segmenter.card.license,
         "region": region.as_list(),
         "origin": list(field.origin),
         "shape": list(field.shape),
@@ -75,7 +85,7 @@ def facts_of(
         "working_mpp": segmentation.working_mpp,
         "seconds": segmentation.seconds,
         "files": {},
-        "warnings": list(warnings),
+        "warnings": [*notes, *_warnings(terms)],
     }
 
 
@@ -124,24 +134,35 @@ def _record(session: Session, segmentation: Segmentation) -> FieldRecord:
     )
 
 
-def _terms(session: Session, segmentation: Segmentation) -> list[Facts]:
+def _terms(segmentation: Segmentation, owners: Sequence[str]) -> list[Facts]:
     """One object for each class, in the order of values."""
-    texts = [prompt.text for prompt in segmentation.prompts if isinstance(prompt, TextPrompt)]
-    typed = {match.term: text for text in texts for match in session.resolve(text).matches}
     pixels = np.bincount(segmentation.mask.ravel(), minlength=len(segmentation.classes) + 1)
+    classes = zip(segmentation.classes, segmentation.answers, strict=True)
     return [
         {
             "value": label_class.value,
             "name": label_class.name,
-            "prompt": typed.get(answer.term) if answer.term else None,
+            "prompt": owners[order] if owners else None,
             **_term(answer.term),
             "asked_as": [_term(term) for term in answer.asked_as],
             "presence": answer.presence,
             "score": answer.score,
             "pixels": int(pixels[label_class.value]),
         }
-        for label_class, answer in zip(segmentation.classes, segmentation.answers, strict=True)
+        for order, (label_class, answer) in enumerate(classes)
     ]
+
+
+def _warnings(terms: Sequence[Facts]) -> list[str]:
+    """What a reader of the masks alone would not see."""
+    found = []
+    for term in terms:
+        asked = [other["object"] for other in term["asked_as"]]
+        if asked and asked != [term["object"]]:
+            found.append(f"{term['name']} was asked as {', '.join(asked)}.")
+        if not term["pixels"]:
+            found.append(f"No {term['name']} in this region (presence {term['presence']:.2f}).")
+    return found
 
 
 def _term(term: Term | None) -> Facts:

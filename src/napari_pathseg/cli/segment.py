@@ -15,7 +15,7 @@ from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
 
 if TYPE_CHECKING:
     from napari_pathseg.cli.results import Facts
-    from napari_pathseg.inference import Session
+    from napari_pathseg.inference.session import Session
 
 Box = tuple[float, float, float, float]
 
@@ -90,16 +90,17 @@ def segment(
     """
     prompts = collect_prompts(texts, points, negative_points, boxes)
     from napari_pathseg.cli.results import check_writable, facts_of, write_results
-    from napari_pathseg.inference import open_session
+    from napari_pathseg.inference.session import open_session
 
     check_writable(out)
     with progress_line() as progress:
         session = open_session(slide, mpp=None if mpp is None else (mpp, mpp))
         with session.slide:
-            warnings = [] if mpp is None else _mpp_notes(session, mpp)
-            region = _region(session, corner_and_size, warnings)
+            notes = [] if mpp is None else _mpp_notes(session, mpp)
+            region = _region(session, corner_and_size, notes)
+            owners = prompt_of_each_class(session, texts)
             segmentation = session.segment(region, prompts, progress=progress)
-            facts = facts_of(session, segmentation, region, warnings)
+            facts = facts_of(session, segmentation, region, owners, notes)
             facts = write_results(out, session, segmentation, facts)
     for warning in facts["warnings"]:
         note(warning)
@@ -137,6 +138,27 @@ def collect_prompts(
     return prompts
 
 
+def prompt_of_each_class(session: Session, texts: Sequence[str]) -> list[str]:
+    """The text that asks for each class, in the order of the classes' values.
+
+    Raises
+    ------
+    PromptError
+        When a text is empty, or asks only for what one before it asks: its value would be missing.
+    UnknownTermError
+    """
+    prompts = [TextPrompt(text) for text in texts]
+    owners: list[str] = []
+    for last, text in enumerate(texts, start=1):
+        count = len(session.understand(prompts[:last]))
+        if count == len(owners):
+            raise PromptError(
+                f"The prompt {text!r} asks for what a prompt before it asks.", "Leave one out."
+            )
+        owners += [text] * (count - len(owners))
+    return owners
+
+
 def _mpp_notes(session: Session, mpp: float) -> list[str]:
     stated = session.slide.metadata.mpp
     if stated is None or max(abs(side / mpp - 1) for side in stated) < 1e-3:
@@ -148,7 +170,7 @@ def _mpp_notes(session: Session, mpp: float) -> list[str]:
 
 
 def _region(
-    session: Session, corner_and_size: tuple[int, int, int, int] | None, warnings: list[str]
+    session: Session, corner_and_size: tuple[int, int, int, int] | None, notes: list[str]
 ) -> Region:
     shape = session.slide.shape
     if corner_and_size is None:
@@ -156,7 +178,7 @@ def _region(
     asked = Region(*corner_and_size)
     inside = region_inside(asked, shape)
     if inside != asked:
-        warnings.append(f"The region {asked.as_list()} was cut to the slide: {inside.as_list()}.")
+        notes.append(f"The region {asked.as_list()} was cut to the slide: {inside.as_list()}.")
     return inside
 
 

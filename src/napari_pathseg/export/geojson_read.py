@@ -83,7 +83,7 @@ def read_geojson(
     """
     shapes = []
     skipped = 0
-    for number, feature in enumerate(_features(_load(path)), start=1):
+    for number, feature in enumerate(_features(_load(path), path), start=1):
         shape = _shape(feature, f"{path}: object {number}")
         if shape is None:
             skipped += 1
@@ -142,21 +142,21 @@ def _load(path: Path) -> object:
         ) from error
 
 
-def _features(value: object) -> Iterator[Mapping[str, Any]]:
+def _features(value: object, path: Path) -> Iterator[Mapping[str, Any]]:
     """All Features, the children that QuPath nests inside others included, parents first."""
     if isinstance(value, list):
         for item in value:
-            yield from _features(item)
+            yield from _features(item, path)
     elif isinstance(value, dict) and value.get("type") == "FeatureCollection":
-        yield from _features(value.get("features", []))
+        yield from _features(value.get("features", []), path)
     elif isinstance(value, dict) and value.get("type") == "Feature":
         yield value
         properties = value.get("properties")
         if isinstance(properties, dict):
-            yield from _features(properties.get("childObjects") or [])
+            yield from _features(properties.get("childObjects") or [], path)
     else:
         raise ExportError(
-            "The file holds something that is no GeoJSON Feature.",
+            f"{path} holds something that is no GeoJSON Feature.",
             "Export it again as GeoJSON FeatureCollection.",
         )
 

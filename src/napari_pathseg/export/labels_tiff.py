@@ -13,6 +13,7 @@ import tifffile
 from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError, StoreError
 from napari_pathseg.export.atomic import whole_file
+from napari_pathseg.export.pictures import DAMAGED
 from napari_pathseg.geometry import Pair
 from napari_pathseg.labels.raster import Ints
 from napari_pathseg.labels.record import classes_from_json, classes_to_json
@@ -94,8 +95,7 @@ def read_labels_tiff(path: Path) -> LabelsTiff:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ExportError(f"{path} can not be read: {reason}.") from error
-    # tifffile lets these out on damaged files, besides its own.
-    except (tifffile.TiffFileError, ValueError, TypeError, IndexError, KeyError) as error:
+    except DAMAGED as error:
         raise ExportError(f"{path} is no TIFF or is damaged: {error}.") from error
     if array.ndim != 2 or array.dtype.kind not in "ui" or array.size == 0:
         raise ExportError(

@@ -14,6 +14,18 @@ from napari_pathseg.labels.raster import Instances, Ints
 
 _MAX_16 = 65_535
 
+# What Pillow, tifffile and the codecs (RuntimeError) let out on damaged files, besides OSError.
+DAMAGED = (
+    UnidentifiedImageError,
+    tifffile.TiffFileError,
+    ValueError,
+    TypeError,
+    IndexError,
+    KeyError,
+    SyntaxError,
+    RuntimeError,
+)
+
 
 def write_rgb(folder: Path, name: str, image: npt.NDArray[np.uint8]) -> str:
     """Write uint8 (height, width, 3) as PNG; the name in the folder."""
@@ -65,7 +77,7 @@ def _open(path: Path) -> npt.NDArray[np.generic]:
             return np.asarray(tifffile.imread(path))
         with Image.open(path) as image:
             return np.asarray(image)
-    except (UnidentifiedImageError, tifffile.TiffFileError, ValueError, SyntaxError) as error:
+    except DAMAGED as error:
         raise ExportError(f"{path} is damaged: {error}.") from error
     except OSError as error:
         raise ExportError(f"{path} can not be read: {error.strerror or error}.") from error

@@ -68,11 +68,18 @@ class WriterLock:
                 "Choose a folder on a local disk.",
             ) from error
         self._handle = handle
+        try:
+            self._sign(handle)
+        except OSError:
+            self.release()
+            raise
+        return True
+
+    def _sign(self, handle: int) -> None:
         who = {"pid": os.getpid(), "host": socket.gethostname()}
         os.ftruncate(handle, 0)
         os.lseek(handle, 0, os.SEEK_SET)
         os.write(handle, json.dumps(who).encode())
-        return True
 
     def holder(self) -> str:
         """Who has the lock, in words."""

@@ -19,12 +19,12 @@ class SegmentConfig:
         A field of more tiles is refused with the advice to zoom in or to run a batch.
     threshold : float
         Probability above which a pixel belongs to the class.
-    threads : int
-        CPU threads of the model; 0 = let the runtime choose.
+    cached_tiles : int
+        Embeddings kept in memory, 10 MB each at 1024 pixels.
     """
 
     tile_px: int = 1024
     overlap_px: int = 128
-    max_tiles: int = 64
+    max_tiles: int = 36
     threshold: float = 0.5
-    threads: int = 0
+    cached_tiles: int = 48

@@ -1,1 +1,1 @@
-
+"""Where slides, words, models and labels meet."""

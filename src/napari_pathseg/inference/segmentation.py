@@ -90,4 +90,5 @@ class Segmentation:
     def probability(self, value: int) -> Logits:
         """Probability map (height, width) of one class."""
         index = [c.value for c in self.classes].index(value)
-        return 1 / (1 + np.exp(-self.logits[index]))
+        probability: Logits = 1 / (1 + np.exp(-self.logits[index]))
+        return probability

@@ -1,1 +1,1 @@
-
+"""Networks and their weights: torch in, torch out."""

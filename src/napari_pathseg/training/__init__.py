@@ -1,1 +1,1 @@
-
+"""Corrected and public labels become a model."""

@@ -1,0 +1,130 @@
+"""One class of a request: words over all tiles, then clicks and boxes where they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_pathseg.classes import Term
+from napari_pathseg.geometry import Field
+from napari_pathseg.inference.corrections import Click, correct, cut_to_boxes
+from napari_pathseg.inference.embeddings import EncodedPicture
+from napari_pathseg.inference.segmentation import Answer, Logits
+from napari_pathseg.inference.tiling import Blend, FloatMap, place_map, resize_map
+from napari_pathseg.inference.understanding import Question
+from napari_pathseg.models.base import Segmenter, TileAnswer, TileQuery
+from napari_pathseg.progress import CancelToken
+from napari_pathseg.prompts import BoxPrompt, PointPrompt, SpatialPrompt
+
+if TYPE_CHECKING:
+    from napari_pathseg.inference.session import Plan
+
+RAMP_PX = 64
+GATE_STRENGTH = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class FieldAnswers:
+    """The answer of one class, with its logits (height, width) on the field that is returned."""
+
+    answer: Answer
+    logits: Logits
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box in model pixels of the picture."""
+
+    y0: float
+    x0: float
+    y1: float
+    x1: float
+
+
+def answer_question(
+    question: Question,
+    picture: EncodedPicture,
+    plan: Plan,
+    field: Field,
+    spatial: Sequence[SpatialPrompt],
+    segmenter: Segmenter,
+    cancel: CancelToken,
+) -> FieldAnswers:
+    """Ask one class of an encoded picture; the logits come back on the grid of `field`.
+
+    Raises
+    ------
+    CancelledError
+        Between two tiles, once cancelled.
+    """
+    clicks, boxes = _in_model_pixels(spatial, plan)
+    if question.asked_as:
+        logits, presence, score = _words(question.asked_as, picture, segmenter, cancel)
+        logits = cut_to_boxes(logits, [(b.y0, b.x0, b.y1, b.x1) for b in boxes])
+        logits = correct(logits, clicks, question.asked_as, picture, segmenter)
+    else:
+        logits, score = _clicks_alone(clicks, boxes, picture, segmenter)
+        presence = 1.0
+    answer = Answer(question.label_class.term, question.asked_as, presence, score)
+    return FieldAnswers(answer, place_map(logits, plan.field, field))
+
+
+def gated(answer: TileAnswer, gate: float) -> FloatMap:
+    """Logits pushed down where the term is probably absent from the tile."""
+    presence = min(max(answer.presence, 1e-6), 1 - 1e-6)
+    excess = math.log(presence / (1 - presence)) - math.log(gate / (1 - gate))
+    return answer.logits + np.float32(GATE_STRENGTH * min(excess, 0.0))
+
+
+def _words(
+    terms: tuple[Term, ...], picture: EncodedPicture, segmenter: Segmenter, cancel: CancelToken
+) -> tuple[FloatMap, float, float]:
+    """Blended logits on the picture's grid, the highest presence and the mean score."""
+    blend = Blend(picture.shape, RAMP_PX)
+    presence, scores, areas = 0.0, [], []
+    for i, tile in enumerate(picture.tiles):
+        cancel.raise_if_cancelled()
+        answers = picture.answer_words(segmenter, i, terms)
+        gate = segmenter.card.presence_gate
+        small = np.maximum.reduce([gated(a, gate) for a in answers])
+        blend.add(tile, resize_map(small, (tile.height, tile.width)))
+        best = max(answers, key=lambda a: a.presence)
+        presence = max(presence, best.presence)
+        scores.append(best.score)
+        areas.append(float((small > 0).sum()) + 1.0)
+    return blend.result(), presence, float(np.average(scores, weights=areas))
+
+
+def _clicks_alone(
+    clicks: Sequence[Click], boxes: Sequence[Box], picture: EncodedPicture, segmenter: Segmenter
+) -> tuple[FloatMap, float]:
+    """The object that clicks mean, or one object for each box."""
+    points = tuple((c.y, c.x, c.positive) for c in clicks)
+    queries = [TileQuery(points=points, box=(b.y0, b.x0, b.y1, b.x1)) for b in boxes]
+    answers = segmenter.decode(picture.embeddings[0], queries or [TileQuery(points=points)])
+    tile = picture.tiles[0]
+    small = np.maximum.reduce([a.logits for a in answers])
+    large = resize_map(small, (tile.height, tile.width))[: picture.shape[0], : picture.shape[1]]
+    return np.ascontiguousarray(large), min(a.score for a in answers)
+
+
+def _in_model_pixels(spatial: Sequence[SpatialPrompt], plan: Plan) -> tuple[list[Click], list[Box]]:
+    scale_y = plan.shape[0] / plan.field.height
+    scale_x = plan.shape[1] / plan.field.width
+
+    def place(y: float, x: float) -> tuple[float, float]:
+        field_y, field_x = plan.field.from_level0(y, x)
+        return (
+            min(max(field_y * scale_y, 0.0), plan.shape[0] - 1e-3),
+            min(max(field_x * scale_x, 0.0), plan.shape[1] - 1e-3),
+        )
+
+    clicks = [Click(*place(p.y, p.x), p.positive) for p in spatial if isinstance(p, PointPrompt)]
+    boxes = [
+        Box(*place(b.y0, b.x0), *place(b.y1, b.x1)) for b in spatial if isinstance(b, BoxPrompt)
+    ]
+    return clicks, boxes

@@ -1,0 +1,170 @@
+"""How good a model is on images with known masks, prompt by prompt, with the protocol stated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from napari_pathseg.classes import Term
+from napari_pathseg.config import SegmentConfig
+from napari_pathseg.errors import PromptError
+from napari_pathseg.geometry import Region
+from napari_pathseg.inference.session import Session
+from napari_pathseg.models.base import Segmenter
+from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
+from napari_pathseg.slide.open import open_slide
+from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+Bool = npt.NDArray[np.bool_]
+MIN_OBJECT_PX = 30
+
+PROTOCOLS = {
+    "text": "the term's name alone, without its organ; Dice of the class mask",
+    "point": "one click at each object's deepest point (oracle); Dice of that object",
+    "points5": "the deepest point, then four clicks at the deepest point of the largest error "
+    "(oracle); Dice of that object",
+    "box": "each object's bounding box (oracle); Dice of that object",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """One term of one image with its mask.
+
+    Attributes
+    ----------
+    mask, known : bool array (height, width)
+        Where the term is; where anything is known.
+    objects : int array (height, width)
+        Single objects, 0 = none; connected parts where the data does not tell them apart.
+    """
+
+    dataset: str
+    image: Path
+    mpp: float | None
+    term: Term
+    mask: Bool
+    known: Bool
+    objects: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The outcome for one term of one image, or for one object in it.
+
+    `false_area` is the share of known pixels that were marked though the term is absent.
+    """
+
+    dataset: str
+    term: str
+    prompt: str
+    image: str
+    dice: float
+    iou: float
+    present: bool
+    false_area: float
+    presence: float
+
+
+def evaluate(
+    truths: Iterable[Truth],
+    segmenter: Segmenter,
+    vocabulary: Vocabulary,
+    prompt: str,
+    *,
+    objects_per_image: int = 3,
+    seed: int = 0,
+    config: SegmentConfig | None = None,
+) -> Iterator[Measured]:
+    """Ask the model about each truth and compare.
+
+    Raises
+    ------
+    PromptError
+        When `prompt` is none of `PROTOCOLS`.
+    """
+    if prompt not in PROTOCOLS:
+        raise PromptError(f"'{prompt}' is no kind of prompt.", f"Choose of: {', '.join(PROTOCOLS)}")
+    rng = np.random.default_rng(seed)
+    for truth in truths:
+        with open_slide(truth.image) as slide:
+            mpp = (truth.mpp, truth.mpp) if truth.mpp else None
+            session = Session(slide, segmenter, vocabulary, mpp=mpp, config=config)
+            if prompt == "text":
+                yield _ask_words(session, truth)
+            else:
+                yield from _ask_objects(session, truth, prompt, objects_per_image, rng)
+
+
+def dice_and_iou(answer: Bool, truth: Bool) -> tuple[float, float]:
+    """Both overlaps of two masks; both empty = 1."""
+    overlap, total = float((answer & truth).sum()), float(answer.sum() + truth.sum())
+    return (2 * overlap / total, overlap / (total - overlap)) if total else (1.0, 1.0)
+
+
+def _ask_words(session: Session, truth: Truth) -> Measured:
+    region = Region.whole(session.slide.shape)
+    result = session.segment(region, [TextPrompt(truth.term.object)])
+    answer = (result.mask > 0) & truth.known
+    dice, iou = dice_and_iou(answer, truth.mask)
+    present = bool(truth.mask.any())
+    return Measured(
+        dataset=truth.dataset,
+        term=truth.term.object,
+        prompt="text",
+        image=truth.image.name,
+        dice=dice,
+        iou=iou,
+        present=present,
+        false_area=0.0 if present else float(answer.sum() / max(truth.known.sum(), 1)),
+        presence=result.answers[0].presence,
+    )
+
+
+def _ask_objects(
+    session: Session, truth: Truth, prompt: str, count: int, rng: np.random.Generator
+) -> Iterator[Measured]:
+    sizes = np.bincount(truth.objects.ravel())
+    large = [i for i in range(1, len(sizes)) if sizes[i] >= MIN_OBJECT_PX]
+    for i in rng.permutation(large)[:count]:
+        target = truth.objects == i
+        answer = _ask_object(session, target, prompt)
+        dice, iou = dice_and_iou(answer, target)
+        yield Measured(
+            truth.dataset, truth.term.object, prompt, truth.image.name, dice, iou, True, 0.0, 1.0
+        )
+
+
+def _ask_object(session: Session, target: Bool, prompt: str) -> Bool:
+    region = Region.whole(session.slide.shape)
+
+    def answer(prompts: Sequence[Prompt]) -> Bool:
+        mask: Bool = session.segment(region, prompts).mask > 0
+        return mask
+
+    if prompt == "box":
+        ys, xs = np.nonzero(target)
+        return answer([BoxPrompt(ys.min(), xs.min(), ys.max() + 1, xs.max() + 1)])
+    points = [_deepest(target, positive=True)]
+    mask = answer(points)
+    for _ in range(4 if prompt == "points5" else 0):
+        missing, wrong = target & ~mask, mask & ~target
+        positive = bool(missing.sum() >= wrong.sum())
+        error = missing if positive else wrong
+        if not error.any():
+            break
+        points.append(_deepest(error, positive=positive))
+        mask = answer(points)
+    return mask
+
+
+def _deepest(mask: Bool, *, positive: bool) -> PointPrompt:
+    padded = np.pad(mask, 1)
+    depth = ndimage.distance_transform_edt(padded)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), mask.shape)
+    return PointPrompt(float(y) + 0.5, float(x) + 0.5, positive)

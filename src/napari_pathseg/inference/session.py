@@ -1,0 +1,281 @@
+"""The session: the one object that the panel, the command line and the batch drive."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from napari_pathseg.config import SegmentConfig
+from napari_pathseg.errors import PromptError, RegionError, UnknownScaleError
+from napari_pathseg.geometry import (
+    Field,
+    Pair,
+    Region,
+    Shape,
+    field_covering,
+    nearest_level,
+    region_inside,
+)
+from napari_pathseg.inference.answering import FieldAnswers, answer_question
+from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture, encode_picture
+from napari_pathseg.inference.segmentation import Segmentation
+from napari_pathseg.inference.tiling import plan_tiles, resize_picture
+from napari_pathseg.inference.understanding import (
+    Question,
+    class_list,
+    clicks_only,
+    understand,
+)
+from napari_pathseg.models.base import Segmenter
+from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
+from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, SpatialPrompt, TextPrompt
+from napari_pathseg.slide.base import Slide
+from napari_pathseg.vocabulary.entry import Resolution
+from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+PICTURE_BACKEND = "pillow"
+SMALLEST_SIDE_PX = 512
+MAX_FIELD_PIXELS = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a region is looked at: the field that is read, and the model's pixels.
+
+    Attributes
+    ----------
+    field : Field
+    shape : (int, int)
+        Of the picture the model sees.
+    mpp : float or None
+        Micrometres per model pixel.
+    """
+
+    field: Field
+    shape: Shape
+    mpp: float | None
+
+    def tiles(self, config: SegmentConfig) -> int:
+        """How many model inputs it takes."""
+        return len(plan_tiles(self.shape, config.tile_px, config.overlap_px))
+
+
+class Session:
+    """A slide, a model and a vocabulary, ready to be asked.
+
+    Parameters
+    ----------
+    slide : Slide
+    segmenter : Segmenter
+    vocabulary : Vocabulary
+    mpp : (float, float), optional
+        Micrometres per level-0 pixel, where the slide does not say or says it wrong.
+    config : SegmentConfig
+    """
+
+    def __init__(
+        self,
+        slide: Slide,
+        segmenter: Segmenter,
+        vocabulary: Vocabulary,
+        *,
+        mpp: Pair | None = None,
+        config: SegmentConfig | None = None,
+    ) -> None:
+        self.slide = slide
+        self.segmenter = segmenter
+        self.vocabulary = vocabulary
+        self.mpp = mpp or slide.metadata.mpp
+        self.config = config or SegmentConfig()
+        self._cache = EmbeddingCache(self.config.cached_tiles)
+
+    def resolve(self, text: str) -> Resolution:
+        """How a text is understood; PromptError when it is empty or too long."""
+        return self.vocabulary.resolve(text)
+
+    def understand(self, texts: Sequence[TextPrompt]) -> tuple[Question, ...]:
+        """The classes some texts ask for, and what the model is asked for each.
+
+        Raises
+        ------
+        PromptError, UnknownTermError
+        """
+        return understand(texts, self.vocabulary, self.segmenter)
+
+    def plan(self, region: Region, working_mpp: float | None) -> Plan:
+        """How a region would be looked at, without reading it.
+
+        Parameters
+        ----------
+        working_mpp : float or None
+            None = so that the region fits one model input.
+
+        Raises
+        ------
+        RegionError
+            When the region lies outside the slide.
+        UnknownScaleError
+            When words need a scale and the slide has none.
+        """
+        region = region_inside(region, self.slide.shape)
+        wanted = self._wanted_downsample(region, working_mpp)
+        downsamples = [level.downsample for level in self.slide.levels]
+        level = nearest_level(downsamples, wanted[0])
+        chosen = self.slide.levels[level]
+        field = field_covering(region, level, chosen.downsample, chosen.shape)
+        shape = (
+            max(round(field.height * field.downsample[0] / wanted[0]), 1),
+            max(round(field.width * field.downsample[1] / wanted[1]), 1),
+        )
+        mpp = wanted[0] * self.mpp[0] if self.mpp else None
+        return Plan(field, shape, mpp)
+
+    def segment(
+        self,
+        region: Region,
+        prompts: Sequence[Prompt],
+        *,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> Segmentation:
+        """Masks of a region.
+
+        Parameters
+        ----------
+        region : Region
+            Cut to the slide.
+        prompts : sequence of Prompt
+            Each term of the texts is a class, in order. Points and boxes refine all of them: a
+            box restricts, a positive point adds what it lies on, a negative one takes it away.
+            Without any text they make one class named "object".
+
+        Raises
+        ------
+        PromptError, UnknownTermError
+            When there is nothing to ask, or a word is not known; nothing is guessed.
+        RegionError
+            When the region, a point or a box lies outside the slide, or is too large.
+        UnknownScaleError
+            When the slide does not say its mpp and none was given.
+        DamagedSlideError
+            When the pixels can not be read.
+        CancelledError
+            Within one tile of the cancel.
+        """
+        start = time.perf_counter()
+        cancel = cancel or CancelToken()
+        texts = [p for p in prompts if isinstance(p, TextPrompt)]
+        spatial = [p for p in prompts if not isinstance(p, TextPrompt)]
+        if not prompts:
+            raise PromptError("Nothing was asked.", "Type a term, click or draw a box.")
+        region = region_inside(region, self.slide.shape)
+        self._check_places(region, spatial)
+        questions = self.understand(texts) if texts else (clicks_only(),)
+        plans = {mpp: self.plan(region, mpp) for mpp in {q.working_mpp for q in questions}}
+        for plan in plans.values():
+            self._check_size(plan)
+        field = min((p.field for p in plans.values()), key=lambda f: f.level)
+        answers: list[FieldAnswers] = []
+        for question in questions:
+            plan = plans[question.working_mpp]
+            picture = self._encoded(plan, progress, cancel)
+            answers.append(
+                answer_question(question, picture, plan, field, spatial, self.segmenter, cancel)
+            )
+        cancel.raise_if_cancelled()
+        working = [p.mpp for p in plans.values() if p.mpp is not None]
+        return Segmentation(
+            field=field,
+            classes=class_list(questions),
+            answers=tuple(a.answer for a in answers),
+            logits=np.stack([a.logits for a in answers]),
+            prompts=tuple(prompts),
+            model=self.segmenter.card.identity,
+            mpp=field.mpp(self.mpp),
+            working_mpp=min(working, default=None),
+            seconds=time.perf_counter() - start,
+            threshold=self.config.threshold,
+        )
+
+    def _wanted_downsample(self, region: Region, working_mpp: float | None) -> Pair:
+        """Level-0 pixels per model pixel."""
+        longest = max(region.height, region.width)
+        if working_mpp is None:
+            fit = longest / self.config.tile_px
+            return max(fit, 0.25), max(fit, 0.25)
+        if self.mpp is not None:
+            return working_mpp / self.mpp[0], working_mpp / self.mpp[1]
+        if self.slide.metadata.backend == PICTURE_BACKEND:
+            as_is = min(1.0, longest / SMALLEST_SIDE_PX)
+            return as_is, as_is
+        raise UnknownScaleError(
+            f"{self.slide.path}: the file does not say its resolution, and words need it.",
+            "Give it as micrometres per pixel (--mpp 0.25 for a 40x scan, 0.5 for 20x).",
+        )
+
+    def _check_places(self, region: Region, spatial: Sequence[SpatialPrompt]) -> None:
+        whole = Region.whole(self.slide.shape)
+        for prompt in spatial:
+            if isinstance(prompt, PointPrompt) and not region.contains(prompt.y, prompt.x):
+                raise RegionError(
+                    f"The point ({prompt.y:g}, {prompt.x:g}) lies outside the field "
+                    f"{region.as_list()}.",
+                    "Points are level-0 pixels, y before x.",
+                )
+            if isinstance(prompt, BoxPrompt):
+                box = Region.from_corners(prompt.y0, prompt.x0, prompt.y1, prompt.x1)
+                if box.intersection(whole) is None or box.intersection(region) is None:
+                    raise RegionError(
+                        f"The box {box.as_list()} [y, x, height, width] lies outside the field "
+                        f"{region.as_list()}.",
+                        "Boxes are level-0 pixels: y0 x0 y1 x1.",
+                    )
+
+    def _check_size(self, plan: Plan) -> None:
+        tiles = plan.tiles(self.config)
+        pixels = plan.field.height * plan.field.width
+        if tiles <= self.config.max_tiles and pixels <= MAX_FIELD_PIXELS:
+            return
+        scale = f"at {plan.mpp:.2g} µm/px " if plan.mpp else ""
+        side = int(math.sqrt(self.config.max_tiles) * self.config.tile_px)
+        side_um = f" ({side * plan.mpp / 1000:.1f} mm)" if plan.mpp else ""
+        raise RegionError(
+            f"The region {plan.field.region.as_list()} is too large for one field: {scale}it takes "
+            f"{tiles} tiles of {self.config.tile_px} pixels, and {self.config.max_tiles} is the "
+            "limit.",
+            f"Zoom in, or give a smaller --region, of about {side} model pixels{side_um} a side.",
+        )
+
+    def _encoded(
+        self, plan: Plan, progress: ProgressCallback, cancel: CancelToken
+    ) -> EncodedPicture:
+        make = partial(self._encode, plan, progress, cancel)
+        return self._cache.get((plan.field, plan.shape), make)
+
+    def _encode(
+        self, plan: Plan, progress: ProgressCallback, cancel: CancelToken
+    ) -> EncodedPicture:
+        cancel.raise_if_cancelled()
+        picture = resize_picture(self.slide.read(plan.field), plan.shape)
+        return encode_picture(picture, self.segmenter, self.config, progress, cancel)
+
+
+def open_session(
+    path: Path | str,
+    *,
+    mpp: Pair | None = None,
+    model: str = "default",
+    config: SegmentConfig | None = None,
+) -> Session:
+    """Open a slide and the default vocabulary and model, ready to be asked."""
+    from napari_pathseg.models.registry import load_segmenter
+    from napari_pathseg.slide.open import open_slide
+
+    slide = open_slide(path)
+    return Session(slide, load_segmenter(model), Vocabulary.load(), mpp=mpp, config=config)

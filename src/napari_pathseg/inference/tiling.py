@@ -1,0 +1,162 @@
+"""Cut a picture into overlapping tiles, and blend what comes back, on logits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+
+from napari_pathseg.geometry import Field, Shape
+
+SIDE_STEP = 32
+WHITE = 244
+
+FloatMap = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A rectangle of model pixels; it may reach over the picture's edge, where it is padded."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+    def inside(self, shape: Shape) -> tuple[slice, slice]:
+        """The part of a picture of `shape` it covers."""
+        stop_y, stop_x = min(self.y + self.height, shape[0]), min(self.x + self.width, shape[1])
+        return slice(self.y, stop_y), slice(self.x, stop_x)
+
+
+def plan_tiles(shape: Shape, tile_px: int, overlap_px: int) -> tuple[Tile, ...]:
+    """Equal tiles that cover a picture, neighbours sharing at least `overlap_px`.
+
+    Sides are multiples of 32 and at most `tile_px`; a picture of one tile gets just one.
+    """
+    starts_y, height = _spans(shape[0], tile_px, overlap_px)
+    starts_x, width = _spans(shape[1], tile_px, overlap_px)
+    return tuple(Tile(y, x, height, width) for y in starts_y for x in starts_x)
+
+
+def _spans(length: int, tile_px: int, overlap_px: int) -> tuple[list[int], int]:
+    count = max(1, math.ceil((length - overlap_px) / (tile_px - overlap_px)))
+    side = math.ceil((length + (count - 1) * overlap_px) / count)
+    side = min(math.ceil(side / SIDE_STEP) * SIDE_STEP, tile_px)
+    if count == 1:
+        return [0], side
+    room = max(length - side, 0)
+    return [round(i * room / (count - 1)) for i in range(count)], side
+
+
+def cut(picture: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
+    """Pixels of a tile (height, width, 3), padded with the white of glass."""
+    part = picture[tile.inside(picture.shape[:2])]
+    if part.shape[:2] == (tile.height, tile.width):
+        return part
+    padded = np.full((tile.height, tile.width, 3), WHITE, dtype=np.uint8)
+    padded[: part.shape[0], : part.shape[1]] = part
+    return padded
+
+
+class Blend:
+    """Weighted mean of overlapping tiles, with weights that fall to the tiles' edges.
+
+    Parameters
+    ----------
+    shape : (int, int)
+        Of the whole picture.
+    ramp_px : int
+        Width of the fall at each edge.
+    """
+
+    def __init__(self, shape: Shape, ramp_px: int) -> None:
+        self._sum = np.zeros(shape, dtype=np.float32)
+        self._weight = np.zeros(shape, dtype=np.float32)
+        self._ramp = max(ramp_px, 1)
+
+    def add(self, tile: Tile, values: FloatMap) -> None:
+        """Add a tile's map (height, width)."""
+        where = tile.inside(self._sum.shape)
+        height, width = (s.stop - s.start for s in where)
+        weight = np.minimum.outer(self._fall(tile.height), self._fall(tile.width))[:height, :width]
+        self._sum[where] += values[:height, :width] * weight
+        self._weight[where] += weight
+
+    def result(self) -> FloatMap:
+        """The blended map (height, width)."""
+        mean: FloatMap = (self._sum / np.maximum(self._weight, 1e-6)).astype(np.float32)
+        return mean
+
+    def _fall(self, length: int) -> FloatMap:
+        distance = np.minimum(np.arange(length) + 1, np.arange(length, 0, -1))
+        fall: FloatMap = np.minimum(distance / self._ramp, 1.0).astype(np.float32)
+        return fall
+
+
+def resize_map(values: FloatMap, shape: Shape) -> FloatMap:
+    """A soft map on another grid, corner on corner, bilinear."""
+    if values.shape == shape:
+        return values
+    tensor = torch.from_numpy(np.ascontiguousarray(values))[None, None]
+    smaller = shape[0] < values.shape[0]
+    resized = functional.interpolate(
+        tensor, shape, mode="bilinear", align_corners=False, antialias=smaller
+    )
+    out: FloatMap = resized[0, 0].numpy()
+    return out
+
+
+def resize_picture(picture: npt.NDArray[np.uint8], shape: Shape) -> npt.NDArray[np.uint8]:
+    """Pixels (H, W, 3) in sRGB on another grid, corner on corner, antialiased."""
+    if picture.shape[:2] == shape:
+        return picture
+    tensor = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
+    resized = functional.interpolate(
+        tensor, shape, mode="bilinear", align_corners=False, antialias=True
+    )
+    out: npt.NDArray[np.uint8] = resized[0].numpy().transpose(1, 2, 0)
+    return out
+
+
+def place_map(values: FloatMap, source: Field, target: Field) -> FloatMap:
+    """A soft map that covers `source`, on the pixels of `target`.
+
+    Both fields show nearly the same region, at levels that may differ; every target pixel takes
+    the value at its own place, so that nothing shifts.
+
+    Parameters
+    ----------
+    values : float32 array (h, w)
+        Any grid laid corner on corner over `source`.
+
+    Returns
+    -------
+    float32 array of `target.shape`
+    """
+    if source == target:
+        return resize_map(values, target.shape)
+    y = _target_places(target.height, target.origin[0], target.downsample[0])
+    x = _target_places(target.width, target.origin[1], target.downsample[1])
+    y = (y - source.origin[0]) / (source.height * source.downsample[0]) * 2 - 1
+    x = (x - source.origin[1]) / (source.width * source.downsample[1]) * 2 - 1
+    grid = torch.from_numpy(np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32))[None]
+    placed = functional.grid_sample(
+        torch.from_numpy(values)[None, None],
+        grid,
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+    out: FloatMap = placed[0, 0].numpy()
+    return out
+
+
+def _target_places(count: int, origin: float, downsample: float) -> npt.NDArray[np.float64]:
+    """Level-0 centres of pixels along one axis."""
+    centers = np.arange(count, dtype=np.float64) + 0.5
+    return centers * downsample + origin

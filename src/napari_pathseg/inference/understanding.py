@@ -1,0 +1,142 @@
+"""From what the user typed to what the model is asked: nothing is guessed in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from napari_pathseg.classes import ClassList, Color, LabelClass, Term
+from napari_pathseg.errors import PromptError, UnknownTermError
+from napari_pathseg.models.base import Segmenter
+from napari_pathseg.prompts import MAX_TEXT_LENGTH, TextPrompt
+from napari_pathseg.vocabulary.entry import Entry, Match
+from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+OBJECT_COLOR: Color = (0, 158, 115)
+NEAREST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One class of a request.
+
+    Attributes
+    ----------
+    label_class : LabelClass
+    asked_as : tuple of Term
+        What the model is asked; several where a wide term stands for its parts. Empty when only
+        clicks or a box were given.
+    working_mpp : float or None
+        Micrometres per pixel at which it is looked at; None = as the field is shown.
+    """
+
+    label_class: LabelClass
+    asked_as: tuple[Term, ...]
+    working_mpp: float | None
+
+
+def understand(
+    prompts: Sequence[TextPrompt], vocabulary: Vocabulary, segmenter: Segmenter
+) -> tuple[Question, ...]:
+    """The questions of some text prompts, one for each term, in order.
+
+    Raises
+    ------
+    PromptError
+        When a text is empty, too long, or rules out all it asks for.
+    UnknownTermError
+        When a word is not in the vocabulary or the model was not taught it.
+    """
+    matches: list[Match] = []
+    for prompt in prompts:
+        for match in _matches(prompt, vocabulary, segmenter):
+            if match.term not in [m.term for m in matches]:
+                matches.append(match)
+    questions = []
+    for value, match in enumerate(matches, start=1):
+        asked = _asked_as(match, vocabulary, segmenter)
+        name = _unique_name(match, matches)
+        label_class = LabelClass(value, name, match.term, match.entry.color)
+        questions.append(Question(label_class, asked, _working_mpp(asked, match.entry, segmenter)))
+    return tuple(questions)
+
+
+def clicks_only() -> Question:
+    """The question of points and boxes without words."""
+    return Question(LabelClass(1, "object", None, OBJECT_COLOR), (), None)
+
+
+def class_list(questions: Sequence[Question]) -> ClassList:
+    """The classes of some questions."""
+    return ClassList(tuple(q.label_class for q in questions))
+
+
+def _matches(prompt: TextPrompt, vocabulary: Vocabulary, segmenter: Segmenter) -> tuple[Match, ...]:
+    if not prompt.text.strip():
+        raise PromptError("The prompt is empty.", "Type what to segment, such as: gland.")
+    if len(prompt.text) > MAX_TEXT_LENGTH:
+        raise PromptError(
+            f"The prompt has {len(prompt.text):,} characters.",
+            f"Use at most {MAX_TEXT_LENGTH:,}: a few terms are enough.",
+        )
+    resolution = vocabulary.resolve(prompt.text)
+    if resolution.unknown:
+        near = [e.name for e in resolution.suggestions] or _nearest(
+            resolution.unknown[0], vocabulary, segmenter
+        )
+        raise _unknown(resolution.unknown, near, "not in the vocabulary")
+    excluded = {m.term.without_region for m in resolution.excluded}
+    kept = tuple(m for m in resolution.matches if m.term.without_region not in excluded)
+    if not kept:
+        raise PromptError(
+            f"The prompt '{prompt.text[:80]}' asks for nothing.",
+            "Name at least one thing to segment, such as: gland.",
+        )
+    return kept
+
+
+def _asked_as(match: Match, vocabulary: Vocabulary, segmenter: Segmenter) -> tuple[Term, ...]:
+    """The term itself where taught, else its nearest taught parts."""
+    if segmenter.knows(match.term):
+        return (match.term,)
+    front = list(vocabulary.children(match.entry.name))
+    while front:
+        taught = [e.term for e in front if segmenter.knows(e.term)]
+        if taught:
+            return tuple(_in_region(t, match.term.region) for t in taught)
+        front = [child for e in front for child in vocabulary.children(e.name)]
+    near = _nearest(match.phrase, vocabulary, segmenter)
+    raise _unknown((match.phrase,), near, "not among the terms this model was taught")
+
+
+def _in_region(term: Term, region: str) -> Term:
+    return Term(region, term.structure, term.object)
+
+
+def _nearest(text: str, vocabulary: Vocabulary, segmenter: Segmenter) -> list[str]:
+    """Names of taught terms near a text, for the user to choose from."""
+    taught = [e for e in vocabulary.entries if segmenter.knows(e.term)]
+    names = {e.name for e in taught}
+    return [e.name for e in vocabulary.suggest(text[:200], n=NEAREST, among=names)]
+
+
+def _unknown(words: Sequence[str], near: Sequence[str], why: str) -> UnknownTermError:
+    quoted = ", ".join(f"'{w[:60]}'" for w in words[:3])
+    are = "is" if len(words) == 1 else "are"
+    return UnknownTermError(
+        f"{quoted} {are} {why}.",
+        f"Near: {', '.join(near)}." if near else "See the list of terms.",
+        unknown=tuple(words),
+        suggestions=tuple(near),
+    )
+
+
+def _unique_name(match: Match, matches: Sequence[Match]) -> str:
+    """The object's name, with the organ where the same object is asked in two."""
+    same = [m for m in matches if m.entry.name == match.entry.name]
+    return match.entry.name if len(same) == 1 else f"{match.entry.name} ({match.term.region})"
+
+
+def _working_mpp(asked: Sequence[Term], entry: Entry, segmenter: Segmenter) -> float:
+    own = [segmenter.card.working_mpp.get(t.object, entry.mpp) for t in asked]
+    return min(own)

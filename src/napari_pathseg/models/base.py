@@ -1,0 +1,141 @@
+"""What every segmenter gives: an embedding of a tile, and answers to prompts from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.classes import UNSPECIFIED, Term
+
+FloatMap = npt.NDArray[np.float32]
+OUTPUT_STRIDE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measured figure of a model: mean Dice of a term on validation images that hold it."""
+
+    dataset: str
+    term: str
+    prompt: str
+    n: int
+    dice: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """What a model is, what it was taught, how good it is and what may be done with it.
+
+    Attributes
+    ----------
+    objects : tuple of (structure, object)
+        The terms it was taught.
+    regions : tuple of str
+        The organs it was taught.
+    working_mpp : mapping of object to float
+        Micrometres per pixel at which it sees each object best.
+    presence_gate : float
+        A term whose presence in a tile is less probable than this is pushed down there.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    license: str
+    research_only: bool
+    summary: str
+    objects: tuple[tuple[str, str], ...]
+    regions: tuple[str, ...]
+    working_mpp: Mapping[str, float]
+    presence_gate: float
+    figures: tuple[Figure, ...]
+
+    @property
+    def taught(self) -> tuple[Term, ...]:
+        """Its terms, without regions."""
+        return tuple(Term(UNSPECIFIED, s, o) for s, o in self.objects)
+
+    @property
+    def identity(self) -> str:
+        """Name, version and the start of the hash: enough to find it again."""
+        return f"{self.name} {self.version} ({self.sha256[:12]})"
+
+
+@dataclass(frozen=True, slots=True)
+class TileQuery:
+    """One prompt on a tile: words, places in tile pixels (y, x), a previous answer, or several.
+
+    Attributes
+    ----------
+    term : Term or None
+    points : tuple of (y, x, positive)
+    box : (y0, x0, y1, x1) or None
+    mask : float32 array (height / 4, width / 4) or None
+        Logits of a previous answer.
+    """
+
+    term: Term | None = None
+    points: tuple[tuple[float, float, bool], ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    mask: FloatMap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TileAnswer:
+    """The answer to one query, at a quarter of the tile's resolution.
+
+    Attributes
+    ----------
+    logits : float32 array (height / 4, width / 4)
+        Above 0 = inside.
+    candidates : float32 array (3, height / 4, width / 4)
+        Whole, part and sub-part for a click without words, the likeliest first.
+    score : float
+        The model's own estimate of the IoU, 0 to 1.
+    presence : float
+        Probability that the term is in the tile; 1 for a click.
+    """
+
+    logits: FloatMap
+    candidates: FloatMap
+    score: float
+    presence: float
+
+
+class TileEmbedding(Protocol):
+    """Opaque to everyone but the segmenter that made it."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the tile in pixels."""
+        ...
+
+
+class Segmenter(Protocol):
+    """A model that encodes a tile once and answers any number of prompts from that."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What it is."""
+        ...
+
+    @property
+    def encoder_passes(self) -> int:
+        """How many tiles it has encoded since it was loaded."""
+        ...
+
+    def encode(self, image: npt.NDArray[np.uint8]) -> TileEmbedding:
+        """Encode an sRGB tile (height, width, 3); sides are multiples of 32."""
+        ...
+
+    def decode(self, embedding: TileEmbedding, queries: Sequence[TileQuery]) -> list[TileAnswer]:
+        """Answer queries, each independent of the others; no encoder pass."""
+        ...
+
+    def knows(self, term: Term) -> bool:
+        """Whether it was taught the term's object in its structure."""
+        ...

@@ -1,0 +1,153 @@
+"""The segmenter that ships with the plugin: the network behind the Segmenter protocol."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from napari_pathseg.classes import Term
+from napari_pathseg.models.base import (
+    OUTPUT_STRIDE,
+    ModelCard,
+    TileAnswer,
+    TileEmbedding,
+    TileQuery,
+)
+from napari_pathseg.models.mask_decoder import CANDIDATES, DecodedMasks
+from napari_pathseg.models.network import ImageEmbedding, PathsegNetwork
+from napari_pathseg.models.prompt_encoder import (
+    BOX_START,
+    BOX_STOP,
+    NEGATIVE,
+    PADDING,
+    POSITIVE,
+    PromptBatch,
+)
+
+ROWS_AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEmbedding:
+    """An embedding of one tile in half precision, 10 MB for 1024 x 1024 pixels."""
+
+    shape: tuple[int, int]
+    tokens: Tensor
+    sharp: tuple[Tensor, Tensor]
+
+
+class PathsegSegmenter:
+    """Segmenter over :class:`PathsegNetwork`; safe to call from one thread at a time.
+
+    Parameters
+    ----------
+    network : PathsegNetwork
+    card : ModelCard
+    device : str
+        "cpu", "cuda" or "mps".
+    """
+
+    def __init__(self, network: PathsegNetwork, card: ModelCard, device: str = "cpu") -> None:
+        self._network = network.eval().to(device)
+        self._card = card
+        self._device = device
+        self._passes = 0
+        self._lock = threading.Lock()
+
+    @property
+    def card(self) -> ModelCard:
+        """What the model is."""
+        return self._card
+
+    @property
+    def encoder_passes(self) -> int:
+        """How many tiles were encoded since it was loaded."""
+        return self._passes
+
+    def knows(self, term: Term) -> bool:
+        """Whether the term's object was taught in its structure."""
+        return self._network.term_encoder.knows(term)
+
+    def encode(self, image: npt.NDArray[np.uint8]) -> StoredEmbedding:
+        """Encode an sRGB tile (height, width, 3); sides are multiples of 32."""
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        with self._lock, torch.inference_mode():
+            embedding = self._network.embed(pixels[None].float().to(self._device))
+            self._passes += 1
+        return StoredEmbedding(
+            shape=(image.shape[0], image.shape[1]),
+            tokens=embedding.tokens.half(),
+            sharp=(embedding.sharp[0].half(), embedding.sharp[1].half()),
+        )
+
+    def decode(self, embedding: TileEmbedding, queries: Sequence[TileQuery]) -> list[TileAnswer]:
+        """Answer queries, each independent of the others; no encoder pass."""
+        if not isinstance(embedding, StoredEmbedding):
+            raise TypeError("the embedding was made by another segmenter")
+        answers: list[TileAnswer] = []
+        with self._lock, torch.inference_mode():
+            full = self._unpack(embedding)
+            for start in range(0, len(queries), ROWS_AT_ONCE):
+                rows = queries[start : start + ROWS_AT_ONCE]
+                decoded = self._network.decode(full, self._batch(rows, embedding.shape))
+                answers += [_answer(decoded, i, q) for i, q in enumerate(rows)]
+        return answers
+
+    def _unpack(self, stored: StoredEmbedding) -> ImageEmbedding:
+        tokens = stored.tokens.float()
+        origin = torch.zeros(1, 2, device=tokens.device)
+        height, width = tokens.shape[2:]
+        position = self._network.prompt_encoder.grid_position(height, width, origin)
+        return ImageEmbedding(tokens, position, (stored.sharp[0].float(), stored.sharp[1].float()))
+
+    def _batch(self, queries: Sequence[TileQuery], shape: tuple[int, int]) -> PromptBatch:
+        points = [_sam_points(q) for q in queries]
+        count = max((len(p) for p in points), default=0) + 1  # SAM expects one padding point
+        padded = [p + [(0.0, 0.0, PADDING)] * (count - len(p)) for p in points]
+        table = torch.tensor(padded, dtype=torch.float32)  # (N, K, 3)
+        small = (shape[0] // OUTPUT_STRIDE, shape[1] // OUTPUT_STRIDE)
+        masks = [np.zeros(small, np.float32) if q.mask is None else q.mask for q in queries]
+        batch = PromptBatch(
+            image=torch.zeros(len(queries), dtype=torch.int64),
+            term=torch.cat([self._term_row(q.term) for q in queries]),
+            points_xy=table[..., :2],
+            labels=table[..., 2].long(),
+            mask=torch.from_numpy(np.stack(masks)[:, None]),
+            has_mask=torch.tensor([q.mask is not None for q in queries]),
+        )
+        parts = (getattr(batch, name).to(self._device) for name in batch.__slots__)
+        return PromptBatch(*parts)
+
+    def _term_row(self, term: Term | None) -> Tensor:
+        if term is None:
+            return torch.full((1, 3), -1, dtype=torch.int64)
+        return self._network.term_encoder.indices([term])
+
+
+def _sam_points(query: TileQuery) -> list[tuple[float, float, int]]:
+    """(x, y, SAM label) of a query's points and box corners."""
+    points = [(x, y, POSITIVE if positive else NEGATIVE) for y, x, positive in query.points]
+    if query.box is not None:
+        y0, x0, y1, x1 = query.box
+        points += [(x0, y0, BOX_START), (x1, y1, BOX_STOP)]
+    return points
+
+
+def _answer(decoded: DecodedMasks, row: int, query: TileQuery) -> TileAnswer:
+    """Pick the masks that fit the kind of query."""
+    clicks = decoded.clicks[row].cpu().numpy()  # (4, h, w)
+    quality = decoded.quality[row].clamp(0, 1).cpu().numpy()
+    order = np.argsort(-quality[1 : 1 + CANDIDATES])
+    candidates = clicks[1 : 1 + CANDIDATES][order]
+    if query.term is not None:
+        presence = float(decoded.presence[row].sigmoid())
+        return TileAnswer(decoded.text[row].cpu().numpy(), candidates, float(quality[4]), presence)
+    if len(query.points) == 1 and query.box is None and query.mask is None:
+        return TileAnswer(candidates[0], candidates, float(quality[1:].max()), 1.0)
+    return TileAnswer(clicks[0], candidates, float(quality[0]), 1.0)

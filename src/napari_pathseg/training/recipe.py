@@ -1,0 +1,136 @@
+"""A training recipe: which data sets, at which scale and weight, for how long; read from TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from napari_pathseg.errors import PathsegError
+
+DEFAULT_RECIPE = Path(__file__).parent / "recipes" / "default.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRecipe:
+    """How one data set is shown to the network.
+
+    Attributes
+    ----------
+    name : str
+    group : str
+        Crops of one group share a size and so a batch.
+    weight : float
+        Chance within the group.
+    mpp : (float, float)
+        Micrometres per pixel at which crops are shown, drawn log-uniformly. Where images do not
+        state theirs, `assumed_mpp` stands in.
+    assumed_mpp : float or None
+        An estimate from the size of known objects; used for training only.
+    absent : tuple of (structure, object)
+        Terms that can not occur in this organ or stain: true negatives.
+    unions : mapping of object to tuple of objects
+        Wider terms whose parts are all annotated.
+    """
+
+    name: str
+    group: str
+    weight: float
+    mpp: tuple[float, float]
+    assumed_mpp: float | None
+    absent: tuple[tuple[str, str], ...]
+    unions: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRecipe:
+    """Crops that are trained together: side in pixels, images a batch, chance of a step."""
+
+    name: str
+    crop_px: int
+    batch: int
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything that decides a training run.
+
+    Attributes
+    ----------
+    minutes : float
+        Wall-clock budget; the learning rate falls to zero along it.
+    trainable : tuple of str
+        Prefixes of image encoder parameters that are trained; all else of it stays frozen.
+    rates : mapping of parameter prefix to learning rate
+        The longest prefix wins.
+    """
+
+    name: str
+    seed: int
+    minutes: float
+    warmup_steps: int
+    ema: float
+    weight_decay: float
+    trainable: tuple[str, ...]
+    rates: Mapping[str, float]
+    groups: tuple[GroupRecipe, ...]
+    datasets: tuple[DatasetRecipe, ...]
+
+    def rate(self, parameter: str) -> float:
+        """Learning rate of a parameter."""
+        prefixes = [p for p in self.rates if parameter.startswith(p)]
+        return self.rates[max(prefixes, key=len)]
+
+
+def load_recipe(path: Path = DEFAULT_RECIPE) -> Recipe:
+    """Read a recipe.
+
+    Raises
+    ------
+    PathsegError
+        When the file is not TOML or lacks a key, naming it.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return _recipe(data)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise PathsegError(f"{path}: {error}.", "Start from the recipe in the package.") from error
+    except (KeyError, TypeError) as error:
+        raise PathsegError(
+            f"{path}: the recipe lacks or misuses {error}.", "Start from the recipe in the package."
+        ) from error
+
+
+def _recipe(data: dict[str, Any]) -> Recipe:
+    groups = tuple(
+        GroupRecipe(name, int(g["crop_px"]), int(g["batch"]), float(g["weight"]))
+        for name, g in data["group"].items()
+    )
+    return Recipe(
+        name=data["name"],
+        seed=int(data["seed"]),
+        minutes=float(data["minutes"]),
+        warmup_steps=int(data["warmup_steps"]),
+        ema=float(data["ema"]),
+        weight_decay=float(data["weight_decay"]),
+        trainable=tuple(data["trainable"]),
+        rates=dict(data["rates"]),
+        groups=groups,
+        datasets=tuple(_dataset(name, d) for name, d in data["dataset"].items()),
+    )
+
+
+def _dataset(name: str, data: dict[str, Any]) -> DatasetRecipe:
+    low, high = data["mpp"]
+    return DatasetRecipe(
+        name=name,
+        group=data["group"],
+        weight=float(data["weight"]),
+        mpp=(float(low), float(high)),
+        assumed_mpp=data.get("assumed_mpp"),
+        absent=tuple((s, o) for s, o in data.get("absent", ())),
+        unions={k: tuple(v) for k, v in data.get("unions", {}).items()},
+    )

@@ -1,0 +1,188 @@
+"""Crops and targets of a training step, with terms that are there and terms that are not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional
+
+from napari_pathseg.classes import Term
+from napari_pathseg.training.augment import augment_colors, jitter_focus, turn
+from napari_pathseg.training.cases import ANY_VALUE, Case
+from napari_pathseg.training.recipe import DatasetRecipe
+
+TARGET_STRIDE = 2
+MIN_OBJECT_PX = 12
+WHITE = 244
+
+Image = npt.NDArray[np.uint8]
+Values = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class TermTarget:
+    """A term and where it is in the crop; all zero where it is known to be absent.
+
+    `target` is a float Tensor (crop / 2, crop / 2).
+    """
+
+    term: Term
+    target: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One crop.
+
+    Attributes
+    ----------
+    image : float Tensor (3, crop, crop), 0 to 255
+    valid : float Tensor (crop / 2, crop / 2)
+        1 where the mask says something.
+    terms : tuple of TermTarget
+    objects : tuple of Tensor (crop / 2, crop / 2)
+        Single objects to click at.
+    """
+
+    image: Tensor
+    valid: Tensor
+    terms: tuple[TermTarget, ...]
+    objects: tuple[Tensor, ...]
+
+
+class Sampler:
+    """Draws crops of one data set.
+
+    Parameters
+    ----------
+    cases : sequence of Case
+        Of one data set; kept decoded in memory.
+    recipe : DatasetRecipe
+    crop_px : int
+    terms_per_image, objects_per_image : int
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        recipe: DatasetRecipe,
+        crop_px: int,
+        terms_per_image: int = 3,
+        objects_per_image: int = 1,
+    ) -> None:
+        self._cases = list(cases)
+        self._recipe = recipe
+        self._crop = crop_px
+        self._terms = terms_per_image
+        self._objects = objects_per_image
+        self._cache: dict[str, tuple[Image, Values]] = {}
+
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """One augmented crop."""
+        case = self._cases[rng.integers(len(self._cases))]
+        image, mask = self._read(case)
+        pixels, values = self._crop_of(case, image, mask, rng)
+        color = augment_colors(pixels, rng)
+        turns, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
+        tensor = torch.from_numpy(np.ascontiguousarray(color.transpose(2, 0, 1)))
+        tensor = self._resize(tensor, self._crop)
+        tensor = jitter_focus(turn(tensor, turns, flip).contiguous(), rng)
+        valid = self._target(case.known(values) & (values >= 0), turns, flip)
+        return Sample(
+            image=tensor,
+            valid=(valid > 0.5).float(),
+            terms=self._draw_terms(case, values, turns, flip, rng),
+            objects=self._draw_objects(case, values, turns, flip, rng),
+        )
+
+    def _read(self, case: Case) -> tuple[Image, Values]:
+        if case.id not in self._cache:
+            self._cache[case.id] = case.read_image(), case.read_mask()
+        return self._cache[case.id]
+
+    def _crop_of(
+        self, case: Case, image: Image, mask: Values, rng: np.random.Generator
+    ) -> tuple[Image, Values]:
+        """Source pixels of a crop; -1 in the mask where the crop leaves the image."""
+        mpp = case.mpp or self._recipe.assumed_mpp or 1.0
+        low, high = self._recipe.mpp
+        shown = math.exp(rng.uniform(math.log(low), math.log(high)))
+        size = max(round(self._crop * shown / mpp), 16)
+        y, x = (_start(length, size, rng) for length in mask.shape)
+        pixels = np.full((size, size, 3), WHITE, dtype=np.uint8)
+        values = np.full((size, size), -1, dtype=np.int32)
+        y0, x0 = max(y, 0), max(x, 0)
+        part = (slice(y0, min(y + size, mask.shape[0])), slice(x0, min(x + size, mask.shape[1])))
+        height, width = mask[part].shape
+        into = (slice(y0 - y, y0 - y + height), slice(x0 - x, x0 - x + width))
+        pixels[into], values[into] = image[part], mask[part]
+        return pixels, values
+
+    def _draw_terms(
+        self, case: Case, values: Values, turns: int, flip: bool, rng: np.random.Generator
+    ) -> tuple[TermTarget, ...]:
+        masks = self._term_masks(case, values)
+        names = list(masks)
+        present = [t for t in names if masks[t].sum() >= MIN_OBJECT_PX]
+        absent = [t for t in names if t not in present]
+        absent += [Term(case.region, s, o) for s, o in self._recipe.absent]
+        rng.shuffle(present)
+        rng.shuffle(absent)
+        negatives = 1 if present else 2
+        chosen = present[: self._terms - min(negatives, len(absent))] + absent[:negatives]
+        empty = np.zeros(values.shape, dtype=bool)
+        drawn = []
+        for term in chosen[: self._terms]:
+            asked = term if rng.random() < 0.5 else term.without_region
+            target = self._target(masks.get(term, empty), turns, flip)
+            drawn.append(TermTarget(asked, target))
+        return tuple(drawn)
+
+    def _term_masks(self, case: Case, values: Values) -> dict[Term, npt.NDArray[np.bool_]]:
+        terms = {term for _, term in case.terms}
+        masks = {term: case.term_mask(values, term) & (values >= 0) for term in terms}
+        for wide, parts in self._recipe.unions.items():
+            union = [m for t, m in masks.items() if t.object in parts]
+            masks[Term(case.region, "nuclei", wide)] = np.logical_or.reduce(union)
+        return masks
+
+    def _draw_objects(
+        self, case: Case, values: Values, turns: int, flip: bool, rng: np.random.Generator
+    ) -> tuple[Tensor, ...]:
+        if case.kind == "instance" or any(v == ANY_VALUE for v, _ in case.terms):
+            ids = np.maximum(values, 0)
+            if case.kind != "instance":
+                ids, _ = ndimage.label(ids > 0)
+        else:
+            present = [v for v, _ in case.terms if (values == int(v)).sum() >= MIN_OBJECT_PX]
+            if not present:
+                return ()
+            ids, _ = ndimage.label(values == int(present[rng.integers(len(present))]))
+        counts = np.bincount(ids.ravel())
+        large = [i for i in range(1, len(counts)) if counts[i] >= MIN_OBJECT_PX]
+        rng.shuffle(large)
+        objects = [self._target(ids == i, turns, flip) for i in large[: self._objects]]
+        return tuple(o for o in objects if (o > 0.5).sum() >= 4)
+
+    def _target(self, mask: npt.NDArray[np.bool_], turns: int, flip: bool) -> Tensor:
+        tensor = torch.from_numpy(mask.astype(np.float32))[None]
+        return turn(self._resize(tensor, self._crop // TARGET_STRIDE)[0], turns, flip).contiguous()
+
+    @staticmethod
+    def _resize(tensor: Tensor, side: int) -> Tensor:
+        return functional.interpolate(
+            tensor[None], (side, side), mode="bilinear", antialias=True, align_corners=False
+        )[0]
+
+
+def _start(length: int, size: int, rng: np.random.Generator) -> int:
+    """Where a crop of `size` starts; inside where it fits, around the image where it does not."""
+    low, high = sorted((0, length - size))
+    return int(rng.integers(low, high + 1))

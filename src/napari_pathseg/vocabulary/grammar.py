@@ -150,7 +150,7 @@ class _Sentence:
             found.hit = self._lexicon.exact(words) or found.hit
 
     def _step(self, token: Token) -> None:
-        if token.kind in (Kind.WORD, Kind.NOUN):
+        if token.kind in (Kind.WORD, Kind.NOUN) or self._begins_name(token):
             self._read_word(token)
             return
         self._end_strange()
@@ -165,6 +165,12 @@ class _Sentence:
             self._parsed.unknown.append(token.text)
         elif self._kind is Kind.WORD and self._begins_place(token):
             self._kind = token.kind
+
+    def _begins_name(self, token: Token) -> bool:
+        """Whether a word of place begins a name here ("in situ carcinoma")."""
+        if token.kind is not Kind.AROUND:
+            return False
+        return name_at(self._tokens, self._at, self._lexicon, typos=False) is not None
 
     def _begins_place(self, token: Token) -> bool:
         """Whether a place begins; after no term "of" begins none ("areas of necrosis")."""

@@ -7,7 +7,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-from napari_pathseg.vocabulary.matching import fold, normal_word, word_set
+from napari_pathseg.vocabulary.matching import fold, normal_word, normal_words, word_set
 
 
 class Kind(enum.Enum):
@@ -148,7 +148,7 @@ def _token(text: str, start: int, end: int, sign: str) -> Token:
     ):
         if plain in words:
             return Token(kind, piece, normal_word(plain), start, end)
-    normal = "".join(map(normal_word, re.findall(r"[^\W_]+", plain)))
+    normal = "".join(normal_words(piece))
     kind = Kind.NOUN if normal in _NOUNS else Kind.WORD
     return Token(kind, piece, _ABBREVIATIONS.get(normal, normal), start, end)
 

@@ -83,6 +83,7 @@ def _singular(word: str) -> str:
     return word
 
 
+_ABBREVIATIONS = re.compile(r"(?<=^[A-Z]{3})s$|(?<=^[A-Z]{4})s$")
 _SPELLINGS = (
     (re.compile(r"(?<=\w)our(?=\w*$)"), "or"),
     (re.compile(r"[oa]e"), "e"),
@@ -100,7 +101,8 @@ def normal_word(word: str) -> str:
 
     British and American spelling, ae/e and oe/e, English and Latin plurals come out the same.
     """
-    folded = _singular(fold(word))
+    # "TDLUs": the plural of an abbreviation, which no rule for words would see.
+    folded = _singular(fold(_ABBREVIATIONS.sub("", word)))
     for pattern, replacement in _SPELLINGS:
         folded = pattern.sub(replacement, folded)
     return folded
@@ -111,7 +113,8 @@ _WORD = re.compile(r"[^\W_]+")
 
 def normal_words(text: str) -> list[str]:
     """The words of a text in normal form; hyphens and other signs only part them."""
-    return [normal_word(word) for word in _WORD.findall(fold(text).replace("'s", ""))]
+    composed = unicodedata.normalize("NFKC", text).replace("’", "'").replace("'s", "")
+    return [normal_word(word) for word in _WORD.findall(composed)]
 
 
 def compact(text: str) -> str:

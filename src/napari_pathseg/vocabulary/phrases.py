@@ -57,7 +57,7 @@ def name_at(tokens: Sequence[Token], start: int, lexicon: Lexicon, typos: bool) 
         window = tokens[start : start + length]
         if len(window) < length or any(token.kind not in _INNER for token in window):
             continue
-        if window[0].kind not in (Kind.WORD, Kind.NOUN):
+        if window[0].kind not in (Kind.WORD, Kind.NOUN) and length == 1:
             return None
         name = _exact(window, lexicon)
         if name is None and typos and all(token.kind is Kind.WORD for token in window):

@@ -12,44 +12,68 @@ from napari_pathseg.vocabulary.matching import normal_words
 GRAMS = (2, 3)
 
 
-def _grams(text: str) -> set[str]:
-    """Character n-grams inside each word, with marked word ends."""
-    grams: set[str] = set()
-    for word in normal_words(text):
-        marked = f" {word} "
-        for size in GRAMS:
-            grams.update(marked[i : i + size] for i in range(len(marked) - size + 1))
-    return grams
+def _grams(word: str) -> set[str]:
+    """Character n-grams of a word with marked ends."""
+    marked = f" {word} "
+    return {marked[i : i + size] for size in GRAMS for i in range(len(marked) - size + 1)}
 
 
 class GramIndex:
-    """Cosine similarity of TF-IDF vectors (presence only) of n-grams over names and synonyms."""
+    """How alike names and synonyms are written to a text.
+
+    Two words are as alike as the cosine of their TF-IDF n-gram sets; a text and a name as alike as
+    the weighted sum over the text's words of the likest word of the name.
+    """
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        documents = [(e.name, _grams(text)) for e in entries for text in (e.name, *e.synonyms)]
-        self._names = [name for name, _ in documents]
-        self._postings: dict[str, list[int]] = defaultdict(list)
-        for number, (_, grams) in enumerate(documents):
-            for gram in grams:
-                self._postings[gram].append(number)
-        total = len(documents) + 1
-        self._squares = {
-            gram: (math.log(total / len(found)) + 1) ** 2 for gram, found in self._postings.items()
+        self._names: list[str] = []
+        self._uses: dict[str, list[int]] = defaultdict(list)
+        words_of: list[list[str]] = []
+        for entry in entries:
+            for text in (entry.name, *entry.synonyms):
+                words = normal_words(text)
+                for word in set(words):
+                    self._uses[word].append(len(self._names))
+                words_of.append(words)
+                self._names.append(entry.name)
+        self._words: dict[str, list[str]] = defaultdict(list)
+        for word in self._uses:
+            for gram in _grams(word):
+                self._words[gram].append(word)
+        self._rare = math.log(len(self._uses) + 1) + 1
+        self._weights = {
+            gram: (self._rare - math.log(len(words))) ** 2 for gram, words in self._words.items()
         }
-        self._norms = [
-            math.sqrt(sum(self._squares[gram] for gram in grams)) for _, grams in documents
-        ]
+        self._squares = {word: self._square(_grams(word)) for word in self._uses}
+        self._sizes = [sum(self._squares[word] for word in words) or 1.0 for words in words_of]
+
+    def _square(self, grams: Iterable[str]) -> float:
+        return sum(self._weights.get(gram, self._rare**2) for gram in grams)
 
     def scores(self, text: str) -> dict[str, float]:
-        """Similarity, 0 to 1, of the names that share an n-gram with the text."""
-        grams = sorted(gram for gram in _grams(text) if gram in self._squares)
-        norm = math.sqrt(sum(self._squares[gram] for gram in grams))
+        """Likeness, 0 to 1, of the names that share an n-gram with the text."""
         sums: dict[int, float] = defaultdict(float)
-        for gram in grams:
-            for number in self._postings[gram]:
-                sums[number] += self._squares[gram]
+        size = 0.0
+        for word in dict.fromkeys(normal_words(text)):
+            square = self._square(_grams(word))
+            size += square
+            for number, likeness in self._likest(word, square).items():
+                sums[number] += square * likeness
         best: dict[str, float] = {}
-        for number, total in sums.items():
-            score = total / (norm * self._norms[number])
+        for number, shared in sums.items():
+            score = shared / math.sqrt(size * self._sizes[number])
             best[self._names[number]] = max(best.get(self._names[number], 0.0), score)
         return best
+
+    def _likest(self, word: str, square: float) -> dict[int, float]:
+        """For each name how alike its likest word is to `word`."""
+        shared: dict[str, float] = defaultdict(float)
+        for gram in sorted(_grams(word)):
+            for other in self._words.get(gram, ()):
+                shared[other] += self._weights[gram]
+        found: dict[int, float] = defaultdict(float)
+        for other, weight in shared.items():
+            likeness = weight / math.sqrt(square * self._squares[other])
+            for number in self._uses[other]:
+                found[number] = max(found[number], likeness)
+        return found

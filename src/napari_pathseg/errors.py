@@ -91,6 +91,10 @@ class ExportError(PathsegError):
     """Labels can not be written out or read in."""
 
 
+class FetchError(PathsegError):
+    """A file could not be fetched, or is not the one that was pinned."""
+
+
 class CancelledError(PathsegError):
     """The user cancelled the operation; nothing was changed."""
 

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.geometry import Field, Shape, exact_downsample
+from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.slide.pixels import read_on_white
 from napari_pathseg.slide.synthetic_lining import NUCLEI_DEPTH_UM, lining_nuclei
 from napari_pathseg.slide.synthetic_noise import Grid
 from napari_pathseg.slide.synthetic_stain import BAND_ROWS, paint
 from napari_pathseg.slide.synthetic_tissue import Tissue
+from napari_pathseg.slide.write import Compression, Layout, write_pyramid
 
 TILE_PX = 512
 SMALLEST_PX = 1024
@@ -117,6 +119,28 @@ class SyntheticSlide(Slide):
         y_um = (np.arange(field.y, field.y + field.height) + 0.5) * (down * self._mpp)
         x_um = (np.arange(field.x, field.x + field.width) + 0.5) * (across * self._mpp)
         return Grid(y_um, x_um, self._mpp * (down + across) / 2)
+
+
+def write_synthetic(
+    path: Path,
+    shape: Shape,
+    *,
+    mpp: float = 0.5,
+    seed: int = 0,
+    layout: Layout = "svs",
+    compression: Compression = "jpeg",
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> Path:
+    """Write a generated slide to a real file; the truth is that of the same SyntheticSlide.
+
+    Parameters and errors are those of :class:`SyntheticSlide` and
+    :func:`~napari_pathseg.slide.write.write_pyramid`.
+    """
+    slide = SyntheticSlide(shape, mpp, seed)
+    return write_pyramid(
+        slide, path, layout=layout, compression=compression, progress=progress, cancel=cancel
+    )
 
 
 def _levels(shape: Shape) -> tuple[Level, ...]:

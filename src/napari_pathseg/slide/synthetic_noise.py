@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
 Hashes = npt.NDArray[np.uint32]
 
 
@@ -24,14 +24,14 @@ class Grid:
 
     Attributes
     ----------
-    y_um, x_um : float64 arrays (height,) and (width,)
+    y_um, x_um : float arrays (height,) and (width,)
         Micrometres from the slide's corner.
     pixel_um : float
         Size of a pixel.
     """
 
-    y_um: npt.NDArray[np.float64]
-    x_um: npt.NDArray[np.float64]
+    y_um: npt.NDArray[Any]
+    x_um: npt.NDArray[Any]
     pixel_um: float
 
     @property
@@ -104,7 +104,7 @@ def smooth_noise(grid: Grid, spacing_um: float, salt: int) -> Floats:
     return noise
 
 
-def _steps(places: npt.NDArray[np.float64], spacing: float) -> tuple[npt.NDArray[np.int64], Floats]:
+def _steps(places: npt.NDArray[Any], spacing: float) -> tuple[npt.NDArray[np.int64], Floats]:
     scaled = places / spacing
     whole = np.floor(scaled)
     part = (scaled - whole).astype(np.float32)

@@ -36,7 +36,8 @@ class Dyes:
 
 def soft(distance: Floats, pixel_um: float) -> Floats:
     """Coverage of a pixel by what lies at negative distance (micrometres)."""
-    return np.clip(0.5 - distance * np.float32(1 / max(pixel_um, 0.6)), 0, 1)
+    cover: Floats = np.clip(0.5 - distance * np.float32(1 / max(pixel_um, 0.6)), 0, 1)
+    return cover
 
 
 def paint(tissue: Tissue, grid: Grid) -> RGB:
@@ -133,8 +134,10 @@ def _coarse_lining(
     glands: Glands, pixel_um: float, grain: Floats, blue: Floats, red: Floats
 ) -> None:
     """The mean of nuclei and drops at each depth."""
-    width = np.float32(7.5 + 0.4 * pixel_um)
-    band = np.exp(-(((glands.depth - 8.5) / width) ** 2)) * np.float32(min(1, 9 / width))
+    width = 7.5 + 0.4 * pixel_um
+    band = np.exp(-(((glands.depth - 8.5) / np.float32(width)) ** 2)) * np.float32(
+        min(1.0, 9 / width)
+    )
     blue += band * (0.58 + 0.08 * grain) - (1 - band) * 0.10
     red -= (1 - band) * 0.16
 

@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
+from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
+from scipy.spatial import cKDTree  # type: ignore[import-untyped]
 
 from napari_pathseg.slide.synthetic_noise import Floats, Grid, Hashes, hashed, smooth_noise, unit
 
@@ -120,7 +120,8 @@ class Tissue:
         frays = smooth_noise(grid, 60, self.salt + 5) * np.float32(10)
         # A squircle: fills the slide better than an ellipse and has no corners.
         edge = np.sqrt(np.sqrt(down**4 + across**4))
-        return (1 - edge + bumps - 0.06) * np.float32(small * 0.46) + frays
+        distance: Floats = (0.94 - edge + bumps) * np.float32(small * 0.46) + frays
+        return distance
 
     def glands(self, warped: Warped) -> Glands:
         """Glands and vessels around every pixel."""
@@ -163,7 +164,8 @@ class Tissue:
         middle = smooth_noise(places, 170, self.salt + 7)
         fine = smooth_noise(places, 55, self.salt + 14)
         nest = np.clip((broad + 0.45 * middle + 0.15 * fine - 0.5) * 3, 0, 1)
-        return np.clip(0.30 + 0.14 * middle + 0.12 * fine + 0.6 * nest, 0.06, 0.92)
+        share: Floats = np.clip(0.30 + 0.14 * middle + 0.12 * fine + 0.6 * nest, 0.06, 0.92)
+        return share
 
     def stromal_nuclei(self, warped: Warped) -> tuple[Floats, Floats]:
         """Signed distance to the nearest stromal nucleus (negative inside) and its random number.
@@ -197,7 +199,8 @@ class Tissue:
         )
         density = self.density(lattice)
         place = (rows - rows.min()) * density.shape[1] + (columns - columns.min())
-        return density.ravel().take(place.astype(np.intp))
+        at_centres: Floats = density.ravel().take(place.astype(np.intp))
+        return at_centres
 
     def _table(self, row: npt.NDArray[np.int32], column: npt.NDArray[np.int32]) -> _CellTable:
         rows = np.arange(row.min(), row.max() + 1)
@@ -242,24 +245,25 @@ class _CellTable:
         angle = unit(first, 3) * np.float32(2 * np.pi)
         lumen = np.where(is_vessel, 0.2, 0.46 + 0.26 * unit(second, 1)).astype(np.float32)
         phase = unit(second, 1) * np.float32(2 * np.pi)
-        flat = [
-            (2 * unit(second, 2) - 1) * room,
-            (2 * unit(second, 3) - 1) * room,
-            np.cos(angle),
-            np.sin(angle),
-            1 / aspect,
-            np.sqrt(aspect),
-            radius,
-            bulge * np.cos(phase),
-            bulge * np.sin(phase),
-            lumen,
-        ]
         return cls(
-            first.shape[1],
-            *(np.ascontiguousarray(values, dtype=np.float32).ravel() for values in flat),
-            (first ^ second).ravel(),
-            is_vessel.ravel(),
+            columns=first.shape[1],
+            y=_flat((2 * unit(second, 2) - 1) * room),
+            x=_flat((2 * unit(second, 3) - 1) * room),
+            cos=_flat(np.cos(angle)),
+            sin=_flat(np.sin(angle)),
+            stretch=_flat(1 / aspect),
+            shrink=_flat(np.sqrt(aspect)),
+            radius=_flat(radius),
+            bulge_cos=_flat(bulge * np.cos(phase)),
+            bulge_sin=_flat(bulge * np.sin(phase)),
+            lumen=_flat(lumen),
+            ident=(first ^ second).ravel(),
+            is_vessel=is_vessel.ravel(),
         )
+
+
+def _flat(values: Floats) -> Floats:
+    return np.ascontiguousarray(values, dtype=np.float32).ravel()
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,148 @@
+"""Where on the slide there is tissue: fast, from a coarse level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.geometry import Field, Pair, exact_downsample
+from napari_pathseg.slide.base import RGB, Slide
+from napari_pathseg.slide.sources import LevelSource, added_levels
+
+TARGET_PX = 1024
+"""The mask is made at the finest level whose longer side is at most this."""
+
+MIN_DENSITY = 0.03
+"""Below this mean optical density there is nothing but glass and dust."""
+
+HISTOGRAM_BINS = 128
+MAX_DENSITY = 1.2
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class TissueConfig:
+    """How tissue is told from glass.
+
+    Attributes
+    ----------
+    threshold : float or None
+        Optical density (base 10) above which a pixel is tissue; None = Otsu's.
+    min_area_um2 : float
+        Smaller pieces are dust and smaller holes are filled (slides with a scale).
+    min_area_px : int
+        The same in pixels of the mask, for slides without a scale.
+    """
+
+    threshold: float | None = None
+    min_area_um2: float = 20_000.0
+    min_area_px: int = 64
+
+
+def tissue_mask(slide: Slide, config: TissueConfig | None = None) -> tuple[Mask, Field]:
+    """Mask of the tissue and the field it lies on.
+
+    Stained tissue is darker and more coloured than glass. Both raise the optical density
+    of the channel that is dyed most, which is cut by Otsu's method ("A threshold selection
+    method from gray-level histograms", 1979).
+
+    Parameters
+    ----------
+    slide : Slide
+    config : TissueConfig, optional
+
+    Returns
+    -------
+    mask : bool array (height, width)
+    field : Field
+        The whole slide; `mask[i, j]` is its pixel (i, j). Its level may be one that the file
+        lacks; its downsample is exact.
+
+    Raises
+    ------
+    DamagedSlideError
+        When the level can not be read.
+    """
+    config = config or TissueConfig()
+    pixels, field = overview(slide, TARGET_PX)
+    density = optical_density(pixels)
+    threshold = config.threshold if config.threshold is not None else otsu(density)
+    mask = density > max(threshold, MIN_DENSITY)
+    return _cleaned(mask, _min_pixels(config, field.mpp(slide.metadata.mpp))), field
+
+
+def overview(slide: Slide, longest_px: int) -> tuple[RGB, Field]:
+    """The whole slide at the finest level, stored or averaged, that is small enough.
+
+    Returns
+    -------
+    pixels : uint8 array (height, width, 3)
+    field : Field
+    """
+    for index, level in enumerate(slide.levels):
+        if max(level.shape) <= longest_px:
+            field = Field(index, 0, 0, *level.shape, level.downsample)
+            return slide.read(field), field
+    last = len(slide.levels) - 1
+    added = added_levels(LevelSource(slide, last), longest_px=longest_px)
+    source = added[-1]
+    height, width = source.shape[:2]
+    field = Field(
+        last + len(added), 0, 0, height, width, exact_downsample(slide.shape, (height, width))
+    )
+    return source[slice(0, height), slice(0, width), slice(None)], field
+
+
+def optical_density(pixels: RGB) -> npt.NDArray[np.float32]:
+    """Density (base 10) of the most absorbed channel, (height, width)."""
+    darkest = pixels.min(axis=2).astype(np.float32)
+    # A pixel that is equally dark in all channels is ink or a fold, not stain, and counts half.
+    spread = pixels.max(axis=2).astype(np.float32) - darkest
+    density = -np.log10((darkest + 1) / np.float32(256))
+    colored: npt.NDArray[np.float32] = density * (0.5 + 0.5 * np.minimum(spread / 20, 1))
+    return colored
+
+
+def otsu(values: npt.NDArray[np.float32]) -> float:
+    """The threshold that separates values into the two most different classes."""
+    counts, edges = np.histogram(values, HISTOGRAM_BINS, (0, MAX_DENSITY))
+    middles = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    moment = np.cumsum(counts * middles)
+    valid = (below > 0) & (above > 0)
+    if not valid.any():
+        return MIN_DENSITY
+    low = moment[valid] / below[valid]
+    high = (moment[-1] - moment[valid]) / above[valid]
+    between = below[valid] * above[valid] * (low - high) ** 2
+    best = between >= between.max() * (1 - 1e-9)
+    return float(edges[1:][valid][best].mean())
+
+
+def _min_pixels(config: TissueConfig, mpp: Pair | None) -> int:
+    if mpp is None:
+        return config.min_area_px
+    return max(round(config.min_area_um2 / (mpp[0] * mpp[1])), 4)
+
+
+def _cleaned(mask: Mask, min_pixels: int) -> Mask:
+    """Without specks, and with the small holes closed."""
+    from scipy.ndimage import binary_closing  # type: ignore[import-untyped]
+
+    closed = binary_closing(np.pad(mask, 2), iterations=2)[2:-2, 2:-2]
+    return ~_without_small(~_without_small(closed, min_pixels), min_pixels)
+
+
+def _without_small(mask: Mask, min_pixels: int) -> Mask:
+    from scipy.ndimage import label
+
+    parts, _ = label(mask)
+    sizes = np.bincount(parts.ravel())
+    keep = sizes >= min_pixels
+    keep[0] = False
+    kept: Mask = keep[parts]
+    return kept

@@ -191,7 +191,7 @@ def test_progress_and_cancel_leave_the_old_file(tmp_path: Path) -> None:
     fields = [make_field(np.ones((3, 3), np.uint16)) for _ in range(5)]
     with pytest.raises(CancelledError):
         write_geojson(path, fields, progress=progress, cancel=token)
-    assert len(seen) == 2
+    assert [(step.done, step.total) for step in seen] == [(0, 5), (1, 5)]
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -91,11 +91,12 @@ def write_bundle(
     lines = {line["id"]: line for line in _read_lines(path)}
     classes = _read_classes(path)
     written = 0
+    total = len(fields) if isinstance(fields, Sized) else 0
     with whole_folder(path) as part:
         for field in fields:
             if cancel is not None:
                 cancel.raise_if_cancelled()
-            progress(Progress(written, 0, f"Writing field {written + 1}"))
+            progress(Progress(written, total, f"Writing field {written + 1}"))
             _remove(part, lines.pop(field.record.id, {}))
             classes, lines[field.record.id] = _write_field(part, field, classes, hide_names)
             written += 1

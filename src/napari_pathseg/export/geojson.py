@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,7 +47,7 @@ def write_geojson(
     path : Path
         Replaced at once when all is written.
     fields : iterable of ExportField
-        Read one by one.
+        Read one by one; the total of the progress is 0 when it has no length.
     level0 : bool
         Coordinates are [x, y] in continuous level-0 pixels, y down; if False, pixels of the
         field, for use with the field's image.
@@ -66,10 +66,11 @@ def write_geojson(
     CancelledError
     """
     count = 0
+    total = len(fields) if isinstance(fields, Sized) else 0
     with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.write('{"type": "FeatureCollection", "features": [')
         for done, field in enumerate(fields):
-            progress(Progress(done, 0, f"Writing field {done + 1}"))
+            progress(Progress(done, total, f"Writing field {done + 1}"))
             for feature in features(field, level0=level0, objects=objects):
                 if cancel is not None:
                     cancel.raise_if_cancelled()

@@ -131,9 +131,9 @@ def perimeter(outline: Outline, spacing: Pair) -> float:
     """Length of an outline, holes included, without the staircase of the pixels.
 
     The pixel edges overstate the length of a slanted line by up to 41 %. Here the polygon
-    through the midpoints of the pixel edges is measured, which is exact for the horizontal,
-    the vertical and the diagonal and at most 8 % too long between them, save that it cuts
-    the corners of a rectangle.
+    through the midpoints of the pixel edges is measured. For square pixels it is exact along
+    rows, columns and diagonals, and at most 8 % too long between them; for a disc 5 %, whose
+    circularity therefore comes out as 0.9.
     """
     total = 0.0
     for polygon in outline.polygons:

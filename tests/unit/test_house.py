@@ -131,3 +131,26 @@ def test_licence_and_notice_name_what_ships() -> None:
     notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
     for name in ("MobileSAM", "Segment Anything", "TinyViT", "Apache License"):
         assert name in notice
+
+
+def _links(path: Path) -> list[str]:
+    """Relative targets of a document's links and pictures."""
+    text = re.sub(r"```.*?```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    targets = [target.split("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    return [target for target in targets if target and "://" not in target]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))],
+    ids=lambda path: path.name,
+)
+def test_documents_link_to_what_exists(path: Path) -> None:
+    assert [link for link in _links(path) if not (path.parent / link).exists()] == []
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """The site shows each page of docs/, and names none that is missing."""
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r"\b([a-z_-]+\.md)$", navigation, flags=re.MULTILINE))
+    assert named == {path.name for path in (ROOT / "docs").glob("*.md")}

@@ -157,7 +157,7 @@ def _letters(key: str) -> int:
     return bits
 
 
-_ADJECTIVES = ("al", "ic", "ar", "ous", "oid", "ary", "ive", "ed", "ing")
+_ADJECTIVES = ("al", "ic", "ar", "ous", "oid", "ary", "ive", "ed", "ing", "ant", "ent")
 
 
 def _other_ending(key: str, candidate: str) -> bool:
@@ -186,9 +186,9 @@ class Matcher:
     def __init__(self, entries: Iterable[Entry]) -> None:
         entries = tuple(entries)
         self._exact: dict[str, Hit] = {}
-        self._typos: dict[tuple[str, int], Hit | None] = {}
+        self._typos: dict[tuple[str, ...], Hit | None] = {}
         self._near: dict[tuple[str, int], list[tuple[str, int]]] = defaultdict(list)
-        self._lengths: dict[str, int] = {}
+        self._words: dict[str, list[str]] = {}
         self.max_words = 1
         for entry in entries:
             self._add(entry.name, Hit(entry, 1.0, "name"))
@@ -206,7 +206,8 @@ class Matcher:
         key = "".join(words)
         if key:
             self._exact.setdefault(key, hit)
-            self._lengths[key] = max(len(words), self._lengths.get(key, 0))
+            if len(words) > len(self._words.get(key, ())):
+                self._words[key] = words
             self.max_words = max(self.max_words, len(words) + 1)
 
     def exact(self, words: Sequence[str]) -> Hit | None:
@@ -224,32 +225,51 @@ class Matcher:
         limit = allowed_edits(len(key))
         if not limit or any(word in _LOOKALIKES for word in words):
             return None
-        memo = (key, len(words))
+        memo = tuple(words)
         if memo not in self._typos:
             if len(self._typos) > 4096:
                 self._typos.clear()
-            self._typos[memo] = self._nearest(key, len(words), limit)
+            self._typos[memo] = self._nearest(key, memo, limit)
         return self._typos[memo]
 
-    def _nearest(self, key: str, count: int, limit: int) -> Hit | None:
+    def _nearest(self, key: str, words: tuple[str, ...], limit: int) -> Hit | None:
         letters = _letters(key)
         found: dict[str, Entry] = {}
-        best = limit + 1
+        best = limit
         for length in range(len(key) - limit, len(key) + limit + 1):
             for candidate, bits in self._near.get((key[0], length), ()):
-                if (letters ^ bits).bit_count() > 2 * limit or not allowed_edits(length):
+                if (letters ^ bits).bit_count() > 2 * limit or _other_ending(key, candidate):
                     continue
-                if count > self._lengths[candidate] or _other_ending(key, candidate):
-                    continue
-                distance = edit_distance(key, candidate, min(limit, best))
+                distance = _word_distance(words, self._words[candidate], best)
                 if distance < best:
                     best, found = distance, {}
-                if distance == best and distance <= limit:
+                if distance == best:
                     entry = self._exact[candidate].entry
                     found[entry.name] = entry
         if len(found) != 1:
             return None
-        return Hit(next(iter(found.values())), 0.95 - 0.1 * best, "typo")
+        return Hit(next(iter(found.values())), SYNONYM_SCORE - 0.1 * best, "typo")
+
+
+def _word_distance(words: Sequence[str], others: Sequence[str], limit: int) -> int:
+    """Typing errors between two names; limit + 1 when one word alone holds too many.
+
+    Names that were written together ("plasmacel") may hold one error; a name with more words than
+    the other has is another name.
+    """
+    if len(words) < len(others):
+        distance = edit_distance("".join(words), "".join(others), 1)
+        return distance if distance <= min(limit, 1) else limit + 1
+    if len(words) > len(others):
+        return limit + 1
+    total = 0
+    for word, other in zip(words, others, strict=True):
+        allowed = min(limit, allowed_edits(min(len(word), len(other))))
+        distance = edit_distance(word, other, allowed)
+        if distance > allowed:
+            return limit + 1
+        total += distance
+    return total
 
 
 def _derived_forms(entry: Entry) -> list[str]:

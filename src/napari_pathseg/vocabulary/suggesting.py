@@ -12,10 +12,11 @@ from napari_pathseg.vocabulary.matching import normal_words
 GRAMS = (2, 3)
 
 
-def _grams(word: str) -> set[str]:
+def _grams(word: str) -> tuple[str, ...]:
     """Character n-grams of a word with marked ends."""
     marked = f" {word} "
-    return {marked[i : i + size] for size in GRAMS for i in range(len(marked) - size + 1)}
+    pieces = (marked[i : i + size] for size in GRAMS for i in range(len(marked) - size + 1))
+    return tuple(dict.fromkeys(pieces))
 
 
 class GramIndex:
@@ -68,7 +69,7 @@ class GramIndex:
     def _likest(self, word: str, square: float) -> dict[int, float]:
         """For each name how alike its likest word is to `word`."""
         shared: dict[str, float] = defaultdict(float)
-        for gram in sorted(_grams(word)):
+        for gram in _grams(word):
             for other in self._words.get(gram, ()):
                 shared[other] += self._weights[gram]
         found: dict[int, float] = defaultdict(float)

@@ -14,11 +14,12 @@ from napari_pathseg.slide.sources import LevelSource, added_levels
 TARGET_PX = 1024
 """The mask is made at the finest level whose longer side is at most this."""
 
-MIN_DENSITY = 0.03
-"""Below this mean optical density there is nothing but glass and dust."""
+MIN_DENSITY, MAX_DENSITY = 0.03, 0.09
+"""Otsu's threshold is kept in this range: below there is nothing but glass and dust, and above it
+tells nuclei from stroma where a slide is full of tissue."""
 
 HISTOGRAM_BINS = 128
-MAX_DENSITY = 1.2
+HISTOGRAM_DENSITY = 1.2
 
 Mask = npt.NDArray[np.bool_]
 
@@ -69,9 +70,10 @@ def tissue_mask(slide: Slide, config: TissueConfig | None = None) -> tuple[Mask,
     config = config or TissueConfig()
     pixels, field = overview(slide, TARGET_PX)
     density = optical_density(pixels)
-    threshold = config.threshold if config.threshold is not None else otsu(density)
-    mask = density > max(threshold, MIN_DENSITY)
-    return _cleaned(mask, _min_pixels(config, field.mpp(slide.metadata.mpp))), field
+    threshold = config.threshold
+    if threshold is None:
+        threshold = min(max(otsu(density), MIN_DENSITY), MAX_DENSITY)
+    return _cleaned(density > threshold, _min_pixels(config, field.mpp(slide.metadata.mpp))), field
 
 
 def overview(slide: Slide, longest_px: int) -> tuple[RGB, Field]:
@@ -108,7 +110,7 @@ def optical_density(pixels: RGB) -> npt.NDArray[np.float32]:
 
 def otsu(values: npt.NDArray[np.float32]) -> float:
     """The threshold that separates values into the two most different classes."""
-    counts, edges = np.histogram(values, HISTOGRAM_BINS, (0, MAX_DENSITY))
+    counts, edges = np.histogram(values, HISTOGRAM_BINS, (0, HISTOGRAM_DENSITY))
     middles = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)
     above = below[-1] - below

@@ -105,12 +105,12 @@ def _write_levels(
             "shape": (*level.shape, 3),
             "dtype": np.uint8,
             "tile": (TILE_PX, TILE_PX),
-            "photometric": "rgb" if compression == "deflate" else "ycbcr",
+            "photometric": "rgb",
             "compression": compression,
             "metadata": None,
         }
         if compression == "jpeg":
-            options["compressionargs"] = {"level": JPEG_QUALITY, "outcolorspace": "ycbcr"}
+            options["compressionargs"] = {"level": JPEG_QUALITY}
         if index == 0:
             options.update(_head(slide, layout))
         elif layout != "svs":

@@ -8,13 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_pathseg.errors import ReadOnlyStoreError, StoreError
-from napari_pathseg.geometry import Shape
-
-LabelArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
 APPLICATION_ID = 0x50415453  # "PATS"
 SCHEMA_VERSION = 1
@@ -162,19 +156,3 @@ def _translate(error: sqlite3.Error, path: Path, doing: str) -> StoreError:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, doing, error)
     return StoreError(f"{doing}: {path}: {error}.", f"{kept} Try again or choose another folder.")
-
-
-def pack(pixels: npt.NDArray[np.generic]) -> bytes:
-    """Pixels as compressed little-endian bytes, row by row, with zlib's own checksum."""
-    little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
-    return zlib.compress(little.tobytes(), level=1)
-
-
-def unpack(data: bytes, shape: Shape, dtype: str) -> LabelArray:
-    """The inverse of :func:`pack`; zlib.error when the bytes are broken."""
-    raw = zlib.decompress(data)
-    wanted = np.dtype(dtype).newbyteorder("<")
-    if len(raw) != shape[0] * shape[1] * wanted.itemsize:
-        raise zlib.error("stored pixels of the wrong size")
-    pixels: LabelArray = np.frombuffer(raw, wanted).reshape(shape).astype(dtype)
-    return pixels

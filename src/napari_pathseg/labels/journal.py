@@ -23,8 +23,9 @@ import numpy.typing as npt
 import platformdirs
 
 from napari_pathseg.errors import ReadOnlyStoreError, StoreError
-from napari_pathseg.labels.database import LabelArray, connect, plain_errors
-from napari_pathseg.labels.lock import WriterLock
+from napari_pathseg.labels.database import connect, plain_errors
+from napari_pathseg.labels.lock import WriterLock, take_lock
+from napari_pathseg.labels.masks import LabelArray, as_stored, as_window, check_same_grid
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.labels.rows import (
     FieldRow,
@@ -131,7 +132,7 @@ class LabelStore:
             When it can neither be opened nor made, or is damaged: see :meth:`start_fresh`.
         """
         path = store_path(identity, folder)
-        lock, reason = _take_lock(path)
+        lock, reason = take_lock(path)
         try:
             with plain_errors(path, "Not opened"):
                 connection = connect(path, read_only=lock is None)
@@ -153,7 +154,7 @@ class LabelStore:
             When the damaged file can not be renamed; ReadOnlyStoreError when a window has it.
         """
         path = store_path(identity, folder)
-        lock, reason = _take_lock(path)
+        lock, reason = take_lock(path)
         if lock is None:
             raise ReadOnlyStoreError(f"{path} can not be replaced: {reason}.", "Close it there.")
         try:
@@ -182,7 +183,7 @@ class LabelStore:
         StoreError
             When the shape is not the field's, values do not fit, or it can not be saved.
         """
-        pixels = _as_stored(mask, record.field.shape)
+        pixels = as_stored(mask, record.field.shape)
         with self._writing():
             row = read_field_row(self._connection, record.id)
             if row is None:
@@ -191,7 +192,7 @@ class LabelStore:
                 before: LabelArray = np.zeros_like(pixels)
                 record_before = None
             else:
-                _check_same_grid(row, pixels, self.path)
+                check_same_grid(pixels, row.shape, row.dtype, row.id)
                 before = read_mask(self._connection, row)
                 record_before = read_record(self._connection, record.id)
             y, x, old, new = changed_window(before, pixels)
@@ -227,7 +228,8 @@ class LabelStore:
         """
         with self._writing():
             row = self._row(field_id)
-            old, new = _as_window(before, row, y, x), _as_window(after, row, y, x)
+            old = as_window(before, y, x, row.shape, row.dtype)
+            new = as_window(after, y, x, row.shape, row.dtype)
             record = read_record(self._connection, field_id)
             touched = replace(record, updated=datetime.now(UTC), status="corrected")
             stored = read_mask(self._connection, row, (y, x, *old.shape))
@@ -384,55 +386,9 @@ class LabelStore:
             raise StoreError(f"The label store {self.path} is closed.", "Open the slide again.")
 
 
-def _take_lock(path: Path) -> tuple[WriterLock | None, str]:
-    lock = WriterLock(path.with_name(path.name + ".lock"))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if lock.take():
-            return lock, ""
-    except OSError as error:
-        if not path.exists():
-            with plain_errors(path, "Not opened"):
-                raise
-        return None, (error.strerror or str(error)).lower()
-    return None, f"{lock.holder()} has it"
-
-
 def _name_slide(connection: sqlite3.Connection, identity: str, name: str) -> None:
     found = connection.execute("SELECT identity, name FROM slide").fetchone()
     if found is None:
         connection.execute("INSERT INTO slide VALUES (?, ?)", (identity, name))
     elif found != (identity, name):
         connection.execute("UPDATE slide SET identity=?, name=?", (identity, name))
-
-
-def _as_stored(mask: npt.NDArray[np.integer], shape: tuple[int, int]) -> LabelArray:
-    if mask.shape != shape:
-        raise StoreError(f"A mask of shape {mask.shape} does not belong to a field of {shape}.")
-    return _as_dtype(mask, "uint32" if mask.dtype == np.uint32 else "uint16")
-
-
-def _as_dtype(mask: npt.NDArray[np.integer], dtype: str) -> LabelArray:
-    limit = np.iinfo(dtype).max
-    if mask.size and (int(mask.min()) < 0 or int(mask.max()) > limit):
-        raise StoreError(f"A mask may hold values from 0 to {limit} only.")
-    stored: LabelArray = mask.astype(dtype)
-    return stored
-
-
-def _as_window(pixels: npt.NDArray[np.integer], row: FieldRow, y: int, x: int) -> LabelArray:
-    height, width = pixels.shape
-    if y < 0 or x < 0 or y + height > row.shape[0] or x + width > row.shape[1]:
-        raise StoreError(
-            f"A stroke at {y}, {x} of {height} x {width} pixels leaves its field of {row.shape}."
-        )
-    return _as_dtype(pixels, row.dtype)
-
-
-def _check_same_grid(row: FieldRow, pixels: LabelArray, path: Path) -> None:
-    if row.shape != pixels.shape or row.dtype != str(pixels.dtype):
-        raise StoreError(
-            f"{path} has the field {row.id} as {row.dtype} {row.shape},"
-            f" not as {pixels.dtype} {pixels.shape}.",
-            "Give a changed field a new id.",
-        )

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from napari_pathseg.errors import StoreError
+from napari_pathseg.labels.database import plain_errors
 
 # The locked byte lies far behind the text: Windows lets nobody read a locked byte.
 _LOCKED_BYTE = 1 << 30
@@ -97,3 +98,24 @@ class WriterLock:
         if self._handle is not None:
             os.close(self._handle)
             self._handle = None
+
+
+def take_lock(path: Path) -> tuple[WriterLock | None, str]:
+    """The lock of the store at `path`, its folder made when missing; or None and why not.
+
+    Raises
+    ------
+    StoreError
+        When the folder may not be written and holds no such store yet.
+    """
+    lock = WriterLock(path.with_name(path.name + ".lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if lock.take():
+            return lock, ""
+    except OSError as error:
+        if not path.exists():
+            with plain_errors(path, "Not opened"):
+                raise
+        return None, (error.strerror or str(error)).lower()
+    return None, f"{lock.holder()} has it"

@@ -117,7 +117,7 @@ def _split_class(
     inside: npt.NDArray[np.bool_], min_neck_px: float, parts: npt.NDArray[np.int64]
 ) -> None:
     """Number the parts of one class in `parts`, from 1."""
-    from scipy.ndimage import distance_transform_edt  # type: ignore[import-untyped]
+    from scipy.ndimage import distance_transform_edt
     from skimage.measure import label
     from skimage.morphology import local_maxima, reconstruction
     from skimage.segmentation import watershed

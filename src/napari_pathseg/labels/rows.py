@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.geometry import Shape
-from napari_pathseg.labels.database import LabelArray, pack, unpack
+from napari_pathseg.labels.masks import LabelArray, pack, unpack
 from napari_pathseg.labels.record import FieldRecord
 
 TILE = 256

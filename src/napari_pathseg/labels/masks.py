@@ -1,0 +1,66 @@
+"""Masks as the label store keeps them: 16 or 32 bits, on their field's grid, packed."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.errors import StoreError
+from napari_pathseg.geometry import Shape
+
+LabelArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+
+
+def pack(pixels: npt.NDArray[np.generic]) -> bytes:
+    """Pixels as compressed little-endian bytes, row by row, with zlib's own checksum."""
+    little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
+    return zlib.compress(little.tobytes(), level=1)
+
+
+def unpack(data: bytes, shape: Shape, dtype: str) -> LabelArray:
+    """The inverse of :func:`pack`; zlib.error when the bytes are broken."""
+    raw = zlib.decompress(data)
+    wanted = np.dtype(dtype).newbyteorder("<")
+    if len(raw) != shape[0] * shape[1] * wanted.itemsize:
+        raise zlib.error("stored pixels of the wrong size")
+    pixels: LabelArray = np.frombuffer(raw, wanted).reshape(shape).astype(dtype)
+    return pixels
+
+
+def as_stored(mask: npt.NDArray[np.integer], shape: Shape) -> LabelArray:
+    """A field's mask in the type it is stored in; StoreError when it does not fit."""
+    if mask.shape != shape:
+        raise StoreError(f"A mask of shape {mask.shape} does not belong to a field of {shape}.")
+    return _as_dtype(mask, "uint32" if mask.dtype == np.uint32 else "uint16")
+
+
+def as_window(
+    pixels: npt.NDArray[np.integer], y: int, x: int, shape: Shape, dtype: str
+) -> LabelArray:
+    """A window at (y, x) of a field of `shape`, as stored; StoreError when it does not fit."""
+    height, width = pixels.shape
+    if y < 0 or x < 0 or y + height > shape[0] or x + width > shape[1]:
+        raise StoreError(
+            f"A stroke at {y}, {x} of {height} x {width} pixels leaves its field of {shape}."
+        )
+    return _as_dtype(pixels, dtype)
+
+
+def check_same_grid(pixels: LabelArray, shape: Shape, dtype: str, field_id: str) -> None:
+    """StoreError when a mask is not of the shape and type that its field was made with."""
+    if pixels.shape != shape or str(pixels.dtype) != dtype:
+        raise StoreError(
+            f"The field {field_id} is stored as {dtype} {shape},"
+            f" not as {pixels.dtype} {pixels.shape}.",
+            "Give a changed field a new id.",
+        )
+
+
+def _as_dtype(mask: npt.NDArray[np.integer], dtype: str) -> LabelArray:
+    limit = np.iinfo(dtype).max
+    if mask.size and (int(mask.min()) < 0 or int(mask.max()) > limit):
+        raise StoreError(f"A mask may hold values from 0 to {limit} only.")
+    stored: LabelArray = mask.astype(dtype)
+    return stored

@@ -1,0 +1,66 @@
+"""What the controller hands to whoever runs its long work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Job(Generic[T]):
+    """Work for the background and what to do with its outcome.
+
+    Attributes
+    ----------
+    title : str
+        Shown while it runs.
+    work : callable
+        Called with a progress callback and a cancel token, away from the GUI thread.
+    done, failed, progressed : callable
+        Called in the GUI thread with the result, the exception, each report.
+    """
+
+    title: str
+    work: Callable[[ProgressCallback, CancelToken], T]
+    done: Callable[[T], None]
+    failed: Callable[[BaseException], None]
+    progressed: Callable[[Progress], None] = no_progress
+
+
+class Runner(Protocol):
+    """Runs one job after the other."""
+
+    def submit(self, job: Job[T]) -> CancelToken:
+        """Start a job, or queue it behind the one that runs."""
+
+    def flush(self) -> None:
+        """Wait until the work of every submitted job has ended; callbacks may come later."""
+
+    def close(self) -> None:
+        """Cancel what runs and deliver nothing more."""
+
+
+class ImmediateRunner:
+    """Runs each job at once in the calling thread: for scripts without an event loop."""
+
+    def submit(self, job: Job[T]) -> CancelToken:
+        """Run `job` to its end."""
+        token = CancelToken()
+        try:
+            result = job.work(job.progressed, token)
+        except BaseException as error:  # noqa: BLE001 - handed on, as in the background
+            job.failed(error)
+        else:
+            job.done(result)
+        return token
+
+    def flush(self) -> None:
+        """Nothing is ever left running."""
+
+    def close(self) -> None:
+        """Nothing is ever left running."""

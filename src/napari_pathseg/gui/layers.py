@@ -1,0 +1,160 @@
+"""napari layers for the desk: the editable field, the stored labels, the prompts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_pathseg.classes import ClassList
+from napari_pathseg.geometry import (
+    Field,
+    Pair,
+    level0_to_world,
+    world_scale,
+    world_translate,
+)
+from napari_pathseg.inference.segmentation import Mask
+from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Points, Shapes
+
+KEY = "pathseg"
+FIELD_OPACITY = 0.45
+POSITIVE, NEGATIVE = "#2ecc71", "#e74c3c"
+
+
+def units(mpp: Pair | None) -> tuple[str, str]:
+    """Units for every layer of a slide: napari ignores them all when they differ."""
+    return ("um", "um") if mpp else ("pixel", "pixel")
+
+
+def place_slide(layer: Image, mpp: Pair | None) -> None:
+    """Give the slide's layer its scale."""
+    layer.scale = world_scale((1.0, 1.0), mpp)
+    layer.units = units(mpp)
+
+
+def place_field(layer: Labels, field: Field, mpp: Pair | None) -> None:
+    """Put a field's layer exactly on top of the slide."""
+    layer.scale = world_scale(field.downsample, mpp)
+    layer.translate = world_translate(field, mpp)
+    layer.units = units(mpp)
+
+
+def mask_colormap(classes: ClassList, hidden: Iterable[int] = ()) -> Any:
+    """Class colours by value; background and hidden classes are transparent."""
+    from napari.utils import DirectLabelColormap
+
+    none = np.zeros(4, dtype=np.float32)
+    colors: dict[int | None, Any] = {None: none, 0: none}
+    unseen = set(hidden)
+    for label_class in classes:
+        red, green, blue = (part / 255 for part in label_class.color)
+        shown = 0.0 if label_class.value in unseen else 1.0
+        colors[label_class.value] = np.array([red, green, blue, shown], dtype=np.float32)
+    return DirectLabelColormap(color_dict=colors)
+
+
+def add_field(viewer: ViewerModel, field: Field, mpp: Pair | None, mask: Mask, name: str) -> Labels:
+    """A small editable Labels layer on the place of `field`."""
+    from napari.layers import Labels
+
+    layer = Labels(mask.copy(), name=name, opacity=FIELD_OPACITY, metadata={KEY: "field"})
+    place_field(layer, field, mpp)
+    viewer.add_layer(layer)
+    return layer
+
+
+def show_mask(layer: Labels, mask: Mask) -> None:
+    """Write a mask into a field's layer.
+
+    napari keeps the strokes of its own undo across a change of the data and would write them
+    into the new mask: making the layer editable again clears them.
+    """
+    mode = layer.mode
+    if layer.data.shape == mask.shape:
+        layer.data[...] = mask
+    else:
+        layer.data = mask.copy()
+    layer.editable = False
+    layer.editable = True
+    layer.mode = mode
+    layer.refresh()
+
+
+def show_prompts(
+    viewer: ViewerModel, prompts: Iterable[Prompt], mpp: Pair | None, name: str
+) -> None:
+    """Show clicks as discs and crosses, boxes as outlines; layers come and go with the prompts."""
+    points = [p for p in prompts if isinstance(p, PointPrompt)]
+    boxes = [p for p in prompts if isinstance(p, BoxPrompt)]
+    active = viewer.layers.selection.active
+    _show_points(viewer, points, mpp, f"{name} points")
+    _show_boxes(viewer, boxes, mpp, f"{name} boxes")
+    if active is not None and active in viewer.layers:
+        viewer.layers.selection.active = active
+
+
+def _named(viewer: ViewerModel, name: str) -> Any:
+    return next((layer for layer in viewer.layers if layer.name == name), None)
+
+
+def _show_points(
+    viewer: ViewerModel, points: list[PointPrompt], mpp: Pair | None, name: str
+) -> None:
+    from napari.layers import Points
+
+    layer: Points | None = _named(viewer, name)
+    if not points:
+        if layer is not None:
+            viewer.layers.remove(layer)
+        return
+    if layer is not None:
+        viewer.layers.remove(layer)
+    places = np.array([level0_to_world(p.y, p.x, mpp) for p in points])
+    colors = [POSITIVE if p.positive else NEGATIVE for p in points]
+    layer = Points(
+        places,
+        name=name,
+        size=1,
+        symbol=["disc" if p.positive else "x" for p in points],
+        face_color=colors,
+        border_color=["white" if p.positive else NEGATIVE for p in points],
+        border_width=0.15,
+        units=units(mpp),
+        metadata={KEY: "prompts"},
+    )
+    layer.canvas_size_limits = (12, 12)  # screen pixels, at every zoom
+    layer.editable = False
+    viewer.add_layer(layer)
+
+
+def _show_boxes(viewer: ViewerModel, boxes: list[BoxPrompt], mpp: Pair | None, name: str) -> None:
+    from napari.layers import Shapes
+
+    layer: Shapes | None = _named(viewer, name)
+    if layer is not None:
+        viewer.layers.remove(layer)
+    if not boxes:
+        return
+    corners = [
+        np.array([level0_to_world(b.y0, b.x0, mpp), level0_to_world(b.y1, b.x1, mpp)])
+        for b in boxes
+    ]
+    width = max(float(np.ptp(c)) for c in corners) / 150
+    layer = Shapes(
+        corners,
+        shape_type="rectangle",
+        name=name,
+        face_color="transparent",
+        edge_color=POSITIVE,
+        edge_width=width,
+        units=units(mpp),
+        metadata={KEY: "prompts"},
+    )
+    layer.editable = False
+    viewer.add_layer(layer)

@@ -1,0 +1,97 @@
+"""What the desk says, in the words of the person who uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.geometry import Pair
+from napari_pathseg.inference.segmentation import Segmentation
+
+Kind = Literal["info", "good", "busy", "warning", "error"]
+SURE, FAIRLY_SURE = 0.8, 0.6
+OPEN_FIRST = "Open a slide (drag it here) or try a sample: File > Open Sample."
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something the person can do about a message: a small button under it."""
+
+    label: str
+    run: Callable[[], None]
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message in the panel; the next one replaces it."""
+
+    text: str
+    kind: Kind = "info"
+    actions: tuple[Action, ...] = ()
+
+
+def of_error(error: PathsegError, actions: Sequence[Action] = ()) -> Message:
+    """An error as the panel shows it: what went wrong and the way out."""
+    return Message(str(error), "error", tuple(actions))
+
+
+def read_and_found(segmentation: Segmentation) -> Message:
+    """What was read, how long it took and how sure the model is; or that nothing was found."""
+    found = set(segmentation.mask.ravel()[segmentation.mask.ravel() > 0].tolist())
+    missing = [c.name for c in segmentation.classes if c.value not in found]
+    if missing and len(missing) == len(segmentation.classes):
+        return Message(_found_nothing(segmentation, missing), "warning")
+    parts = [_extent(segmentation), f"{segmentation.seconds:.1f} s", _certainty(segmentation)]
+    text = " · ".join(part for part in parts if part)
+    if missing:
+        text += f"\nNo {' and no '.join(missing)} here."
+    return Message(text, "good")
+
+
+def _extent(segmentation: Segmentation) -> str:
+    height, width = segmentation.field.shape
+    if segmentation.mpp is None:
+        return f"{width} × {height} px"
+    tall, wide = height * segmentation.mpp[0], width * segmentation.mpp[1]
+    text = (
+        f"{wide:.0f} × {tall:.0f} µm" if wide < 2000 else f"{wide / 1e3:.1f} × {tall / 1e3:.1f} mm"
+    )
+    looked_at = segmentation.working_mpp or segmentation.mpp[0]
+    return f"{text} at {looked_at:.2g} µm/px"
+
+
+def _certainty(segmentation: Segmentation) -> str:
+    scores = [answer.score for answer in segmentation.answers]
+    score = min(scores) if scores else 0.0
+    word = "sure" if score >= SURE else "fairly sure" if score >= FAIRLY_SURE else "unsure"
+    return f"{word} ({score:.2f})"
+
+
+def _found_nothing(segmentation: Segmentation, names: Sequence[str]) -> str:
+    presence = max((answer.presence for answer in segmentation.answers), default=0.0)
+    what = f"No {' and no '.join(names)} in this field (presence {presence:.2f})."
+    advice = "Lower the threshold"
+    if segmentation.working_mpp is not None:
+        advice += f", or look at {segmentation.working_mpp / 2:.2g} µm/px"
+    return f"{what} {advice}, or click on one to show it."
+
+
+def scale_of(mpp: Pair | None, shape: tuple[int, int]) -> str:
+    """The slide line: resolution and size, or that the resolution is unknown."""
+    height, width = shape
+    if mpp is None:
+        return f"{width} × {height} px, scale unknown"
+    mean = (mpp[0] + mpp[1]) / 2
+    tall, wide = height * mpp[0] / 1e3, width * mpp[1] / 1e3
+    digits = 0 if wide >= 10 else 1
+    return f"{mean:.3g} µm/px · {wide:.{digits}f} × {tall:.{digits}f} mm"
+
+
+def area(um2: float | None, pixels: int) -> str:
+    """An area in the unit that suits it, or in pixels without a scale."""
+    if um2 is None:
+        return f"{pixels:,} px"
+    return f"{um2 / 1e6:.2f} mm²" if um2 >= 1e4 else f"{um2:,.0f} µm²"

@@ -1,0 +1,43 @@
+"""napari reader: slides, pictures and DICOM folders become one multiscale layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from napari_pathseg.errors import PathsegError
+
+Paths = str | Sequence[str]
+
+
+def get_reader(path: Paths) -> Callable[[Paths], list[object]] | None:
+    """The reader of a path, None where no backend knows the kind of file.
+
+    Parameters
+    ----------
+    path : str or list of str
+        What the user dropped on the viewer. A list is read as one slide a path.
+    """
+    from napari_pathseg.slide.open import choose_backend
+
+    first = Path(path if isinstance(path, str) else path[0])
+    try:
+        choose_backend(first)
+    except PathsegError:
+        # napari would only say that no plugin reads it: a file's trouble comes out on reading.
+        return None if first.is_dir() else read_slides
+    return read_slides
+
+
+def read_slides(path: Paths) -> list[object]:
+    """Open slides for napari; only metadata is read here.
+
+    Raises
+    ------
+    SlideError
+        When one can not be opened; names the file and the way out.
+    """
+    from napari_pathseg.gui.sources import layer_data, open_source
+
+    paths = [path] if isinstance(path, str) else list(path)
+    return [layer_data(open_source(Path(each))) for each in paths]

@@ -1,0 +1,142 @@
+"""What of a desk is on the viewer's stage: its field, its stored labels, its colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from napari_pathseg.geometry import Field, Pair, exact_downsample, world_scale, world_translate
+from napari_pathseg.gui.desk import Desk
+from napari_pathseg.gui.layers import (
+    FIELD_OPACITY,
+    KEY,
+    add_field,
+    mask_colormap,
+    place_field,
+    place_slide,
+    show_mask,
+    show_prompts,
+    units,
+)
+from napari_pathseg.gui.overview import stored_pyramid
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+
+def slide_path(layer: object) -> str | None:
+    """Path of the slide that a layer shows, None for any other layer."""
+    found = getattr(layer, "metadata", {}).get(KEY)
+    return found.get("path") if isinstance(found, dict) else None
+
+
+class Stage:
+    """Puts desks on the stage of one viewer."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+
+    def show_work(self, desk: Desk) -> Labels | None:
+        """Show the field under work, in a new layer when there is none; returns a new layer."""
+        work = desk.work
+        if work is None:
+            return None
+        if desk.field_layer is not None:
+            show_mask(desk.field_layer, work.mask)
+            self.recolor(desk)
+            return None
+        name = f"{desk.name} field"
+        layer = add_field(self.viewer, work.record.field, desk.mpp, work.mask, name)
+        desk.field_layer = layer
+        self.recolor(desk)
+        self.viewer.layers.selection.active = layer
+        return layer
+
+    def drop_field(self, desk: Desk) -> None:
+        """Take the field's layer away; its mask was put with the stored ones."""
+        layer, desk.field_layer = desk.field_layer, None
+        if layer is not None and layer in self.viewer.layers:
+            self.viewer.layers.remove(layer)
+
+    def show_stored(self, desk: Desk) -> None:
+        """Show the stored fields as one read-only pyramid over the slide."""
+        if desk.overview is not None:
+            desk.overview.refresh()
+            return
+        if not len(desk.stored):
+            return
+        from napari.layers import Labels
+
+        shape = desk.slide.shape
+        shapes = [(int(level.shape[0]), int(level.shape[1])) for level in _levels(desk.layer)]
+        levels = [(s, exact_downsample(shape, s)) for s in shapes]
+        layer = Labels(
+            stored_pyramid(desk.stored, levels),
+            multiscale=len(levels) > 1,
+            name=f"{desk.name} labels",
+            opacity=FIELD_OPACITY,
+            metadata={KEY: "labels"},
+            scale=world_scale((1.0, 1.0), desk.mpp),
+            units=units(desk.mpp),
+        )
+        layer.editable = False
+        desk.overview = layer
+        active = self.viewer.layers.selection.active
+        place = self.viewer.layers.index(desk.layer) + 1
+        self.viewer.layers.insert(place, layer)
+        if active is not None:
+            self.viewer.layers.selection.active = active
+        self.recolor(desk)
+
+    def show_prompts(self, desk: Desk) -> None:
+        """Show the clicks and boxes of the pending proposal."""
+        prompts = desk.work.state.prompts if desk.work is not None else ()
+        show_prompts(self.viewer, prompts, desk.mpp, desk.name)
+
+    def recolor(self, desk: Desk) -> None:
+        """Class colours, without those that are hidden."""
+        for layer in (desk.field_layer, desk.overview):
+            if layer is not None:
+                layer.colormap = mask_colormap(desk.classes, desk.hidden)
+
+    def rescale(self, desk: Desk, mpp: Pair | None) -> None:
+        """Another scale for every layer of the slide; the view stays on its place."""
+        before = desk.layer.scale[0]
+        place_slide(desk.layer, mpp)
+        if desk.overview is not None:
+            place_slide(cast("Image", desk.overview), mpp)
+        if desk.field_layer is not None and desk.work is not None:
+            place_field(desk.field_layer, desk.work.record.field, mpp)
+        self.show_prompts(desk)
+        ratio = float(desk.layer.scale[0] / before)
+        camera = self.viewer.scene.camera
+        camera.center = tuple(float(c) * ratio for c in camera.center)
+        camera.zoom = float(camera.zoom) / ratio
+
+    def show_only_tissue(self, desk: Desk, only: bool) -> None:
+        """Hide the masks to look underneath, or show them again."""
+        for layer in (desk.field_layer, desk.overview):
+            if layer is not None:
+                layer.visible = not only
+
+    def outline(self, desk: Desk, width: int) -> None:
+        """Show masks as outlines of this many pixels; 0 fills them."""
+        for layer in (desk.field_layer, desk.overview):
+            if layer is not None:
+                layer.contour = width
+                layer.opacity = 0.9 if width else FIELD_OPACITY
+
+    def look_at(self, field: Field, mpp: Pair | None) -> None:
+        """Move the camera so that a field fills the canvas."""
+        scale = world_scale(field.downsample, mpp)
+        top, left = world_translate(field, mpp)
+        center = (top + field.height * scale[0] / 2, left + field.width * scale[1] / 2)
+        height, width = self.viewer.canvas.size
+        self.viewer.scene.camera.center = (0.0, *center)
+        self.viewer.scene.camera.zoom = 0.95 * min(
+            height / (field.height * scale[0]), width / (field.width * scale[1])
+        )
+
+
+def _levels(layer: Image) -> list[Any]:
+    return list(layer.data) if layer.multiscale else [layer.data]

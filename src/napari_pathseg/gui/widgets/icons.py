@@ -1,0 +1,42 @@
+"""napari's own icons in the theme's colour."""
+
+from __future__ import annotations
+
+from napari.resources import get_colorized_svg, get_icon_path
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QByteArray, QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtSvg import QSvgRenderer
+
+SIDE_PX = 20
+
+
+def theme_color(theme: str, role: str) -> str:
+    """A colour of napari's theme as "#rrggbb"; `role` such as "text", "warning", "current"."""
+    return str(getattr(get_theme(theme), role).as_hex("long"))
+
+
+def icon(name: str, theme: str) -> QIcon:
+    """One of napari's icons, in the theme's colour, sharp on dense screens."""
+    found = QIcon()
+    for state, opacity in ((QIcon.Mode.Normal, 1.0), (QIcon.Mode.Disabled, 0.3)):
+        svg = get_colorized_svg(get_icon_path(name), theme_color(theme, "icon"), opacity)
+        found.addPixmap(_drawn(svg), state)
+    return found
+
+
+def swatch(color: tuple[int, int, int], side: int = 12) -> QPixmap:
+    """A square of a class colour."""
+    pixmap = QPixmap(QSize(side, side))
+    pixmap.fill(QColor(*color))
+    return pixmap
+
+
+def _drawn(svg: str) -> QPixmap:
+    pixmap = QPixmap(QSize(SIDE_PX * 2, SIDE_PX * 2))
+    pixmap.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(pixmap)
+    QSvgRenderer(QByteArray(svg.encode())).render(painter)
+    painter.end()
+    pixmap.setDevicePixelRatio(2)
+    return pixmap

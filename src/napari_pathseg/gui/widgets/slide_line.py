@@ -1,0 +1,93 @@
+"""The slide in work: its name, its resolution, and a way to set it."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_pathseg.gui.controller import PathsegController
+from napari_pathseg.gui.messages import scale_of
+
+USUAL = ((0.25, "40x"), (0.5, "20x"), (1.0, "10x"))
+AMBER = "#e3b617"
+
+
+class SlideLine(QWidget):
+    """Name and scale; amber with a way to set it where the scale is unknown."""
+
+    def __init__(self, controller: PathsegController, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._controller = controller
+        self._name = QLabel(self)
+        self._name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._scale = QToolButton(self)
+        self._scale.setToolTip("Micrometres per pixel of the slide. Click to set it.")
+        self._scale.setCheckable(True)
+        self._form = self._scale_form()
+        self._scale.toggled.connect(self._form.setVisible)
+        top = QHBoxLayout()
+        top.setContentsMargins(0, 0, 0, 0)
+        top.addWidget(self._name, 1)
+        top.addWidget(self._scale)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(3)
+        layout.addLayout(top)
+        layout.addWidget(self._form)
+        self._form.hide()
+        self.refresh()
+
+    def _scale_form(self) -> QWidget:
+        form = QWidget(self)
+        row = QHBoxLayout(form)
+        row.setContentsMargins(0, 0, 0, 0)
+        for mpp, lens in USUAL:
+            button = QPushButton(lens, form)
+            button.setToolTip(f"Use {mpp} µm per pixel, as most scanners give at {lens}")
+            button.clicked.connect(lambda _=False, mpp=mpp: self._set(mpp))
+            row.addWidget(button)
+        self.value = QDoubleSpinBox(form)
+        self.value.setRange(0.01, 100.0)
+        self.value.setDecimals(4)
+        self.value.setSingleStep(0.01)
+        self.value.setValue(0.25)
+        self.value.setSuffix(" µm/px")
+        self.value.setToolTip("Micrometres per pixel at full resolution")
+        row.addWidget(self.value, 1)
+        self.use = QPushButton("Set", form)
+        self.use.setToolTip("Use this scale; it is remembered for the slide")
+        self.use.clicked.connect(lambda: self._set(self.value.value()))
+        row.addWidget(self.use)
+        return form
+
+    def _set(self, mpp: float) -> None:
+        self._scale.setChecked(False)
+        self._controller.set_mpp((mpp, mpp))
+
+    def refresh(self) -> None:
+        """Show the slide in work."""
+        desk = self._controller.desk
+        self._scale.setVisible(desk is not None)
+        if desk is None:
+            opening = self._controller.desks.opening
+            self._name.setText("Opening…" if opening else "No slide")
+            return
+        metrics = self._name.fontMetrics()
+        self._name.setText(metrics.elidedText(desk.name, Qt.TextElideMode.ElideMiddle, 150))
+        meta = desk.slide.metadata
+        self._name.setToolTip(
+            f"{desk.slide.path}\n{meta.vendor}, read by {meta.backend}\n"
+            f"{len(desk.slide.levels)} levels, {desk.slide.shape[1]} × {desk.slide.shape[0]} px"
+        )
+        known = desk.mpp is not None
+        text = scale_of(desk.mpp, desk.slide.shape) if known else "Set scale…"
+        self._scale.setText(text)
+        self._scale.setStyleSheet("" if known else f"QToolButton {{ color: {AMBER}; }}")

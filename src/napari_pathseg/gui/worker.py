@@ -1,0 +1,136 @@
+"""Work off the GUI thread: one job at a time, answers delivered where Qt lives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar
+
+from napari.utils.progress import cancelable_progress
+from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
+
+from napari_pathseg.gui.jobs import Job
+from napari_pathseg.progress import CancelToken, Progress
+
+DOCK_DELAY_MS = 300
+
+
+class _DockProgress(cancelable_progress):  # type: ignore[misc]
+    """A bar in napari's activity dock whose Cancel button cancels the job."""
+
+    def __init__(self, title: str, on_cancel: Callable[[], None]) -> None:
+        self._on_cancel = on_cancel
+        super().__init__(desc=title, total=0, gui=True)
+
+    def cancel(self) -> None:
+        """Called by the button in the dock."""
+        super().cancel()
+        self._on_cancel()
+
+
+class QtRunner(QObject):
+    """Runs jobs in one background thread and reports in the GUI thread.
+
+    A thread of Python's own pool is joined when the interpreter ends, so a model that still
+    computes when the window closes ends its tile in peace instead of crashing Qt.
+
+    Parameters
+    ----------
+    keep : bool
+        Live until :meth:`close`, though nobody holds it.
+    """
+
+    _reported = Signal(object, object)
+    _kept: ClassVar[set[QtRunner]] = set()
+
+    def __init__(self, *, keep: bool = False) -> None:
+        super().__init__()
+        if keep:
+            self._kept.add(self)
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="pathseg")
+        self._tokens: set[CancelToken] = set()
+        self._bars: dict[CancelToken, _DockProgress] = {}
+        self._closed = False
+        self._reported.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job runs or waits."""
+        return bool(self._tokens)
+
+    def submit(self, job: Job[Any]) -> CancelToken:
+        """Start a job; its callbacks are called in the GUI thread.
+
+        Returns
+        -------
+        CancelToken
+            Cancelling it ends the job with CancelledError.
+        """
+        token = CancelToken()
+        self._tokens.add(token)
+        QTimer.singleShot(DOCK_DELAY_MS, lambda: self._show_bar(job.title, token))
+        self._pool.submit(self._run, job, token)
+        return token
+
+    def flush(self) -> None:
+        """Wait until the work of every submitted job has ended; callbacks come later."""
+        if not self._closed:
+            self._pool.submit(lambda: None).result()
+
+    def close(self) -> None:
+        """Cancel everything and deliver nothing more; does not wait."""
+        self._closed = True
+        for token in self._tokens:
+            token.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        for token in list(self._bars):
+            self._close_bar(token)
+        self._kept.discard(self)
+
+    def _run(self, job: Job[Any], token: CancelToken) -> None:
+        """In the background thread."""
+
+        def report(progress: Progress) -> None:
+            self._post(self._progressed, (job, token, progress))
+
+        try:
+            result = job.work(report, token)
+        # Every error goes to the GUI thread, which shows it or raises it there.
+        except BaseException as error:  # noqa: BLE001
+            self._post(self._ended, (token, job.failed, error))
+        else:
+            self._post(self._ended, (token, job.done, result))
+
+    def _post(self, callback: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        if not self._closed:
+            self._reported.emit(callback, arguments)
+
+    def _deliver(self, callback: Callable[..., None], arguments: tuple[object, ...]) -> None:
+        if not self._closed:
+            callback(*arguments)
+
+    def _progressed(self, job: Job[Any], token: CancelToken, progress: Progress) -> None:
+        if token not in self._tokens:
+            return
+        job.progressed(progress)
+        bar = self._bars.get(token)
+        if bar is not None:
+            bar.total = progress.total
+            bar.set_description(progress.message)
+            # The dock handles events inside: the job may have ended meanwhile.
+            if token in self._bars:
+                bar.update(progress.done - bar.n)
+
+    def _ended(self, token: CancelToken, callback: Callable[[Any], None], value: Any) -> None:
+        self._tokens.discard(token)
+        self._close_bar(token)
+        callback(value)
+
+    def _show_bar(self, title: str, token: CancelToken) -> None:
+        if token in self._tokens and not self._closed:
+            self._bars[token] = _DockProgress(title, token.cancel)
+
+    def _close_bar(self, token: CancelToken) -> None:
+        bar = self._bars.pop(token, None)
+        if bar is not None:
+            bar.close()

@@ -28,6 +28,7 @@ from napari_pathseg.errors import ExportError, StoreError
 from napari_pathseg.export.atomic import os_errors
 from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.folder import recover, whole_folder
+from napari_pathseg.export.merging import merge_classes
 from napari_pathseg.export.pictures import (
     read_labels,
     read_rgb,
@@ -133,7 +134,7 @@ def _write_field(
     record = field.record
     if field.image is None:
         raise ExportError(f"Field {record.id} has no image.", "Open its slide and export again.")
-    classes, values = _merge(classes, record.classes)
+    classes, values = merge_classes(classes, record.classes)
     files = {
         "image": write_rgb(part, f"images/{record.id}.png", field.image),
         "classes": write_labels(part, f"classes/{record.id}.png", _revalued(field.mask, values)),
@@ -149,22 +150,6 @@ def _write_field(
     return classes, line | {"text": "; ".join(record.texts)} | replace(
         record, classes=own
     ).to_json()
-
-
-def _merge(classes: ClassList, more: ClassList) -> tuple[ClassList, npt.NDArray[np.uint16]]:
-    """The list with `more` added, and for each value of `more` the value in the list."""
-    values = np.zeros(max((c.value for c in more), default=0) + 1, dtype=np.uint16)
-    taken = {c.value for c in classes}
-    for label_class in more:
-        found = classes.named(label_class.name)
-        if found is None:
-            value = label_class.value if label_class.value not in taken else max(taken) + 1
-            found = replace(label_class, value=value)
-            ordered = sorted((*classes, found), key=lambda c: c.value)
-            classes = ClassList(tuple(ordered))
-            taken.add(value)
-        values[label_class.value] = found.value
-    return classes, values
 
 
 def _revalued(mask: Ints, values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:

@@ -86,9 +86,11 @@ _FILE = re.compile(
     r"\S\.(?:svs|tiff?|ndpi|mrxs|scn|bif|dcm|png|jpe?g|json|csv|txt|xml|py|exe|sh|com|org|net)\b",
     re.I,
 )
+# After a marker such as CD3, Ki-67 or CD138 a plus or minus is a word.
+_MARKER = r"(?:(?<=[A-Za-z-]\d)|(?<=[A-Za-z-]\d\d)|(?<=[A-Za-z-]\d\d\d))"
 _SIGNS = (
-    (re.compile(r"(?<=\d)\s?(?:\(\+\)|\+ve\b|\+(?=\s|$|[,)]))"), "positive"),
-    (re.compile(r"(?<=\d)\s?(?:\([-−–]\)|[-−–]ve\b|[-−–](?=\s|$|[,)]))"), "negative"),
+    (re.compile(_MARKER + r"(?:\s?\(\+\)|\s?\+ve\b|\+(?=\s|$|[,)]))"), "positive"),
+    (re.compile(_MARKER + r"(?:\s?\([-−–]\)|\s?[-−–]ve\b|[-−–](?=\s|$|[,)]))"), "negative"),
     (re.compile(r"(?<=\b[A-Z]{2})\+(?=\s)"), "positive"),
 )
 _ABBREVIATIONS = {"pos": "positive", "neg": "negative", "ca": "carcinoma"}

@@ -261,23 +261,29 @@ class Vocabulary:
 
     def complete(self, prefix: str, n: int = 10) -> tuple[Entry, ...]:
         """The entries of which a name, a synonym or a word in one begins like this."""
-        wanted = " ".join(normal_words(prefix)) or prefix.strip().lower()
-        if not wanted:
+        typed = " ".join(prefix.lower().split())
+        if not typed:
             return ()
-        ranks: dict[str, tuple[bool, bool, int, str]] = {}
-        typed = prefix.strip().lower()
-        for name, text in self._completions:
-            normal = text[1]
-            starts = normal.startswith(wanted) or text[0].startswith(typed)
-            if starts or f" {wanted}" in normal or f" {typed}" in text[0]:
-                rank = (not starts, text[0] != name.lower(), len(text[0]), name)
-                ranks[name] = min(rank, ranks.get(name, rank))
+        wanted = " ".join(normal_words(prefix)) or typed
+        ranks: dict[str, tuple[int, int]] = {}
+        for name, written, normal in self._completions:
+            if written.startswith(typed):
+                rank = 0
+            elif normal.startswith(wanted):
+                rank = 1
+            elif f" {typed}" in written or f" {wanted}" in normal:
+                rank = 2
+            else:
+                continue
+            ranks[name] = min((rank, len(written)), ranks.get(name, (rank, len(written))))
+        # Sorting is stable: of equals the first in the file comes first.
         return tuple(self._by_name[name] for name in sorted(ranks, key=ranks.__getitem__)[:n])
 
     @cached_property
-    def _completions(self) -> tuple[tuple[str, tuple[str, str]], ...]:
+    def _completions(self) -> tuple[tuple[str, str, str], ...]:
+        """Entry name, a text that means it, and the text in normal form."""
         return tuple(
-            (entry.name, (text.lower(), " ".join(normal_words(text))))
+            (entry.name, text.lower(), " ".join(normal_words(text)))
             for entry in self.entries
             for text in (entry.name, *entry.synonyms)
         )

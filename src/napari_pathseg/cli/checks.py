@@ -33,7 +33,6 @@ PACKAGES = (
     "openslide-python",
     "openslide-bin",
     "tifffile",
-    "zarr",
     "dask",
 )
 QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")
@@ -183,7 +182,8 @@ def check_model(timeout_s: float = 120) -> Check:
     try:
         identity, license_name, sha256, path = _probe(_MODEL_PROBE, timeout_s)
     except _ProbeFailedError as error:
-        return Check("model", "fail", str(error), mend)
+        said = str(error).removeprefix("napari_pathseg.errors.ModelError: ")
+        return Check("model", "fail", said, mend)
     recorded = _recorded_sha256(Path(path).name)
     if recorded not in (None, sha256):
         return Check("model", "fail", f"{path} is not the file that was installed", mend)

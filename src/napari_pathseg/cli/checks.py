@@ -33,6 +33,7 @@ PACKAGES = (
     "openslide-python",
     "openslide-bin",
     "tifffile",
+    "zarr",
     "dask",
 )
 QT_BINDINGS = ("PyQt6", "PySide6", "PyQt5", "PySide2")

@@ -23,8 +23,8 @@ def recover(path: Path) -> None:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a copy of the folder, which takes its place when the block ends well.
+def whole_folder(path: Path, *, empty: bool = False) -> Iterator[Path]:
+    """Give a copy of the folder, or an empty one, which takes its place when the block ends well.
 
     Files of the copy are hard links where the file system has them: replace them, never write
     into them.
@@ -40,7 +40,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         try:
             shutil.rmtree(part, ignore_errors=True)
             part.parent.mkdir(parents=True, exist_ok=True)
-            if path.exists():
+            if path.exists() and not empty:
                 shutil.copytree(path, part, copy_function=_link)
             else:
                 part.mkdir()

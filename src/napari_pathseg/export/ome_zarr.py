@@ -1,0 +1,199 @@
+"""OME-Zarr 0.5: a field's image with its class and instance masks as labels, out and in.
+
+Source: https://ngff.openmicroscopy.org/0.5/ (multiscales, labels, image-label).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from napari_pathseg.classes import ClassList, LabelClass
+from napari_pathseg.errors import ExportError
+from napari_pathseg.export.fields import ExportField
+from napari_pathseg.export.folder import recover, whole_folder
+from napari_pathseg.geometry import Pair, world_scale, world_translate
+from napari_pathseg.labels.raster import Instances
+from napari_pathseg.labels.record import FieldRecord
+
+Json = dict[str, Any]
+
+_VERSION = "0.5"
+_CHUNK = 512
+# Where the whole record is, besides what OME-Zarr has words for; also how we know our own files.
+_OURS = "napari-pathseg"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ZarrLabels:
+    """Labels of an OME-Zarr image.
+
+    Attributes
+    ----------
+    mask : uint16 array (height, width)
+    instances : uint32 array (height, width) or None
+    classes : ClassList
+    """
+
+    mask: npt.NDArray[np.uint16]
+    instances: Instances | None
+    classes: ClassList
+
+
+def write_ome_zarr(path: Path, field: ExportField) -> None:
+    """Write a field with its image; world places are those that napari shows the slide at.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, by custom "*.ome.zarr": new, empty, or written by this function before.
+    field : ExportField
+        With image.
+
+    Raises
+    ------
+    ExportError
+        When the folder is something else, there is no image, or it can not be written; the
+        folder is then as it was.
+    """
+    if field.image is None:
+        raise ExportError(
+            f"Field {field.record.id} has no image.", "Open its slide and export again."
+        )
+    recover(path)
+    _check_ours(path)
+    masks: dict[str, npt.NDArray[Any]] = {
+        "classes": field.mask.astype(np.uint16),
+        "instances": field.objects(),
+    }
+    with whole_folder(path, empty=True) as part:
+        root = zarr.open_group(part, mode="w", zarr_format=3)
+        _write_level(root, np.moveaxis(field.image, 2, 0), ("c", "y", "x"))
+        image = _multiscales(field.record, ("c", "y", "x"), f"field {field.record.id}")
+        root.attrs.update({"ome": image, _OURS: {"record": _without_name(field.record)}})
+        labels = root.create_group("labels")
+        labels.attrs["ome"] = {"version": _VERSION, "labels": sorted(masks)}
+        for name, mask in masks.items():
+            group = labels.create_group(name)
+            _write_level(group, mask, ("y", "x"))
+            ome = _multiscales(field.record, ("y", "x"), name)
+            group.attrs["ome"] = ome | {"image-label": _image_label(field.record, name)}
+
+
+def read_ome_zarr(path: Path) -> ZarrLabels:
+    """Read the masks of :func:`write_ome_zarr`, or the first label image of any OME-Zarr 0.5.
+
+    Raises
+    ------
+    ExportError
+        When the folder holds no 2-D labels, or they are damaged; names it.
+    """
+    try:
+        group = zarr.open_group(path, mode="r")
+        names = _ome(group["labels"])["labels"]
+        mask = _read_level(group, "classes" if "classes" in names else names[0])
+        instances = _read_level(group, "instances") if "instances" in names else None
+        label = _ome(group[f"labels/{'classes' if 'classes' in names else names[0]}"])
+        classes = _classes(label.get("image-label", {}), mask)
+    except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+        raise ExportError(f"{path} holds no OME-Zarr labels or is damaged: {error!r}.") from error
+    if mask.ndim != 2 or mask.dtype.kind not in "ui" or int(mask.max(initial=0)) > 65_535:
+        raise ExportError(f"{path} holds labels of {mask.dtype} and shape {mask.shape}.")
+    wide = None if instances is None else instances.astype(np.uint32)
+    return ZarrLabels(mask.astype(np.uint16), wide, classes)
+
+
+def _check_ours(path: Path) -> None:
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    try:
+        attributes = json.loads((path / "zarr.json").read_bytes())["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        attributes = {}
+    if _OURS not in attributes:
+        raise ExportError(
+            f"{path} was not written by napari-pathseg.", "Choose a new or an empty folder."
+        )
+
+
+def _write_level(group: zarr.Group, data: npt.NDArray[Any], axes: Sequence[str]) -> None:
+    chunks = tuple(3 if a == "c" else min(_CHUNK, n) for a, n in zip(axes, data.shape, strict=True))
+    group.create_array("0", data=data, chunks=chunks, dimension_names=list(axes))
+
+
+def _read_level(group: zarr.Group, name: str) -> npt.NDArray[Any]:
+    """All of the finest level of a label image."""
+    path = _ome(group[f"labels/{name}"])["multiscales"][0]["datasets"][0]["path"]
+    array = group[f"labels/{name}/{path}"]
+    if not isinstance(array, zarr.Array):
+        raise TypeError(f"labels/{name}/{path} is no array")
+    return np.asarray(array[...])
+
+
+def _ome(group: object) -> Json:
+    attributes = cast("zarr.Group", group).attrs
+    return cast("Json", attributes["ome"])
+
+
+def _multiscales(record: FieldRecord, axes: Sequence[str], name: str) -> Json:
+    field, mpp = record.field, record.mpp
+    slide_mpp: Pair | None = None
+    if mpp is not None:
+        slide_mpp = mpp[0] / field.downsample[0], mpp[1] / field.downsample[1]
+    unit = {} if mpp is None else {"unit": "micrometer"}
+    places: dict[str, Json] = {
+        "c": {"name": "c", "type": "channel"},
+        "y": {"name": "y", "type": "space"} | unit,
+        "x": {"name": "x", "type": "space"} | unit,
+    }
+    flat = [0.0] * (len(axes) - 2)
+    scale = [1.0] * len(flat) + list(world_scale(field.downsample, slide_mpp))
+    translation = flat + list(world_translate(field, slide_mpp))
+    dataset = {
+        "path": "0",
+        "coordinateTransformations": [
+            {"type": "scale", "scale": scale},
+            {"type": "translation", "translation": translation},
+        ],
+    }
+    image = {"name": name, "axes": [places[axis] for axis in axes], "datasets": [dataset]}
+    return {"version": _VERSION, "multiscales": [image]}
+
+
+def _image_label(record: FieldRecord, name: str) -> Json:
+    source = {"source": {"image": "../../"}}
+    if name != "classes" or not len(record.classes):
+        return source
+    return {
+        "colors": [{"label-value": c.value, "rgba": [*c.color, 255]} for c in record.classes],
+        "properties": [
+            {"label-value": c.value, "name": c.name, "term": str(c.term or "")}
+            for c in record.classes
+        ],
+    } | source
+
+
+def _classes(label: Mapping[str, Any], mask: npt.NDArray[Any]) -> ClassList:
+    """The classes that are named, and the values without a name as "label <value>"."""
+    names = {p["label-value"]: p.get("name") for p in label.get("properties", ())}
+    colors = {c["label-value"]: c.get("rgba", ()) for c in label.get("colors", ())}
+    values = {int(v) for v in np.unique(mask)} | set(names)
+    found = []
+    for value in sorted(values - {0}):
+        red, green, blue = [*colors.get(value, ())][:3] or (128, 128, 128)
+        name = names.get(value) or f"label {value}"
+        found.append(LabelClass(value, name, None, (red, green, blue)))
+    return ClassList(tuple(found))
+
+
+def _without_name(record: FieldRecord) -> Json:
+    values = record.to_json()
+    values["slide"] = {"identity": record.slide_identity}
+    return values

@@ -13,6 +13,7 @@ from napari_pathseg.classes import ClassList, Term
 from napari_pathseg.cli.main import main
 from napari_pathseg.export.bundle import read_bundle
 from napari_pathseg.export.labels_tiff import read_labels_tiff
+from napari_pathseg.export.ome_zarr import read_ome_zarr
 from napari_pathseg.geometry import Field
 from napari_pathseg.labels.journal import LabelStore
 from napari_pathseg.labels.record import FieldRecord
@@ -86,6 +87,15 @@ def test_tif_has_the_mask_and_its_record(labelled: tuple[Path, np.ndarray], tmp_
     assert read.mpp == pytest.approx((1.0, 1.0))
     record = json.loads((tmp_path / "out" / "slide.ome.1.json").read_text())
     assert FieldRecord.from_json(record).field == FIELD
+
+
+def test_ome_zarr_has_the_image_and_the_mask(
+    labelled: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    slide, mask = labelled
+    assert _export(slide, "--out", tmp_path / "out", "--format", "ome-zarr").exit_code == 0
+    path = tmp_path / "out" / "slide.ome.1.ome.zarr"
+    np.testing.assert_array_equal(read_ome_zarr(path).mask, mask)
 
 
 def test_a_slide_without_labels_is_one_line(ome_tiff: Path, tmp_path: Path) -> None:

@@ -11,14 +11,15 @@ import click
 
 from napari_pathseg.cli.console import progress_line
 from napari_pathseg.errors import ExportError
+from napari_pathseg.progress import Progress, ProgressCallback
 
 if TYPE_CHECKING:
     from napari_pathseg.export.fields import ExportField
     from napari_pathseg.labels.journal import LabelStore
-    from napari_pathseg.progress import ProgressCallback
     from napari_pathseg.slide.base import Slide
 
-FORMATS = ("bundle", "geojson", "tif")
+FORMATS = ("bundle", "geojson", "tif", "ome-zarr")
+WITH_IMAGES = ("bundle", "ome-zarr")
 
 
 @click.command()
@@ -37,7 +38,7 @@ FORMATS = ("bundle", "geojson", "tif")
     default="bundle",
     show_default=True,
     help="bundle: images, masks and provenance for training; geojson: for QuPath; "
-    "tif: a label picture and its record for each field.",
+    "tif: a label picture and its record for each field; ome-zarr: an image with labels for each.",
 )
 @click.option("--names", is_flag=True, help="Keep the slide's name in a bundle, not its hash.")
 def export(slide: Path, out: Path, form: str, names: bool) -> None:
@@ -52,7 +53,7 @@ def export(slide: Path, out: Path, form: str, names: bool) -> None:
         with LabelStore.open(identity, opened.path.name) as store:
             if not store.fields():
                 raise ExportError(f"{slide} has no labelled fields.", "Make some in the viewer.")
-            fields = _fields(opened, store, images=form == "bundle")
+            fields = _fields(opened, store, images=form in WITH_IMAGES)
             written = _write(out, opened.path.stem, form, fields, names, progress)
     click.echo(written)
 
@@ -90,20 +91,27 @@ def _write(
 
         path = out / f"{stem}.geojson"
         return f"{write_geojson(path, fields, progress=progress)} objects in {path}"
-    return f"{_write_tiffs(out, stem, fields)} label pictures in {out}"
+    write_one = _write_tiff if form == "tif" else _write_ome_zarr
+    count = 0
+    for count, field in enumerate(fields, start=1):
+        progress(Progress(count, 0, f"Writing field {count}"))
+        write_one(out, f"{stem}.{count}", field)
+    return f"{count} fields in {out}"
 
 
-def _write_tiffs(out: Path, stem: str, fields: Iterator[ExportField]) -> int:
-    """One label picture and one record for each field, numbered in the order they were made."""
+def _write_tiff(out: Path, name: str, field: ExportField) -> None:
+    """A label picture and its record."""
     from napari_pathseg.export.atomic import whole_file
     from napari_pathseg.export.labels_tiff import write_labels_tiff
 
-    count = 0
-    for field in fields:
-        count += 1
-        name = f"{stem}.{count}"
-        record = field.record
-        write_labels_tiff(out / f"{name}.labels.tif", field.mask, record.mpp, record.classes)
-        with whole_file(out / f"{name}.json") as part:
-            part.write_text(json.dumps(record.to_json(), indent=2) + "\n", encoding="utf-8")
-    return count
+    record = field.record
+    write_labels_tiff(out / f"{name}.labels.tif", field.mask, record.mpp, record.classes)
+    with whole_file(out / f"{name}.json") as part:
+        part.write_text(json.dumps(record.to_json(), indent=2) + "\n", encoding="utf-8")
+
+
+def _write_ome_zarr(out: Path, name: str, field: ExportField) -> None:
+    """An image with its labels."""
+    from napari_pathseg.export.ome_zarr import write_ome_zarr
+
+    write_ome_zarr(out / f"{name}.ome.zarr", field)

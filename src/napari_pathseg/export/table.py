@@ -1,0 +1,121 @@
+"""Measurements as CSV: one row an object."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from napari_pathseg.export.atomic import whole_file
+from napari_pathseg.export.fields import ExportField
+from napari_pathseg.labels.measure import ObjectMeasure, measure_objects
+from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
+
+COLUMNS = (
+    "field",
+    "object",
+    "class",
+    "term",
+    "y_level0_px",
+    "x_level0_px",
+    "area_px",
+    "area_um2",
+    "perimeter_px",
+    "perimeter_um",
+    "circularity",
+    "irregularity",
+    "mpp_y",
+    "mpp_x",
+    "level",
+    "prompt",
+    "model",
+    "status",
+)
+
+Cell = str | int | float
+
+
+def write_table(
+    path: Path,
+    fields: Iterable[ExportField],
+    *,
+    progress: ProgressCallback = no_progress,
+    cancel: CancelToken | None = None,
+) -> int:
+    """Write the measures of all objects; a size in micrometres is empty where it is unknown.
+
+    Numbers are written in full, so that reading them gives the same numbers. A text that a
+    spreadsheet would take for a formula begins with an apostrophe.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced at once when all is written. UTF-8 with a mark, as spreadsheets want it.
+    fields : iterable of ExportField
+        Read one by one.
+
+    Returns
+    -------
+    int
+        Rows written.
+
+    Raises
+    ------
+    ExportError
+        When the file can not be written; an older one stays as it was.
+    CancelledError
+    """
+    count = 0
+    with (
+        whole_file(path) as part,
+        part.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\r\n")
+        writer.writerow(COLUMNS)
+        for done, field in enumerate(fields):
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            progress(Progress(done, 0, f"Measuring field {done + 1}"))
+            for row in rows(field):
+                writer.writerow(row)
+                count += 1
+    return count
+
+
+def rows(field: ExportField) -> Iterator[tuple[Cell, ...]]:
+    """The rows of a field's objects, in the order of :data:`COLUMNS`."""
+    instances = field.objects()
+    instances[field.mask == 0] = 0
+    for measure in measure_objects(instances, field.mask, field.record.mpp):
+        yield _row(field, measure)
+
+
+def _row(field: ExportField, measure: ObjectMeasure) -> tuple[Cell, ...]:
+    record = field.record
+    label_class = record.classes[measure.class_value]
+    y, x = record.field.to_level0(*measure.centroid)
+    mpp_y, mpp_x = record.mpp or ("", "")
+    return (
+        record.id,
+        measure.value,
+        _text(label_class.name),
+        _text(str(label_class.term or "")),
+        y,
+        x,
+        measure.area_px,
+        "" if measure.area_um2 is None else measure.area_um2,
+        measure.perimeter_px,
+        "" if measure.perimeter_um is None else measure.perimeter_um,
+        measure.circularity,
+        measure.irregularity,
+        mpp_y,
+        mpp_x,
+        record.field.level,
+        _text("; ".join(record.texts)),
+        _text(record.model),
+        record.status,
+    )
+
+
+def _text(text: str) -> str:
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

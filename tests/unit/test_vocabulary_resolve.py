@@ -235,6 +235,42 @@ def test_unknown_words_beside_a_term_are_reported(vocabulary: Vocabulary) -> Non
     assert resolution.unknown == ("sparkling", "elastic lamina", "Bartholin")
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("large nuclei", "nucleus"),
+        ("small blue round cells", "cell"),
+        ("haematoxylin-stained nuclei", "nucleus"),
+        ("dense lymphocytic infiltrate", "lymphocytic infiltrate"),
+    ],
+)
+def test_words_of_look_lower_the_score_and_stay_in_the_phrase(
+    vocabulary: Vocabulary, text: str, name: str
+) -> None:
+    resolution = vocabulary.resolve(f"glands, {text}")
+    assert asked(resolution) == ["gland", name]
+    match = resolution.matches[1]
+    assert (match.phrase, match.score) == (text, pytest.approx(0.9))
+    assert not resolution.unknown
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("white matter", "white matter"), ("red blood cells", "red blood cell")],
+)
+def test_words_of_look_that_belong_to_a_name_do_not(
+    vocabulary: Vocabulary, text: str, name: str
+) -> None:
+    (match,) = vocabulary.resolve(text).matches
+    assert (match.entry.name, match.score) == (name, 1)
+
+
+def test_suggestions_heed_the_term_beside_an_unknown_word(vocabulary: Vocabulary) -> None:
+    resolution = vocabulary.resolve("cribriform glands")
+    assert resolution.unknown == ("cribriform",)
+    assert [entry.name for entry in resolution.suggestions[:2]] == ["gland", "gleason pattern 4"]
+
+
 def test_a_meaning_stage_is_asked_last_and_only_about_the_unknown(vocabulary: Vocabulary) -> None:
     heard: list[str] = []
 

@@ -8,14 +8,16 @@ region, part of a place ("around the gland") nor an everyday word of asking is r
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from napari_pathseg.classes import STRUCTURES, UNSPECIFIED
 from napari_pathseg.vocabulary.lexing import Kind, Token, lex
 from napari_pathseg.vocabulary.matching import Hit, normal_words
-from napari_pathseg.vocabulary.phrases import Lexicon, name_at, owner_after
+from napari_pathseg.vocabulary.phrases import NAMING, Lexicon, name_at, owner_after
 
 MULTIPLE = "multiple"
+# What the score of a term is multiplied with when words of its look are left unheeded.
+QUALIFIED = 0.9
 
 _PROMPT = re.compile(r"\s*(\w+)-level (.+) in (.+) pathology\s*", re.IGNORECASE)
 _LABEL = re.compile(r"\s*(?P<region>[^-]+)-(?P<structure>\w+)-(?P<object>.+?)\s*")
@@ -34,12 +36,17 @@ class Found:
 
 @dataclass(slots=True)
 class Parsed:
-    """What a text asks for; `near` are entries inside phrases that stay unknown."""
+    """What a text asks for.
+
+    `near` are entries inside or beside phrases that stay unknown, `wider` such phrases together
+    with the term that they qualify: from both the user is offered what he may have meant.
+    """
 
     asked: list[Found] = field(default_factory=list)
     excluded: list[Found] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     near: list[Hit] = field(default_factory=list)
+    wider: dict[str, str] = field(default_factory=dict)
 
 
 def parse(text: str, lexicon: Lexicon) -> Parsed:
@@ -150,7 +157,7 @@ class _Sentence:
             found.hit = self._lexicon.exact(words) or found.hit
 
     def _step(self, token: Token) -> None:
-        if token.kind in (Kind.WORD, Kind.NOUN) or self._begins_name(token):
+        if token.kind in NAMING or self._begins_name(token):
             self._read_word(token)
             return
         self._end_strange()
@@ -190,7 +197,7 @@ class _Sentence:
             self._at += name.length
         else:
             # Words of a place need not be known, the owner in "gland of ..." must be.
-            if self._kind is not Kind.AROUND and (token.kind is Kind.WORD or self._strange):
+            if self._kind is not Kind.AROUND and (token.kind is not Kind.NOUN or self._strange):
                 self._strange.append(token)
             self._at += 1
 
@@ -206,15 +213,28 @@ class _Sentence:
             hit, self._at = owner
         self._absorb(hit)
         head = self._strange_head(hit)
-        if head or (self._strange and hit.entry.name == "cell"):
+        if head or (hit.entry.name == "cell" and not self._only_qualified()):
             # "tumor diary" is no tumor, a "merkel cell" not any cell: the whole has no name here.
             self._at += head
             self._strange += self._tokens[start : self._at]
             self._parsed.near.append(hit)
             return
-        self._end_strange()
         first, last = self._tokens[start], self._tokens[self._at - 1]
+        if self._strange and self._only_qualified():
+            # "large nuclei": the phrase shows that all nuclei are asked for.
+            first, self._strange = self._strange[0], []
+            hit = replace(hit, score=hit.score * QUALIFIED)
+        elif self._strange:
+            before = self._strange[0].start
+            phrase = self._text[before : self._strange[-1].end]
+            self._parsed.wider[phrase] = self._text[before : last.end]
+            self._parsed.near.append(hit)
+        self._end_strange()
         self._keep(Found(self._text[first.start : last.end], hit))
+
+    def _only_qualified(self) -> bool:
+        """Whether nothing but words of look stands right before."""
+        return all(token.kind is Kind.QUALIFIER for token in self._strange)
 
     def _keep(self, found: Found) -> None:
         kept = self._parsed.excluded if self._kind is Kind.NOT else self._parsed.asked
@@ -236,7 +256,7 @@ class _Sentence:
             return 0
         token = self._tokens[self._at]
         if token.kind is not Kind.WORD:
-            return int(token.kind is Kind.NOUN)
+            return int(token.kind is Kind.NOUN)  # A qualifier begins something else.
         name = name_at(self._tokens, self._at, self._lexicon, typos=True)
         if name is None:
             return 1

@@ -14,6 +14,7 @@ class Kind(enum.Enum):
     """What a token does in a sentence."""
 
     WORD = "may be part of a name"
+    QUALIFIER = "tells how a thing looks, not what it is"
     NOUN = "a noun without a meaning of its own"
     FILLER = "says nothing about the term"
     AROUND = "begins a place: what follows is not asked"
@@ -57,6 +58,15 @@ _NOUNS = word_set(
     """
     tissue area region zone component compartment focus part structure layer mass nest plate
     fiber bundle sheet cluster island cord strand lesion
+    """
+)
+_QUALIFIERS = word_set(
+    """
+    small large big tiny huge enlarged prominent round oval irregular elongated long short thin
+    thick flat tall wide narrow dense loose sparse scattered isolated clustered packed crowded
+    dilated collapsed open branching dark pale light bright faint deep superficial central
+    peripheral outer inner upper lower left right fresh intact pink red purple blue brown white
+    stained unstained abundant numerous focal diffuse confluent viable residual
     """
 )
 _AROUND = word_set(
@@ -152,6 +162,8 @@ def _token(text: str, start: int, end: int, sign: str) -> Token:
             return Token(kind, piece, normal_word(plain), start, end)
     normal = "".join(normal_words(piece))
     kind = Kind.NOUN if normal in _NOUNS else Kind.WORD
+    if plain in _QUALIFIERS or plain.endswith("-stained"):
+        kind = Kind.QUALIFIER
     return Token(kind, piece, _ABBREVIATIONS.get(normal, normal), start, end)
 
 

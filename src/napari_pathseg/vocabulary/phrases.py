@@ -10,7 +10,9 @@ from napari_pathseg.vocabulary.lexing import Kind, Token
 from napari_pathseg.vocabulary.matching import Hit
 
 # What may stand inside a name or at its end ("connective and soft tissue", "pen mark").
-_INNER = frozenset([Kind.WORD, Kind.NOUN, Kind.AND, Kind.FILLER, Kind.AROUND, Kind.OF])
+_INNER = frozenset(Kind) - {Kind.NOT, Kind.BUT, Kind.BREAK, Kind.STRANGE}
+# What may begin a name of one word.
+NAMING = frozenset([Kind.WORD, Kind.NOUN, Kind.QUALIFIER])
 
 
 class Lexicon(Protocol):
@@ -57,7 +59,7 @@ def name_at(tokens: Sequence[Token], start: int, lexicon: Lexicon, typos: bool) 
         window = tokens[start : start + length]
         if len(window) < length or any(token.kind not in _INNER for token in window):
             continue
-        if window[0].kind not in (Kind.WORD, Kind.NOUN) and length == 1:
+        if length == 1 and window[0].kind not in NAMING:
             return None
         name = _exact(window, lexicon)
         if name is None and typos and all(token.kind is Kind.WORD for token in window):

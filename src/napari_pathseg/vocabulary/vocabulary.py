@@ -198,7 +198,7 @@ class Vocabulary:
             self._matches(parsed.asked),
             self._matches(parsed.excluded),
             unknown,
-            self._suggestions(unknown, parsed.near),
+            self._suggestions([parsed.wider.get(p, p) for p in unknown], parsed.near),
         )
 
     def _matches(self, found: Iterable[grammar.Found]) -> tuple[Match, ...]:

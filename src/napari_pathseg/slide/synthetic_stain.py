@@ -21,7 +21,7 @@ BLOOD = np.array([0.12, 1.15, 0.85], dtype=np.float32)
 GLASS = np.array([244, 243, 245], dtype=np.float32)
 
 BAND_ROWS = 64
-FINE_UM = 1.6
+FINE_UM = 2.1
 """Up to this pixel size single nuclei are drawn; beyond it their mean."""
 
 
@@ -55,16 +55,16 @@ def paint(tissue: Tissue, grid: Grid) -> RGB:
 
 def _paint_band(tissue: Tissue, grid: Grid) -> RGB:
     inside = tissue.inside(grid)
-    if inside.max() < -grid.pixel_um:
-        return np.broadcast_to(GLASS.astype(np.uint8), (*grid.shape, 3))
+    grain = _sample("grain", grid.y, grid.x, grid.pixel_um)
+    soft_um = max(grid.pixel_um, 1.5)
+    if inside.max() < -soft_um:
+        return _light(None, inside, grain)
     warped = tissue.warped(grid)
     glands = tissue.glands(warped)
-    grain = _sample("grain", grid.y, grid.x, grid.pixel_um)
     dyes = _stroma(tissue, grid, warped, grain)
     _paint_glands(glands, grid.pixel_um, grain, dyes)
     _paint_vessels(glands, grid.pixel_um, grain, dyes)
-    cover = soft(-inside, max(grid.pixel_um, 1.5))
-    return _light(dyes, cover, grain)
+    return _light(dyes, soft(-inside, soft_um), grain)
 
 
 def _stroma(tissue: Tissue, grid: Grid, warped: Warped, grain: Floats) -> Dyes:
@@ -74,7 +74,8 @@ def _stroma(tissue: Tissue, grid: Grid, warped: Warped, grain: Floats) -> Dyes:
     x = grid.x + 1.7 * (warped.x - grid.x)
     fibre = _sample("fibre", y * cos - x * sin, x * cos + y * sin, grid.pixel_um)
     bundles = np.clip(0.5 + 0.9 * smooth_noise(grid, 260, tissue.salt + 20), 0, 1)
-    streaks = fibre * (0.09 + 0.13 * bundles) + grain * (0.13 - 0.07 * bundles)
+    faded = np.float32(min(1.0, grid.pixel_um**-0.5))
+    streaks = faded * (fibre * (0.09 + 0.13 * bundles) + grain * (0.13 - 0.07 * bundles))
     red = np.clip(0.22 + 0.24 * bundles + streaks, 0.02, 1.1)
     blue = np.clip(0.06 + 0.05 * (1 - bundles) + 0.25 * streaks, 0.01, 1)
     if grid.pixel_um <= FINE_UM:
@@ -174,13 +175,15 @@ def _sample(kind: str, y: Floats, x: Floats, pixel_um: float) -> Floats:
     return sampled
 
 
-def _light(dyes: Dyes, cover: Floats, grain: Floats) -> RGB:
+def _light(dyes: Dyes | None, cover: Floats, grain: Floats) -> RGB:
+    """What the camera sees through the dyes, or through bare glass."""
     out = np.empty((*cover.shape, 3), dtype=np.uint8)
     noise = grain * np.float32(1.2)
-    layers = ((dyes.blue * cover, HAEMATOXYLIN), (dyes.red * cover, EOSIN))
-    blood = dyes.blood * cover
     for channel in range(3):
-        density = layers[0][0] * layers[0][1][channel] + layers[1][0] * layers[1][1][channel]
-        density += blood * BLOOD[channel]
-        out[..., channel] = np.clip(GLASS[channel] * np.exp(-density) + noise, 0, 255)
+        seen = GLASS[channel] + noise
+        if dyes is not None:
+            density = dyes.blue * HAEMATOXYLIN[channel] + dyes.red * EOSIN[channel]
+            density += dyes.blood * BLOOD[channel]
+            seen = GLASS[channel] * np.exp(-density * cover) + noise
+        out[..., channel] = np.clip(seen, 0, 255)
     return out

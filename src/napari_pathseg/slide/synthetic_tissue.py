@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter  # type: ignore[import-untyped]
-from scipy.spatial import cKDTree  # type: ignore[import-untyped]
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
 
 from napari_pathseg.slide.synthetic_noise import Floats, Grid, Hashes, hashed, smooth_noise, unit
 
@@ -98,7 +98,7 @@ class Tissue:
     def __init__(self, size_um: tuple[float, float], seed: int) -> None:
         self.size_um = size_um
         self.salt = seed * 64
-        self.nuclei_tile = stromal_nuclei(seed % 4)
+        self.tile_shift = (seed * 977) % TILE_PX, (seed * 1607) % TILE_PX
 
     def warped(self, grid: Grid) -> Warped:
         """Bend the places of a grid."""
@@ -177,8 +177,9 @@ class Tissue:
         """
         down = np.floor(warped.y / TILE_STEP_UM).astype(np.int32)
         across = np.floor(warped.x / TILE_STEP_UM).astype(np.int32)
-        place = (down & (TILE_PX - 1)) * TILE_PX + (across & (TILE_PX - 1))
-        packed = self.nuclei_tile.ravel().take(place.astype(np.intp))
+        rows = (down + self.tile_shift[0]) & (TILE_PX - 1)
+        place = rows * TILE_PX + ((across + self.tile_shift[1]) & (TILE_PX - 1))
+        packed = stromal_nuclei().ravel().take(place.astype(np.intp))
         distance = (packed & 255).astype(np.float32) * SDF_STEP_UM - 128 * SDF_STEP_UM
         rank = (packed >> 24).astype(np.float32) / 255
         centre_y = down - ((packed >> 8) & 255).astype(np.int32) + 128
@@ -266,8 +267,8 @@ def _flat(values: Floats) -> Floats:
     return np.ascontiguousarray(values, dtype=np.float32).ravel()
 
 
-@lru_cache(maxsize=4)
-def stromal_nuclei(seed: int) -> Hashes:
+@lru_cache(maxsize=1)
+def stromal_nuclei() -> Hashes:
     """A tile of nuclei that repeats without seams.
 
     Returns
@@ -276,7 +277,7 @@ def stromal_nuclei(seed: int) -> Hashes:
         Per pixel, of the nearest nucleus: signed distance + 128 (steps of `SDF_STEP_UM`),
         offset y + 128 and x + 128 from its centre (pixels), random number; low byte first.
     """
-    rng = np.random.default_rng(1000 + seed)
+    rng = np.random.default_rng(1000)
     centres = _spread_points(rng, 7.6)
     tile = np.full((TILE_PX, TILE_PX), 255, dtype=np.uint32)
     reach = int(np.ceil(10.5 / TILE_STEP_UM))

@@ -121,7 +121,7 @@ def layout_of(tif: tifffile.TiffFile, path: Path, series_index: int, plane: Plan
             f"{path}: its axes {series.axes} are not read.", "Export it as OME-TIFF."
         )
     picks = _page_numbers(series, lead, plane, path)
-    levels = _levels(series, path, picks)
+    levels = _levels(_stored_levels(tif, series_index), path, picks)
     is_rgb = key.photometric in RGB_PHOTOMETRIC and key.samplesperpixel >= 3 and len(picks) == 1
     facts = _facts(tif, series_index, levels[0])
     channels, samples = _channels(key, facts, lead, series.shape, plane, is_rgb)
@@ -164,11 +164,26 @@ def _indices(axis: str, length: int, plane: Plane) -> tuple[int, ...]:
     return (length // 2 if plane.z is None else plane.z,)
 
 
+def _stored_levels(tif: tifffile.TiffFile, index: int) -> list[tifffile.TiffPageSeries]:
+    """The series' own levels, or the tiled pages after it that nobody marked as its levels."""
+    main = tif.series[index]
+    levels = list(main.levels)
+    if len(levels) > 1 or not main.keyframe.is_tiled or tif.is_ome:
+        return levels
+    for other in tif.series[index + 1 :]:
+        key = other.keyframe
+        same_kind = (other.axes, other.dtype) == (main.axes, main.dtype) and key.is_tiled
+        if not same_kind or other.name.lower().startswith(ASSOCIATED):
+            break
+        levels.append(other)
+    return levels
+
+
 def _levels(
-    series: tifffile.TiffPageSeries, path: Path, picks: tuple[int, ...]
+    stored_levels: list[tifffile.TiffPageSeries], path: Path, picks: tuple[int, ...]
 ) -> tuple[TiffLevel, ...]:
     levels: list[TiffLevel] = []
-    for stored in series.levels:
+    for stored in stored_levels:
         pages = []
         for number in picks:
             page = stored.pages[number] if number < len(stored.pages) else None

@@ -133,7 +133,7 @@ def _min_pixels(config: TissueConfig, mpp: Pair | None) -> int:
 
 def _cleaned(mask: Mask, min_pixels: int) -> Mask:
     """Without specks, and with the small holes closed."""
-    from scipy.ndimage import binary_closing  # type: ignore[import-untyped]
+    from scipy.ndimage import binary_closing
 
     closed = binary_closing(np.pad(mask, 2), iterations=2)[2:-2, 2:-2]
     return ~_without_small(~_without_small(closed, min_pixels), min_pixels)

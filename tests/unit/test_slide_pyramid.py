@@ -1,0 +1,150 @@
+"""The lazy pyramid shows what the slide reads, stays small, and adds the missing levels."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from pathlib import Path
+
+import dask
+import dask.array as da
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from napari_pathseg.errors import DamagedSlideError
+from napari_pathseg.geometry import Field
+from napari_pathseg.slide.base import Level, Slide, SlideMetadata
+from napari_pathseg.slide.open import open_slide
+from napari_pathseg.slide.pyramid import dask_pyramid, level_downsamples
+from napari_pathseg.slide.sources import (
+    OVERVIEW_PX,
+    AveragedSource,
+    ChunkCache,
+    LevelSource,
+    added_levels,
+    halved,
+)
+from napari_pathseg.slide.synthetic import SyntheticSlide
+
+
+class CountingSlide(Slide):
+    """One level of a ramp, any size, that counts the pixels read."""
+
+    def __init__(self, shape: tuple[int, int], broken_row: int | None = None) -> None:
+        self.path = Path("ramp")
+        self.metadata = SlideMetadata("test", "test", None, None, f"ramp{shape}")
+        self.levels = (Level(shape, (1.0, 1.0), (256, 256)),)
+        self.broken_row = broken_row
+        self.pixels_read = 0
+        self._lock = threading.Lock()
+
+    def read(self, field: Field) -> npt.NDArray[np.uint8]:
+        if self.broken_row is not None and field.y <= self.broken_row < field.y + field.height:
+            raise DamagedSlideError("ramp: row is broken.")
+        with self._lock:
+            self.pixels_read += field.height * field.width
+        y, x = np.mgrid[field.y : field.y + field.height, field.x : field.x + field.width]
+        return np.stack([y // 8 % 256, x // 8 % 256, (y + x) % 256], axis=-1).astype(np.uint8)
+
+    def close(self) -> None:
+        pass
+
+
+def test_stored_levels_come_through_unchanged() -> None:
+    slide = SyntheticSlide((2100, 1300), seed=1)
+    pyramid = dask_pyramid(slide)
+    assert [array.shape[:2] for array in pyramid] == [level.shape for level in slide.levels]
+    assert all(array.dtype == np.uint8 for array in pyramid)
+    y, x = 900, 500
+    block = pyramid[0][y : y + 200, x : x + 150].compute(scheduler="threads")
+    np.testing.assert_array_equal(block, slide.read(Field(0, y, x, 200, 150, (1.0, 1.0))))
+
+
+def test_a_level_of_100_000_pixels_makes_a_small_graph() -> None:
+    slide = CountingSlide((100_000, 100_000))
+    pyramid = dask_pyramid(slide)
+    assert pyramid[0].npartitions <= 10_000
+    assert min(pyramid[0].chunksize[:2]) >= 512
+    window = pyramid[0][70_000:70_600, 20_000:20_600]
+    (small,) = dask.optimize(window)
+    assert len(dict(small.__dask_graph__())) <= 9
+    window.compute(scheduler="synchronous")
+    assert 0 < slide.pixels_read <= 4 * 1024 * 1024
+    assert max(pyramid[-1].shape) <= OVERVIEW_PX
+    assert len(pyramid) == 8
+
+
+def test_added_levels_are_means_and_are_read_once() -> None:
+    slide = CountingSlide((2304, 3001))
+    pyramid = dask_pyramid(slide)
+    assert [array.shape[:2] for array in pyramid] == [(2304, 3001), (1152, 1501), (576, 751)]
+    full = slide.read(Field(0, 0, 0, 2304, 3001, (1.0, 1.0)))
+    first, second = halved(full), halved(halved(full))
+    slide.pixels_read = 0
+    np.testing.assert_array_equal(pyramid[2].compute(scheduler="threads"), second)
+    assert slide.pixels_read == 2304 * 3001
+    np.testing.assert_array_equal(
+        pyramid[1][500:900, 500:1501].compute(scheduler="threads"), first[500:900, 500:1501]
+    )
+    assert slide.pixels_read == 2304 * 3001
+    assert level_downsamples(slide, pyramid)[1] == (2304 / 1152, 3001 / 1501)
+
+
+def test_cache_is_bounded() -> None:
+    cache = ChunkCache(3000)
+    for index in range(50):
+        cache.put((0, index, 0), np.zeros((10, 33, 3), np.uint8))
+    held = [index for index in range(50) if cache.get((0, index, 0)) is not None]
+    assert held == [47, 48, 49]
+    source = added_levels(LevelSource(CountingSlide((6000, 6000)), 0), 2_000_000)[-1]
+    assert isinstance(source, AveragedSource)
+    source[slice(0, source.shape[0]), slice(0, source.shape[1]), slice(None)]
+    assert source.cache._bytes <= 2_000_000
+
+
+def test_read_errors_surface_as_they_are() -> None:
+    pyramid = dask_pyramid(CountingSlide((3000, 3000), broken_row=1500))
+    with pytest.raises(DamagedSlideError, match="broken"):
+        pyramid[0][1400:1600, :100].compute(scheduler="threads")
+    with pytest.raises(DamagedSlideError, match="broken"):
+        pyramid[-1].compute(scheduler="threads")
+    assert pyramid[0][:100, :100].compute(scheduler="threads").shape == (100, 100, 3)
+
+
+def test_pyramid_survives_pickling(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    pixels = np.random.default_rng(1).integers(0, 255, (700, 1500, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+    with open_slide(path) as slide:
+        copies: list[da.Array] = pickle.loads(pickle.dumps(dask_pyramid(slide)))
+    np.testing.assert_array_equal(copies[0].compute(scheduler="threads"), pixels)
+    np.testing.assert_array_equal(copies[1].compute(scheduler="threads"), halved(pixels))
+
+
+def test_thin_levels_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "thin.tif"
+    pixels = np.zeros((512, 512, 3), np.uint8)
+    with tifffile.TiffWriter(path) as tif:
+        for step in (1, 2, 4, 128):
+            tif.write(pixels[::step, ::step], photometric="rgb", tile=(64, 64))
+    with open_slide(path) as slide:
+        assert len(slide.levels) == 4
+        assert len(dask_pyramid(slide)) == 3
+
+
+@settings(deadline=None, max_examples=60)
+@given(height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 1000))
+def test_halved_is_the_rounded_mean(height: int, width: int, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    half = halved(pixels)
+    assert half.shape == (-(-height // 2), -(-width // 2), 3)
+    for y, x in {(0, 0), (half.shape[0] - 1, half.shape[1] - 1)}:
+        rows = [min(2 * y + i, height - 1) for i in (0, 1)]
+        columns = [min(2 * x + i, width - 1) for i in (0, 1)]
+        block = pixels[np.ix_(rows, columns)].reshape(4, 3).astype(int)
+        np.testing.assert_array_equal(half[y, x], (block.sum(axis=0) + 2) // 4)

@@ -140,6 +140,15 @@ def test_a_field_that_is_written_again_is_replaced(tmp_path: Path) -> None:
     assert_same(read[other.record.id], other)
 
 
+def test_a_class_removed_since_is_background_in_the_proposal(tmp_path: Path) -> None:
+    field = make_field(("gland",))
+    before = np.array(field.before)
+    before[0] = 5
+    write_bundle(tmp_path / "b", [replace(field, before=before)])
+    (read,) = read_bundle(tmp_path / "b")
+    np.testing.assert_array_equal(read.before, np.where(before == 5, 0, before))
+
+
 def test_more_objects_than_16_bits(tmp_path: Path) -> None:
     mask = np.zeros((520, 520), np.uint16)
     mask[::2, ::2] = 1

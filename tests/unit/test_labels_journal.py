@@ -60,7 +60,7 @@ def test_a_field_comes_back_after_closing(tmp_path: Path) -> None:
     record = make_record()
     with LabelStore.open("abc", "a.svs", tmp_path) as store:
         store.save_field(record, make_mask(record))
-    with LabelStore.open("abc", "renamed.svs", tmp_path) as store:
+    with LabelStore.open("abc", "renamed \udce9.svs", tmp_path) as store:
         loaded, mask = store.load(record.id)
         assert store.fields() == (record,)
         assert store.undo(record.id) is not None

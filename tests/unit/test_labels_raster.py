@@ -170,7 +170,7 @@ def test_ten_thousand_objects_are_traced_quickly() -> None:
     traced = outlines(instances)
     seconds = time.process_time() - start
     assert len(traced) == len(np.unique(instances)) - 1 > 10_000
-    assert seconds < 3
+    assert seconds < 6  # under 1 on a quiet core
 
 
 def test_more_objects_than_16_bits() -> None:

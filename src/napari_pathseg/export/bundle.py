@@ -141,7 +141,8 @@ def _write_field(
         "instances": write_instances(part, f"instances/{record.id}", field.objects()),
     }
     if field.before is not None:
-        before = _revalued(field.before, values)
+        known = np.isin(field.before, [c.value for c in record.classes])
+        before = _revalued(np.where(known, field.before, 0), values)
         files["before"] = write_labels(part, f"before/{record.id}.png", before)
     if hide_names:
         record = replace(record, slide_name=_hidden(record.slide_identity))

@@ -27,7 +27,8 @@ class ExportField:
     instances : uint32 array (height, width) or None
         One value an object, inside one class each; 8-connected components when None.
     before : integer array (height, width) or None
-        Class mask as the model proposed it, before any correction.
+        Class mask as the model proposed it, before any correction. Values that are no class of
+        the record any more count as background.
 
     Raises
     ------
@@ -61,14 +62,13 @@ class ExportField:
                 f" the field {shape}."
             )
         known = {0, *(c.value for c in self.record.classes)}
-        for array in (self.mask, self.before):
-            unknown = set() if array is None else set(np.unique(array).tolist()) - known
-            if unknown:
-                raise ExportError(
-                    f"Field {self.record.id}: the mask has the values {sorted(unknown)},"
-                    " which are no class of it.",
-                    "Add the classes or paint over these values.",
-                )
+        unknown = set(np.unique(self.mask).tolist()) - known
+        if unknown:
+            raise ExportError(
+                f"Field {self.record.id}: the mask has the values {sorted(unknown)},"
+                " which are no class of it.",
+                "Add the classes or paint over these values.",
+            )
 
     def objects(self) -> Instances:
         """The instance mask: as given, or the 8-connected components."""

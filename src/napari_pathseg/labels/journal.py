@@ -387,6 +387,8 @@ class LabelStore:
 
 
 def _name_slide(connection: sqlite3.Connection, identity: str, name: str) -> None:
+    # A file name may hold bytes that are no text, which SQLite does not take.
+    name = name.encode("utf-8", "backslashreplace").decode()
     found = connection.execute("SELECT identity, name FROM slide").fetchone()
     if found is None:
         connection.execute("INSERT INTO slide VALUES (?, ?)", (identity, name))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from napari_pathseg.models.image_encoder import STRIDE
 
 FRAME = 1024
+MAX_POINTS = 4
 NEGATIVE, POSITIVE, BOX_START, BOX_STOP, PADDING = 0, 1, 2, 3, -1
 
 
@@ -81,7 +82,7 @@ class PromptEncoder(nn.Module):
 
     def dense(self, mask: Tensor, has_mask: Tensor) -> Tensor:
         """Map (N, 256, h, w) of previous masks (N, 1, 4h, 4w)."""
-        none = self.sam.no_mask_embed.weight.view(1, -1, 1, 1)
+        none: Tensor = self.sam.no_mask_embed.weight.view(1, -1, 1, 1)
         if not bool(has_mask.any()):
             n, _, height, width = mask.shape
             return none.expand(n, -1, height // 4, width // 4)

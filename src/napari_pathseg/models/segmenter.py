@@ -24,6 +24,7 @@ from napari_pathseg.models.network import ImageEmbedding, PathsegNetwork
 from napari_pathseg.models.prompt_encoder import (
     BOX_START,
     BOX_STOP,
+    MAX_POINTS,
     NEGATIVE,
     PADDING,
     POSITIVE,
@@ -90,14 +91,14 @@ class PathsegSegmenter:
         """Answer queries, each independent of the others; no encoder pass."""
         if not isinstance(embedding, StoredEmbedding):
             raise TypeError("the embedding was made by another segmenter")
-        answers: list[TileAnswer] = []
+        answers: dict[int, TileAnswer] = {}
         with self._lock, torch.inference_mode():
             full = self._unpack(embedding)
-            for start in range(0, len(queries), ROWS_AT_ONCE):
-                rows = queries[start : start + ROWS_AT_ONCE]
-                decoded = self._network.decode(full, self._batch(rows, embedding.shape))
-                answers += [_answer(decoded, i, q) for i, q in enumerate(rows)]
-        return answers
+            for rows in _alike([_padded_points(q) for q in queries]):
+                batch = self._batch([queries[i] for i in rows], embedding.shape)
+                decoded = self._network.decode(full, batch)
+                answers |= {i: _answer(decoded, k, queries[i]) for k, i in enumerate(rows)}
+        return [answers[i] for i in range(len(queries))]
 
     def _unpack(self, stored: StoredEmbedding) -> ImageEmbedding:
         tokens = stored.tokens.float()
@@ -107,10 +108,7 @@ class PathsegSegmenter:
         return ImageEmbedding(tokens, position, (stored.sharp[0].float(), stored.sharp[1].float()))
 
     def _batch(self, queries: Sequence[TileQuery], shape: tuple[int, int]) -> PromptBatch:
-        points = [_sam_points(q) for q in queries]
-        count = max((len(p) for p in points), default=0) + 1  # SAM expects one padding point
-        padded = [p + [(0.0, 0.0, PADDING)] * (count - len(p)) for p in points]
-        table = torch.tensor(padded, dtype=torch.float32)  # (N, K, 3)
+        table = torch.tensor([_padded_points(q) for q in queries])  # (N, K, 3)
         small = (shape[0] // OUTPUT_STRIDE, shape[1] // OUTPUT_STRIDE)
         masks = [np.zeros(small, np.float32) if q.mask is None else q.mask for q in queries]
         batch = PromptBatch(
@@ -130,13 +128,28 @@ class PathsegSegmenter:
         return self._network.term_encoder.indices([term])
 
 
-def _sam_points(query: TileQuery) -> list[tuple[float, float, int]]:
-    """(x, y, SAM label) of a query's points and box corners."""
-    points = [(x, y, POSITIVE if positive else NEGATIVE) for y, x, positive in query.points]
+def _padded_points(query: TileQuery) -> list[tuple[float, float, float]]:
+    """(x, y, SAM label) of a query's points and box corners, padded as in training.
+
+    The padding depends on the query alone, so that what it is asked beside changes nothing.
+    """
+    points = [(x, y, float(POSITIVE if positive else NEGATIVE)) for y, x, positive in query.points]
     if query.box is not None:
         y0, x0, y1, x1 = query.box
-        points += [(x0, y0, BOX_START), (x1, y1, BOX_STOP)]
-    return points
+        points += [(x0, y0, float(BOX_START)), (x1, y1, float(BOX_STOP))]
+    return points + [(0.0, 0.0, float(PADDING))] * (MAX_POINTS - len(points))
+
+
+def _alike(points: Sequence[Sequence[object]]) -> list[list[int]]:
+    """Positions of queries with equally many points, in batches of at most `ROWS_AT_ONCE`."""
+    by_count: dict[int, list[int]] = {}
+    for i, own in enumerate(points):
+        by_count.setdefault(len(own), []).append(i)
+    return [
+        rows[start : start + ROWS_AT_ONCE]
+        for rows in by_count.values()
+        for start in range(0, len(rows), ROWS_AT_ONCE)
+    ]
 
 
 def _answer(decoded: DecodedMasks, row: int, query: TileQuery) -> TileAnswer:

@@ -16,13 +16,12 @@ from torch import Tensor
 from napari_pathseg.models.prompt_encoder import (
     BOX_START,
     BOX_STOP,
+    MAX_POINTS,
     NEGATIVE,
     PADDING,
     POSITIVE,
 )
 from napari_pathseg.training.sampling import TARGET_STRIDE
-
-MAX_POINTS = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,8 +35,23 @@ class SharedModel:
         """The segmenter; ModelError when its weights can not be loaded."""
         with self._lock:
             if self._segmenter is None:
+                keep_triton_out()
                 self._segmenter = self._load()
             return self._segmenter
+
+
+def keep_triton_out() -> None:
+    """Keep torch from loading triton where that would crash the process.
+
+    On Linux Mesa's software renderer and triton each bring an LLVM; once the viewer has drawn
+    with Mesa's, loading triton ends in a segmentation fault. torch does without triton, which
+    it needs only to compile networks for a GPU.
+    """
+    maps = Path("/proc/self/maps")
+    if sys.platform != "linux" or "triton" in sys.modules or not maps.exists():
+        return
+    if "libLLVM" in maps.read_text(encoding="utf-8", errors="replace"):
+        sys.modules["triton"] = None  # type: ignore[assignment]
 
 
 def default_model() -> Segmenter:

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 
 from napari_pathseg.errors import DamagedSlideError, SlideError
 from napari_pathseg.geometry import Field, exact_downsample
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.slide.identity import identity_of
+from napari_pathseg.slide.mixing import Window, display_windows, middle_window, mixed
 from napari_pathseg.slide.ome import Channel, refuse_hostile_xml
 from napari_pathseg.slide.pixels import alpha_on_white, read_on_white, to_uint8
 from napari_pathseg.slide.tiff_layout import (
@@ -33,10 +33,6 @@ from napari_pathseg.slide.tiff_segments import (
     one_line,
     segment_shape,
 )
-
-WINDOW_PX = 2048
-WINDOW_PERCENTILES = (0.1, 99.9)
-FLUORESCENCE_MIN_CHANNELS = 2
 
 
 class TiffSlide(Slide):
@@ -82,7 +78,7 @@ class TiffSlide(Slide):
         self._series = main_series(tif, path, series)
         self.layout: TiffLayout = layout_of(tif, path, self._series, plane)
         self._segments = SegmentReader(path)
-        self._windows: tuple[tuple[float, float] | None, ...] | None = None
+        self._windows: tuple[Window, ...] | None = None
         self._window_lock = threading.Lock()
         self.levels = _levels(self.layout)
         self.channels: tuple[Channel, ...] = self.layout.channels
@@ -123,19 +119,7 @@ class TiffSlide(Slide):
             if self.layout.alpha:
                 return alpha_on_white(pixels)
             return np.ascontiguousarray(pixels[..., :3])
-        return self._mixed(pages)
-
-    def _mixed(self, pages: list[Samples]) -> RGB:
-        """Add the channels in their colours."""
-        planes = self._planes(pages)
-        windows = self._display_windows()
-        if len(planes) == 1 and self.channels[0].color == (255, 255, 255):
-            return np.repeat(to_uint8(planes[0], windows[0])[..., None], 3, axis=2)
-        total = np.zeros((*planes[0].shape, 3), dtype=np.float32)
-        for values, window, channel in zip(planes, windows, self.channels, strict=True):
-            gray = to_uint8(values, window).astype(np.float32)
-            total += gray[..., None] * (np.asarray(channel.color, dtype=np.float32) / 255)
-        return np.minimum(total + 0.5, 255).astype(np.uint8)
+        return mixed(self._planes(pages), self._display_windows(), self.channels)
 
     def _planes(self, pages: list[Samples]) -> list[Samples]:
         key = keyframe(self.layout.levels[0].pages[0])
@@ -150,28 +134,15 @@ class TiffSlide(Slide):
             return [255 - to_uint8(plane) for plane in planes]
         return planes
 
-    def _display_windows(self) -> tuple[tuple[float, float] | None, ...]:
-        """Values shown as black and full colour, from the coarsest level; None = the type's."""
+    def _display_windows(self) -> tuple[Window, ...]:
+        """Measured once, when the first field is mixed."""
         with self._window_lock:
             if self._windows is None:
-                self._windows = tuple(self._measure_windows())
+                level = self.layout.levels[-1]
+                place = middle_window(*level.shape)
+                pages = [self._segments.window(page, *place, 0) for page in level.pages]
+                self._windows = tuple(display_windows(self._planes(pages)))
             return self._windows
-
-    def _measure_windows(self) -> Iterator[tuple[float, float] | None]:
-        level = self.layout.levels[-1]
-        height, width = (min(side, WINDOW_PX) for side in level.shape)
-        y, x = (level.shape[0] - height) // 2, (level.shape[1] - width) // 2
-        pages = [self._segments.window(page, y, x, height, width, 0) for page in level.pages]
-        planes = self._planes(pages)
-        for plane in planes:
-            if plane.dtype == np.uint8 and len(planes) < FLUORESCENCE_MIN_CHANNELS:
-                yield None
-            elif plane.dtype == np.bool_:
-                yield (0.0, 1.0)
-            else:
-                finite: npt.NDArray[np.float32] = plane[np.isfinite(plane)].astype(np.float32)
-                low, high = np.percentile(finite, WINDOW_PERCENTILES) if finite.size else (0, 1)
-                yield float(low), float(max(high, low + 1e-6))
 
     def _check_last_tile(self) -> None:
         """A damaged end shows at once, not when the user pans there."""

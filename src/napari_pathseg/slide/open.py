@@ -33,11 +33,13 @@ class Backend:
 BACKENDS: dict[str, Backend] = {
     "openslide": Backend("napari_pathseg.slide.backend_openslide", "OpenSlideSlide"),
     "tiff": Backend("napari_pathseg.slide.backend_tiff", "TiffSlide"),
+    "zarr": Backend("napari_pathseg.slide.backend_zarr", "ZarrSlide"),
     "picture": Backend("napari_pathseg.slide.backend_picture", "PictureSlide"),
 }
 
 PICTURE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"RIFF")
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+ZARR_MEMBERS = ("zarr.json", ".zgroup", ".zattrs")
 TIFF_ONLY_VENDORS = (None, "generic-tiff")
 FOREIGN = {
     b"ZISRAWFILE": ("a Zeiss CZI slide", "Convert it to OME-TIFF or DICOM."),
@@ -55,7 +57,7 @@ def open_slide(path: Path | str, *, backend: str | None = None) -> Slide:
     Parameters
     ----------
     path : Path or str
-        A file, or the folder of a DICOM series.
+        A file, or the folder of a DICOM series or an OME-Zarr.
     backend : str, optional
         A key of `BACKENDS`, to overrule the choice by content.
 
@@ -108,6 +110,8 @@ def choose_backend(path: Path) -> str:
 
 
 def _for_folder(path: Path) -> str:
+    if any((path / name).is_file() for name in ZARR_MEMBERS):
+        return "zarr"
     from napari_pathseg.slide.backend_openslide import is_dicom
 
     members = sorted(path.iterdir())
@@ -125,8 +129,18 @@ def _for_folder(path: Path) -> str:
 
 
 def _for_zip(path: Path) -> str:
-    if not zipfile.is_zipfile(path):
-        raise DamagedSlideError(f"{path}: the zip archive is broken.", "Copy it again.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise DamagedSlideError(f"{path}: the zip archive is broken.", "Copy it again.") from error
+    if any(name in ZARR_MEMBERS for name in names):
+        return "zarr"
+    if any(Path(name).name in ZARR_MEMBERS for name in names):
+        raise UnsupportedSlideError(
+            f"{path}: the OME-Zarr lies in a folder inside the zip archive.",
+            "Pack the content of the folder, not the folder.",
+        )
     raise UnsupportedSlideError(f"{path}: a zip archive without a slide.", "Unpack it first.")
 
 

@@ -107,6 +107,8 @@ def test_the_score_falls_with_the_distance(
         "Merkel cells",
         "non-tumor",
         "gland nuclei",
+        "clear cell carcinoma",
+        "spindle cell sarcoma",
         "epithelial",
         "kidney",
         "tissue",
@@ -151,6 +153,26 @@ def test_several_terms_come_in_order_and_each_once(vocabulary: Vocabulary, text:
 @pytest.mark.parametrize(
     ("text", "names"),
     [
+        ("benign and malignant glands", ["benign gland", "tumor gland"]),
+        ("T and B cells", ["t cell", "b cell"]),
+        (
+            "epithelial, inflammatory and stromal nuclei",
+            ["epithelial nucleus", "inflammatory nucleus", "stromal nucleus"],
+        ),
+        ("epithelial/stromal cells", ["epithelial nucleus", "stromal nucleus"]),
+    ],
+)
+def test_a_noun_is_shared_by_what_stands_before_it(
+    vocabulary: Vocabulary, text: str, names: list[str]
+) -> None:
+    resolution = vocabulary.resolve(text)
+    assert asked(resolution) == names
+    assert not resolution.unknown
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
         ("outline all the lymphocytes around the tumour glands", ["lymphocyte"]),
         ("nuclei within the stroma, please", ["nucleus"]),
         ("lymphocytes in the stroma and plasma cells", ["lymphocyte", "plasma cell"]),
@@ -169,6 +191,7 @@ def test_places_are_not_asked(vocabulary: Vocabulary, text: str, names: list[str
     [
         ("glands in colon", [("colon", "gland")]),
         ("colonic glands", [("colon", "gland")]),
+        ("prostate glands", [("prostate", "gland")]),
         ("glands and nuclei in the large bowel", [("colon", "gland"), ("colon", "nucleus")]),
         ("breast tumor, colon glands", [("breast", "tumor"), ("colon", "gland")]),
         ("breast tumor; glands", [("breast", "tumor"), ("unspecified", "gland")]),
@@ -219,6 +242,7 @@ def test_a_strange_form_is_unknown_as_a_whole(vocabulary: Vocabulary, text: str)
         ("nuclei other than lymphocytes", ["nucleus"], ["lymphocyte"]),
         ("tumor; do not include necrosis", ["tumor"], ["necrosis"]),
         ("don't take blood", [], ["blood"]),
+        ("all but the nuclei", [], ["nucleus"]),
     ],
 )
 def test_negation_excludes(

@@ -118,9 +118,9 @@ def of_structure(name: str, structure: str, lexicon: Lexicon) -> Hit | None:
 _ABSORBED = {"tissue": (), "cell": ("cell",), "nuclei": ("cell", "nucleus")}
 
 
-def _is_bare(hit: Hit | None) -> bool:
+def _is_bare(hit: Hit) -> bool:
     """Whether words say "nuclei" or "cells" and nothing more."""
-    return hit is not None and hit.entry.name in ("nucleus", "cell")
+    return hit.entry.name in ("nucleus", "cell")
 
 
 class _Sentence:
@@ -160,6 +160,8 @@ class _Sentence:
         if token.kind in NAMING or self._begins_name(token):
             self._read_word(token)
             return
+        if token.kind in (Kind.AND, Kind.BREAK):
+            self._share_noun()
         self._end_strange()
         self._at += 1
         if token.kind is Kind.BREAK:
@@ -172,6 +174,23 @@ class _Sentence:
             self._parsed.unknown.append(token.text)
         elif self._kind is Kind.WORD and self._begins_place(token):
             self._kind = token.kind
+
+    def _share_noun(self) -> None:
+        """Read "benign and malignant glands" as benign glands and malignant glands."""
+        if not self._strange or self._kind in (Kind.AROUND, Kind.OF):
+            return
+        for at in range(self._at + 1, min(len(self._tokens), self._at + 8)):
+            name = name_at(self._tokens, at, self._lexicon, typos=False)
+            if name and name.hit:
+                noun = self._tokens[at + name.length - 1].normal
+                hit = self._lexicon.exact([*(t.normal for t in self._strange), noun])
+                if hit:
+                    first, last = self._strange[0], self._strange[-1]
+                    self._keep(Found(self._text[first.start : last.end], hit))
+                    self._strange = []
+                return
+            if self._tokens[at].kind not in (Kind.WORD, Kind.AND, Kind.BREAK):
+                return
 
     def _begins_name(self, token: Token) -> bool:
         """Whether a word of place begins a name here ("in situ carcinoma")."""
@@ -260,9 +279,11 @@ class _Sentence:
         name = name_at(self._tokens, self._at, self._lexicon, typos=True)
         if name is None:
             return 1
-        # "gland nuclei": nuclei of a tissue, neither the tissue nor all nuclei.
-        of_tissue = _is_bare(name.hit) and hit.entry.term.structure == "tissue"
-        return name.length if of_tissue else 0
+        tissue = hit.entry.term.structure == "tissue"
+        if name.hit is None or tissue == (name.hit.entry.term.structure == "tissue"):
+            return 0
+        # "gland nuclei" are nuclei of a tissue, a "clear cell carcinoma" is no clear cell.
+        return 0 if tissue and not _is_bare(name.hit) else name.length
 
     def _end_strange(self) -> None:
         if not self._strange:

@@ -51,7 +51,8 @@ _FILLERS = word_set(
     visible present individual single separate whole entire complete full one ones many
     several few following slide slides image images picture field section sections specimen
     sample biopsy view screen case patient now again piece pieces kind kinds type types
-    boundary boundaries border borders pathology histology thanks thank
+    boundary boundaries border borders pathology histology thanks thank how where
+    then first finally
     """
 )
 _NOUNS = word_set(
@@ -84,10 +85,13 @@ _NOT = word_set(
     skip skipping neither nor never excludes
     """
 )
-_NOT_PHRASES = re.compile(r"\b(?:other than|apart from|aside from|leave out|leaving out|don't)\b")
+_NOT_PHRASES = re.compile(
+    r"\b(?:other than|apart from|aside from|leave out|leaving out|don't"
+    r"|(?:all|everything|anything|anywhere) but(?! not))\b"
+)
 _AND = word_set(
     """
-    and or plus und et as well &
+    and or plus und et as well & vs versus
     """
 )
 

@@ -236,6 +236,23 @@ def test_wrong_places_are_one_line(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--prompt", "nuclei", "--mpp", "nan"],
+        ["--prompt", "nuclei", "--mpp", "0"],
+        ["--prompt", "nuclei", "--mpp", "353"],
+        ["--point", "nan", "3"],
+        ["--box", "0", "0", "inf", "5"],
+    ],
+)
+def test_numbers_that_are_none_are_wrong_usage(
+    arguments: list[str], ome_tiff: Path, tmp_path: Path
+) -> None:
+    assert _segment(ome_tiff, *arguments, "--out", tmp_path / "out").exit_code == 2
+    assert not (tmp_path / "out").exists()
+
+
 def test_region_over_the_edge_is_cut_and_said(ome_tiff: Path, tmp_path: Path) -> None:
     region = ["--region", "448", "704", "200", "200"]
     result = _segment(ome_tiff, "--prompt", "nuclei", *region, "--out", tmp_path, "--json")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,12 +13,30 @@ from napari_pathseg.cli.console import note, print_json, print_table, progress_l
 from napari_pathseg.errors import PromptError
 from napari_pathseg.geometry import Pair, Region, region_inside
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
+from napari_pathseg.slide.scale import PLAUSIBLE_MPP
 
 if TYPE_CHECKING:
     from napari_pathseg.cli.results import Facts
     from napari_pathseg.inference.session import Session
 
 Box = tuple[float, float, float, float]
+
+
+class _Number(click.FloatRange):
+    """A finite number, in a range if one is given."""
+
+    name = "float"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+_NUMBER = _Number()
 
 
 @click.command()
@@ -30,12 +49,12 @@ Box = tuple[float, float, float, float]
     help="What to look for; may be given again. Value i of the labels is the i-th prompt.",
 )
 @click.option(
-    "--point", "points", type=float, nargs=2, multiple=True, metavar="Y X", help="This too."
+    "--point", "points", type=_NUMBER, nargs=2, multiple=True, metavar="Y X", help="This too."
 )
 @click.option(
     "--negative-point",
     "negative_points",
-    type=float,
+    type=_NUMBER,
     nargs=2,
     multiple=True,
     metavar="Y X",
@@ -44,7 +63,7 @@ Box = tuple[float, float, float, float]
 @click.option(
     "--box",
     "boxes",
-    type=float,
+    type=_NUMBER,
     nargs=4,
     multiple=True,
     metavar="Y0 X0 Y1 X1",
@@ -60,7 +79,7 @@ Box = tuple[float, float, float, float]
 )
 @click.option(
     "--mpp",
-    type=click.FloatRange(min=0, min_open=True),
+    type=_Number(*PLAUSIBLE_MPP),
     metavar="M",
     help="Micrometres per pixel of the slide, where its file does not say or is wrong.",
 )

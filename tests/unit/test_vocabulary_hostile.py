@@ -92,7 +92,7 @@ def test_a_strange_character_spoils_only_its_own_line() -> None:
     assert resolution.unknown == ("gla\x07nds",)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(ODD)
 def test_any_text_is_understood_unknown_or_refused(text: str) -> None:
     try:

@@ -141,6 +141,7 @@ def test_two_entries_equally_near_make_no_match(vocabulary: Vocabulary) -> None:
         "Please segment the tumour, all of the stroma as well as any necrosis!",
         "tumor; tumor; stroma; tumour; necrosis",
         "tumor - stroma – necrosis",
+        "tumor/stroma/necrosis",
     ],
 )
 def test_several_terms_come_in_order_and_each_once(vocabulary: Vocabulary, text: str) -> None:

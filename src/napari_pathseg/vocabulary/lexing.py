@@ -95,7 +95,7 @@ _AND = word_set(
     """
 )
 
-_CODE = re.compile(r"[{}<>=*$\\]|://|--|\w/\w+/|(?:^|\s)[/~.]+\w*/")
+_CODE = re.compile(r"[{}<>=*$\\]|://|--|(?:^|\s)[/~.]+\w*/")
 _FILE = re.compile(
     r"\S\.(?:svs|tiff?|ndpi|mrxs|scn|bif|dcm|png|jpe?g|json|csv|txt|xml|py|exe|sh|com|org|net)\b",
     re.I,

@@ -16,7 +16,7 @@ from napari_pathseg.labels.measure import (
     dispersion,
     measure_classes,
     measure_objects,
-    perimeter,
+    perimeters,
 )
 from napari_pathseg.labels.raster import instances_of, outlines
 
@@ -64,14 +64,14 @@ def test_oblong_pixels_are_measured_in_micrometres() -> None:
 
 
 def test_length_along_edges_diagonals_and_holes() -> None:
-    (bar,) = outlines(np.ones((1, 100), np.uint16))
-    assert perimeter(bar, (1.0, 1.0)) == pytest.approx(2 * 99 + 4 * math.sqrt(0.5))
+    bar = outlines(np.ones((1, 100), np.uint16))
+    assert perimeters(bar, (1.0, 1.0)) == pytest.approx(2 * 99 + 4 * math.sqrt(0.5))
     diamond = np.abs(np.mgrid[-20:21, -20:21]).sum(axis=0) <= 20
-    (outline,) = outlines(diamond.astype(np.uint16))
-    assert perimeter(outline, (1.0, 1.0)) == pytest.approx(4 * math.hypot(20.5, 20.5), rel=0.01)
+    traced = outlines(diamond.astype(np.uint16))
+    assert perimeters(traced, (1.0, 1.0)) == pytest.approx(4 * math.hypot(20.5, 20.5), rel=0.01)
     frame = np.pad(np.zeros((3, 3), np.uint16), 3, constant_values=1)
-    (outline,) = outlines(frame)
-    assert perimeter(outline, (1.0, 1.0)) == pytest.approx(4 * 8 + 4 * 2 + 8 * math.sqrt(0.5))
+    traced = outlines(frame)
+    assert perimeters(traced, (1.0, 1.0)) == pytest.approx(4 * 8 + 4 * 2 + 8 * math.sqrt(0.5))
 
 
 def test_classes_count_instances_of_36_pixels() -> None:

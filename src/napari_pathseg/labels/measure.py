@@ -29,7 +29,7 @@ class ObjectMeasure:
     area_um2, perimeter_um : float or None
         None without mpp.
     perimeter_px : float
-        Of the boundary smoothed over the pixel steps: see :func:`perimeter`. Holes count.
+        Of the boundary smoothed over the pixel steps: see :func:`perimeters`. Holes count.
     centroid : (float, float)
         Continuous mask pixels, (y, x).
     circularity : float
@@ -98,57 +98,77 @@ def measure_objects(
     center_y = np.bincount(group, rows + 0.5) / np.maximum(areas, 1)
     center_x = np.bincount(group, columns + 0.5) / np.maximum(areas, 1)
     of_class = classes.ravel()[inside[first]]
-    measured = []
-    for i, outline in enumerate(found):
-        center = float(center_y[i]), float(center_x[i])
-        measured.append(_measure(outline, int(of_class[i]), int(areas[i]), center, mpp))
-    return tuple(measured)
-
-
-def _measure(
-    outline: Outline, class_value: int, area: int, centroid: Pair, mpp: Pair | None
-) -> ObjectMeasure:
-    length_px = perimeter(outline, (1.0, 1.0))
-    round_ = min(1.0, 4 * math.pi * area / length_px**2)
-    area_um2 = length_um = None
-    if mpp is not None:
-        area_um2, length_um = area * mpp[0] * mpp[1], perimeter(outline, mpp)
-        round_ = min(1.0, 4 * math.pi * area_um2 / length_um**2)
-    return ObjectMeasure(
-        outline.value,
-        class_value,
-        area,
-        area_um2,
-        length_px,
-        length_um,
-        centroid,
-        round_,
-        1.0 - round_,
+    lengths_px = perimeters(found, (1.0, 1.0))
+    lengths_um = None if mpp is None else perimeters(found, mpp)
+    return tuple(
+        _measure(
+            outline.value,
+            int(of_class[i]),
+            int(areas[i]),
+            float(lengths_px[i]),
+            (float(center_y[i]), float(center_x[i])),
+            None if lengths_um is None else float(lengths_um[i]),
+            mpp,
+        )
+        for i, outline in enumerate(found)
     )
 
 
-def perimeter(outline: Outline, spacing: Pair) -> float:
-    """Length of an outline, holes included, without the staircase of the pixels.
+def _measure(
+    value: int,
+    class_value: int,
+    area: int,
+    length_px: float,
+    centroid: Pair,
+    length_um: float | None,
+    mpp: Pair | None,
+) -> ObjectMeasure:
+    area_um2 = None
+    round_ = 4 * math.pi * area / length_px**2
+    if mpp is not None and length_um is not None:
+        area_um2 = area * mpp[0] * mpp[1]
+        round_ = 4 * math.pi * area_um2 / length_um**2
+    round_ = min(1.0, round_)
+    return ObjectMeasure(
+        value, class_value, area, area_um2, length_px, length_um, centroid, round_, 1.0 - round_
+    )
+
+
+def perimeters(traced: Sequence[Outline], spacing: Pair) -> npt.NDArray[np.float64]:
+    """Lengths of outlines, holes included, without the staircase of the pixels.
 
     The pixel edges overstate the length of a slanted line by up to 41 %. Here the polygon
     through the midpoints of the pixel edges is measured. For square pixels it is exact along
     rows, columns and diagonals, and at most 8 % too long between them; for a disc 5 %, whose
     circularity therefore comes out as 0.9.
+
+    Parameters
+    ----------
+    traced : sequence of Outline
+    spacing : (float, float)
+        Height and width of a pixel.
+
+    Returns
+    -------
+    float array (outlines,)
     """
-    total = 0.0
-    for polygon in outline.polygons:
-        for ring in (polygon.exterior, *polygon.holes):
-            total += _ring_length(ring, spacing)
-    return total
-
-
-def _ring_length(ring: npt.NDArray[np.int64], spacing: Pair) -> float:
-    sides = np.abs(np.diff(ring, axis=0))
+    rings = [
+        (i, ring)
+        for i, outline in enumerate(traced)
+        for polygon in outline.polygons
+        for ring in (polygon.exterior, *polygon.holes)
+    ]
+    if not rings:
+        return np.zeros(0)
+    ends = np.cumsum([len(ring) for _, ring in rings])
+    sides = np.abs(np.diff(np.concatenate([ring for _, ring in rings]), axis=0))
+    sides = np.delete(sides, ends[:-1] - 1, axis=0)  # from one ring to the next
+    owner = np.repeat([i for i, _ in rings], [len(ring) - 1 for _, ring in rings])
     # A side of n pixel edges has n - 1 straight steps between midpoints, and each corner one
     # slanted step of half a pixel in both directions.
-    straight = (np.maximum(sides - 1, 0) * (sides > 0)).sum(axis=0)
-    slanted = len(sides) * math.hypot(spacing[0] / 2, spacing[1] / 2)
-    return float(straight[0] * spacing[0] + straight[1] * spacing[1] + slanted)
+    straight = np.maximum(sides - 1, 0) @ np.array(spacing)
+    slanted = math.hypot(spacing[0] / 2, spacing[1] / 2)
+    return np.bincount(owner, straight + slanted, minlength=len(traced)).astype(np.float64)
 
 
 def measure_classes(

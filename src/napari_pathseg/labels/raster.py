@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -262,20 +263,30 @@ def _assemble(
     after = np.arange(1, len(points) + 1)
     after[offsets[1:] - 1] = offsets[:-1]
     area = np.add.reduceat(x * y[after] - x[after] * y, offsets[:-1])
-    # Exterior first, then the holes in reading order.
-    order = np.lexsort((np.arange(len(part)), area < 0, part, values[part]))
+    rings = _closed(points, offsets)
     found: dict[int, list[Polygon]] = {}
     exterior: Ring | None = None
     holes: list[Ring] = []
-    last: tuple[int, int] = (0, 0)
-    for i in order.tolist():
-        ring = points[np.r_[offsets[i] : offsets[i + 1], offsets[i]]]
-        if area[i] > 0:
-            if exterior is not None:
-                found.setdefault(last[0], []).append(Polygon(exterior, tuple(holes)))
-            exterior, holes, last = ring, [], (int(values[part[i]]), int(part[i]))
-        else:
-            holes.append(ring)
+    value = 0
+    # Part by part, the exterior first, then the holes in reading order.
+    for i in np.lexsort((np.arange(len(part)), area < 0, part, values[part])).tolist():
+        if area[i] < 0:
+            holes.append(rings[i])
+            continue
+        if exterior is not None:
+            found.setdefault(value, []).append(Polygon(exterior, tuple(holes)))
+        exterior, holes, value = rings[i], [], int(values[part[i]])
     if exterior is not None:
-        found.setdefault(last[0], []).append(Polygon(exterior, tuple(holes)))
+        found.setdefault(value, []).append(Polygon(exterior, tuple(holes)))
     return tuple(Outline(value, tuple(polygons)) for value, polygons in found.items())
+
+
+def _closed(points: Ring, offsets: npt.NDArray[np.int64]) -> list[Ring]:
+    """The rings, each with its first point repeated at the end."""
+    count = len(offsets) - 1
+    shifted = offsets + np.arange(count + 1)
+    index = np.arange(len(points) + count) - np.repeat(np.arange(count), np.diff(shifted))
+    index[shifted[1:] - 1] = offsets[:-1]
+    closed = points[index]
+    limits = shifted.tolist()
+    return [closed[start:stop] for start, stop in pairwise(limits)]

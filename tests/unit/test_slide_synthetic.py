@@ -22,7 +22,7 @@ def field_at(slide: SyntheticSlide, level: int, y: int, x: int, side: int = 256)
     return Field(level, y, x, side, side, slide.levels[level].downsample)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(
     y=st.integers(30_000, 60_000),
     x=st.integers(30_000, 60_000),

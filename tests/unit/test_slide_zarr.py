@@ -18,18 +18,15 @@ from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlid
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide.backend_zarr import ZarrSlide
 from napari_pathseg.slide.open import open_slide
-from napari_pathseg.slide.synthetic import SyntheticSlide
+from napari_pathseg.slide.sources import halved
 
 check_slide = runpy.run_path(str(Path(__file__).parents[1] / "contracts.py"))["check_slide"]
 
-SCENE = SyntheticSlide((1030, 300), mpp=0.5, seed=8)
-
 
 def scene() -> list[npt.NDArray[np.uint8]]:
-    return [
-        SCENE.read(Field(i, 0, 0, *level.shape, level.downsample))
-        for i, level in enumerate(SCENE.levels)
-    ]
+    """Two levels, (height, width, 3)."""
+    fine = np.random.default_rng(8).integers(0, 256, (301, 230, 3), dtype=np.uint8)
+    return [fine, halved(fine)]
 
 
 def write_zarr(
@@ -47,7 +44,7 @@ def write_zarr(
     group = zarr.open_group(path, mode="w", zarr_format=version)
     datasets = []
     for index, level in enumerate(levels):
-        chunks = tuple(64 if axis in "yx" else 1 for axis in axes)
+        chunks = tuple(64 if axis in "yx" else n for axis, n in zip(axes, level.shape, strict=True))
         options = {} if shards is None else {"shards": shards}
         array = group.create_array(
             str(index), shape=level.shape, chunks=chunks, dtype=level.dtype, **options

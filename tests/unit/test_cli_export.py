@@ -98,6 +98,25 @@ def test_ome_zarr_has_the_image_and_the_mask(
     np.testing.assert_array_equal(read_ome_zarr(path).mask, mask)
 
 
+@pytest.mark.parametrize(
+    ("form", "name", "said"),
+    [
+        ("png", "slide.ome.1.png", "1 field in"),
+        ("coco", "slide.ome.coco.json", "2 objects in"),
+        ("csv", "slide.ome.csv", "2 objects in"),
+        ("nnunet", "Dataset007_slide_ome/dataset.json", "Dataset007_slide_ome"),
+    ],
+)
+def test_every_format_is_written(
+    form: str, name: str, said: str, labelled: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    result = _export(labelled[0], "--out", out, "--format", form, "--number", "7")
+    assert result.exit_code == 0, result.stderr
+    assert (out / name).stat().st_size > 0
+    assert said in result.stdout
+
+
 def test_a_slide_without_labels_is_one_line(ome_tiff: Path, tmp_path: Path) -> None:
     result = _export(ome_tiff, "--out", tmp_path / "out")
     assert result.exit_code == 1

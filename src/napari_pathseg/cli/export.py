@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from napari_pathseg.labels.journal import LabelStore
     from napari_pathseg.slide.base import Slide
 
-FORMATS = ("bundle", "geojson", "tif", "ome-zarr")
-WITH_IMAGES = ("bundle", "ome-zarr")
+FORMATS = ("bundle", "geojson", "tif", "png", "ome-zarr", "coco", "csv", "nnunet")
+WITH_IMAGES = ("bundle", "ome-zarr", "nnunet")
 
 
 @click.command()
@@ -37,11 +38,18 @@ WITH_IMAGES = ("bundle", "ome-zarr")
     type=click.Choice(FORMATS),
     default="bundle",
     show_default=True,
-    help="bundle: images, masks and provenance for training; geojson: for QuPath; "
-    "tif: a label picture and its record for each field; ome-zarr: an image with labels for each.",
+    help="bundle: images, masks and provenance for training; geojson: for QuPath; tif, png, "
+    "ome-zarr: one for each field; coco; csv: measures of objects; nnunet: a raw data set.",
 )
 @click.option("--names", is_flag=True, help="Keep the slide's name in a bundle, not its hash.")
-def export(slide: Path, out: Path, form: str, names: bool) -> None:
+@click.option(
+    "--number",
+    type=click.IntRange(1, 999),
+    default=1,
+    show_default=True,
+    help="Of the nnU-Net data set.",
+)
+def export(slide: Path, out: Path, form: str, names: bool, number: int) -> None:
     """Write the labels that were made of SLIDE in the viewer."""
     from napari_pathseg.labels.journal import LabelStore, store_path
     from napari_pathseg.slide.open import open_slide
@@ -53,16 +61,28 @@ def export(slide: Path, out: Path, form: str, names: bool) -> None:
         with LabelStore.open(identity, opened.path.name) as store:
             if not store.fields():
                 raise ExportError(f"{slide} has no labelled fields.", "Make some in the viewer.")
-            fields = _fields(opened, store, images=form in WITH_IMAGES)
-            written = _write(out, opened.path.stem, form, fields, names, progress)
+            fields = _fields(opened, store, progress, images=form in WITH_IMAGES)
+            stem = opened.path.stem
+            if form == "bundle":
+                written = _write_bundle(out, fields, names)
+            elif form == "nnunet":
+                written = _write_nnunet(out, stem, fields, number)
+            elif form in ("tif", "png", "ome-zarr"):
+                written = _write_each(out, stem, fields, form)
+            else:
+                written = _write_one_file(out, stem, fields, form)
     click.echo(written)
 
 
-def _fields(slide: Slide, store: LabelStore, *, images: bool) -> Iterator[ExportField]:
+def _fields(
+    slide: Slide, store: LabelStore, progress: ProgressCallback, *, images: bool
+) -> Iterator[ExportField]:
     """The fields of a store one by one, so that a slide of many needs the memory of one."""
     from napari_pathseg.export.fields import ExportField
 
-    for listed in store.fields():
+    records = store.fields()
+    for done, listed in enumerate(records, start=1):
+        progress(Progress(done, len(records), "writing fields"))
         record, mask = store.load(listed.id)
         yield ExportField(
             record,
@@ -72,35 +92,56 @@ def _fields(slide: Slide, store: LabelStore, *, images: bool) -> Iterator[Export
         )
 
 
-def _write(
-    out: Path,
-    stem: str,
-    form: str,
-    fields: Iterator[ExportField],
-    names: bool,
-    progress: ProgressCallback,
-) -> str:
-    """Write fields in one form and say what was written."""
-    if form == "bundle":
-        from napari_pathseg.export.bundle import write_bundle
+def _write_bundle(out: Path, fields: Iterator[ExportField], names: bool) -> str:
+    from napari_pathseg.export.bundle import write_bundle
 
-        count = write_bundle(out, fields, hide_names=not names, progress=progress)
-        return f"{count} fields in {out}"
+    return f"{_count(write_bundle(out, fields, hide_names=not names), 'field')} in {out}"
+
+
+def _write_nnunet(out: Path, stem: str, fields: Iterator[ExportField], number: int) -> str:
+    from napari_pathseg.export.nnunet import write_nnunet
+
+    name = re.sub(r"[^A-Za-z0-9_]", "_", stem)
+    return str(write_nnunet(out, fields, number=number, name=name))
+
+
+def _write_one_file(out: Path, stem: str, fields: Iterator[ExportField], form: str) -> str:
+    """All fields in one file."""
+    from napari_pathseg.export.coco import write_coco
+    from napari_pathseg.export.geojson import write_geojson
+    from napari_pathseg.export.table import write_table
+
     if form == "geojson":
-        from napari_pathseg.export.geojson import write_geojson
-
         path = out / f"{stem}.geojson"
-        return f"{write_geojson(path, fields, progress=progress)} objects in {path}"
-    write_one = _write_tiff if form == "tif" else _write_ome_zarr
+        count = write_geojson(path, fields)
+    elif form == "coco":
+        path = out / f"{stem}.coco.json"
+        count = write_coco(path, fields)
+    else:
+        path = out / f"{stem}.csv"
+        count = write_table(path, fields)
+    return f"{_count(count, 'object')} in {path}"
+
+
+def _write_each(out: Path, stem: str, fields: Iterator[ExportField], form: str) -> str:
+    """Files for each field, numbered in the order the fields were made."""
+    from napari_pathseg.export.mask_png import write_mask_png
+    from napari_pathseg.export.ome_zarr import write_ome_zarr
+
     count = 0
     for count, field in enumerate(fields, start=1):
-        progress(Progress(count, 0, f"Writing field {count}"))
-        write_one(out, f"{stem}.{count}", field)
-    return f"{count} fields in {out}"
+        name = f"{stem}.{count}"
+        if form == "tif":
+            _write_tiff(out, name, field)
+        elif form == "png":
+            write_mask_png(out / f"{name}.png", field.mask, field.record.classes)
+        else:
+            write_ome_zarr(out / f"{name}.ome.zarr", field)
+    return f"{_count(count, 'field')} in {out}"
 
 
 def _write_tiff(out: Path, name: str, field: ExportField) -> None:
-    """A label picture and its record."""
+    """A label picture, and its record as JSON."""
     from napari_pathseg.export.atomic import whole_file
     from napari_pathseg.export.labels_tiff import write_labels_tiff
 
@@ -110,8 +151,5 @@ def _write_tiff(out: Path, name: str, field: ExportField) -> None:
         part.write_text(json.dumps(record.to_json(), indent=2) + "\n", encoding="utf-8")
 
 
-def _write_ome_zarr(out: Path, name: str, field: ExportField) -> None:
-    """An image with its labels."""
-    from napari_pathseg.export.ome_zarr import write_ome_zarr
-
-    write_ome_zarr(out / f"{name}.ome.zarr", field)
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

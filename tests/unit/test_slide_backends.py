@@ -144,6 +144,15 @@ def test_pictures_through_pillow(
     check_slide(slide, [reference])
 
 
+def test_slideio_reads_what_was_written(written: Callable[..., Path], scene: list[RGB]) -> None:
+    pytest.importorskip("slideio", reason="an optional extra")
+    path = written("svs", "deflate")
+    slide = open_slide(path, backend="slideio")
+    assert slide.metadata.mpp == pytest.approx((0.5, 0.5))
+    assert slide.metadata.objective_power == 20
+    check_slide(slide, scene)
+
+
 def test_generated_slide_keeps_the_contract(scene: list[RGB]) -> None:
     check_slide(SyntheticSlide(SCENE.shape, 0.5, 3), scene)
 

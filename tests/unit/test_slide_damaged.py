@@ -125,7 +125,22 @@ def test_known_formats_without_their_data_say_what_is_missing(tmp_path: Path) ->
         open_slide(mirax)
     olympus = tmp_path / "slide.vsi"
     tifffile.imwrite(olympus, np.zeros((8, 8, 3), np.uint8), photometric="rgb")
-    with pytest.raises(UnsupportedSlideError, match="slideio"):
+    with pytest.raises(UnsupportedSlideError, match=r"'_slide_' is missing.*slideio"):
+        open_slide(olympus)
+    zeiss = tmp_path / "slide.czi"
+    zeiss.write_bytes(b"ZISRAWFILE" + bytes(2000))
+    with pytest.raises(SlideError, match="czi"):
+        open_slide(zeiss)
+
+
+def test_the_extra_is_named_where_it_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_pathseg.slide.open.find_spec", lambda _: None)
+    olympus = tmp_path / "slide.vsi"
+    tifffile.imwrite(olympus, np.zeros((8, 8, 3), np.uint8), photometric="rgb")
+    (tmp_path / "_slide_").mkdir()
+    with pytest.raises(UnsupportedSlideError, match=r"pip install napari-pathseg\[vsi\]"):
         open_slide(olympus)
 
 

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 from napari_pathseg.errors import (
@@ -34,6 +35,7 @@ BACKENDS: dict[str, Backend] = {
     "openslide": Backend("napari_pathseg.slide.backend_openslide", "OpenSlideSlide"),
     "tiff": Backend("napari_pathseg.slide.backend_tiff", "TiffSlide"),
     "zarr": Backend("napari_pathseg.slide.backend_zarr", "ZarrSlide"),
+    "slideio": Backend("napari_pathseg.slide.backend_slideio", "SlideioSlide"),
     "picture": Backend("napari_pathseg.slide.backend_picture", "PictureSlide"),
 }
 
@@ -42,7 +44,6 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ZARR_MEMBERS = ("zarr.json", ".zgroup", ".zattrs")
 TIFF_ONLY_VENDORS = (None, "generic-tiff")
 FOREIGN = {
-    b"ZISRAWFILE": ("a Zeiss CZI slide", "Convert it to OME-TIFF or DICOM."),
     b"SQLite format 3": ("a database, perhaps a Sakura slide", "Convert it to OME-TIFF."),
     b"%PDF": ("a PDF document", "Export its pictures as PNG."),
     b"GIF8": ("a GIF picture", "Export it as PNG."),
@@ -106,6 +107,13 @@ def choose_backend(path: Path) -> str:
         return _for_openslide(path, suffix)
     if head.startswith(PICTURE_MAGIC):
         return "picture"
+    from openslide import OpenSlide
+
+    # Some Zeiss, Sakura and Argos slides are known to OpenSlide by more than their first bytes.
+    if OpenSlide.detect_format(path) is not None:
+        return "openslide"
+    if head.startswith(b"ZISRAWFILE"):
+        return _slideio(path, "a Zeiss CZI slide that OpenSlide does not know")
     raise _unknown(path, head)
 
 
@@ -147,15 +155,31 @@ def _for_zip(path: Path) -> str:
 def _for_tiff(path: Path, suffix: str) -> str:
     """OpenSlide for the scanner formats it knows by name, tifffile for all other TIFFs."""
     if suffix == ".vsi":
-        raise UnsupportedSlideError(
-            f"{path}: Olympus VSI slides are not read by this version, "
-            "and their pixels lie in a folder beside the .vsi file.",
-            "Install napari-pathseg[vsi] (slideio), or convert the slide to OME-TIFF.",
-        )
+        return _for_vsi(path)
     from openslide import OpenSlide
 
     vendor = OpenSlide.detect_format(path)
     return "tiff" if vendor in TIFF_ONLY_VENDORS else "openslide"
+
+
+def _for_vsi(path: Path) -> str:
+    data = f"_{path.stem}_"
+    if not path.with_name(data).is_dir():
+        raise UnsupportedSlideError(
+            f"{path}: this is only the index of an Olympus VSI slide; "
+            f"its data folder {data!r} is missing beside it.",
+            "Copy that folder to the same place; reading it needs napari-pathseg[vsi] (slideio).",
+        )
+    return _slideio(path, "an Olympus VSI slide")
+
+
+def _slideio(path: Path, what: str) -> str:
+    if find_spec("slideio") is None:
+        raise UnsupportedSlideError(
+            f"{path}: this is {what}, which needs slideio.",
+            "Run: pip install napari-pathseg[vsi], or convert the slide to OME-TIFF.",
+        )
+    return "slideio"
 
 
 def _for_openslide(path: Path, suffix: str) -> str:

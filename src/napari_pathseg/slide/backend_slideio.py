@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import slideio  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
 from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Field, Pair, exact_downsample
@@ -17,6 +17,9 @@ from napari_pathseg.slide.mixing import Plane, Window, display_windows, middle_w
 from napari_pathseg.slide.ome import default_channels
 from napari_pathseg.slide.pixels import read_on_white
 from napari_pathseg.slide.scale import plausible_mpp
+
+# An optional extra: by name, so that neither checkers nor installers take it for a requirement.
+slideio = import_module("slideio")
 
 SLIDEIO_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, OSError, MemoryError)
 DRIVERS = {".vsi": "VSI", ".czi": "CZI", ".zvi": "ZVI"}

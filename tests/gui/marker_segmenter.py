@@ -68,7 +68,7 @@ class MarkerSegmenter:
         else:
             color = MARKERS["gland"]
         distance = np.abs(image.astype(np.float32) - np.array(color, np.float32)).max(axis=-1)
-        logits = (FAR - distance) / 4
+        logits = np.clip((FAR - distance) / 4, -4, 4)
         height, width = logits.shape
         small = logits.reshape(height // 4, 4, width // 4, 4).mean(axis=(1, 3)).astype(np.float32)
         found = float((small > 0).any())

@@ -121,7 +121,7 @@ def _refuse_wide_views(session: Session, request: Request) -> None:
 def lay(segmentation: Segmentation, request: Request) -> Answered:
     """Lay a segmentation on the request's draft."""
     classes, values = _values(segmentation, request.classes, request.spatial_class)
-    if request.field is not None and _is_coarser(segmentation.field, request.field):
+    if request.field is not None and _belongs(segmentation, request.field):
         segmentation = on_grid(segmentation, request.field)
     draft = Draft.empty(segmentation.field.shape)
     same_field = request.base is not None and request.field == segmentation.field
@@ -137,8 +137,11 @@ def relaid(answered: Answered, request: Request, base: State, classes: ClassList
     return lay(answered.segmentation, replace(request, base=base, classes=classes))
 
 
-def _is_coarser(found: Field, wanted: Field) -> bool:
-    return found != wanted and found.downsample[0] >= wanted.downsample[0]
+def _belongs(segmentation: Segmentation, field: Field) -> bool:
+    """Whether an answer goes onto a field's own grid: clicks do, and words seen no finer."""
+    words = any(isinstance(prompt, TextPrompt) for prompt in segmentation.prompts)
+    finer = segmentation.field.downsample[0] < field.downsample[0]
+    return segmentation.field != field and not (words and finer)
 
 
 def on_grid(segmentation: Segmentation, field: Field) -> Segmentation:

@@ -103,22 +103,24 @@ class Drawing:
         self._host.say(Message("Taken away. Ctrl+Z brings it back."))
         return True
 
-    def stroke_ended(self, desk: Desk) -> None:
-        """A stroke on the field's layer ended."""
-        if desk.work is not None and desk.field_layer is not None:
-            self._painted(desk, desk.field_layer.data.astype(np.uint16))
+    def stroke_ended(self, desk: Desk) -> bool:
+        """A stroke on the field's layer ended; False when no pixel is different."""
+        if desk.work is None or desk.field_layer is None:
+            return False
+        return self._painted(desk, desk.field_layer.data.astype(np.uint16))
 
-    def _painted(self, desk: Desk, painted: Mask) -> None:
+    def _painted(self, desk: Desk, painted: Mask) -> bool:
         work = desk.work
         assert work is not None
         shown = work.mask
         if np.array_equal(shown, painted):
-            return
+            return False
         self._name_values(desk, painted)
         work.push(replace(work.state, draft=work.state.draft.with_stroke(shown, painted)))
         self._host.saving.stroke(desk, work.record, shown, painted)
         work.record = work.record.with_status("corrected")
         self._editing.show(desk)
+        return True
 
     def _name_values(self, desk: Desk, painted: Mask) -> None:
         """Give a name to every value drawn, such as one picked in napari's own controls."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-BRUSH_PX = 12
+BRUSH_SCREEN_PX = 18
 NO_MORE = ("There is nothing more to undo.", "There is nothing more to redo.")
 
 
@@ -243,7 +243,8 @@ class Editing:
             return
         layer = self._host.stage.show_work(desk)
         if layer is not None:
-            layer.brush_size = BRUSH_PX
+            zoom = float(self._host.viewer.scene.camera.zoom)
+            layer.brush_size = max(round(BRUSH_SCREEN_PX / zoom / float(layer.scale[-1])), 1)
             self._listen(desk, layer)
             self.drawing.hold(desk, self._host.tool)
             self._host.field_shown.emit(layer)
@@ -266,8 +267,18 @@ class Editing:
         self._host.field_shown.emit(layer)
 
     def _listen(self, desk: Desk, layer: Layer) -> None:
+        announced = False
+
         def stroke_ended(_event: Any) -> None:
+            # A dragged stroke is announced after its last dab, a fill before its pixels change.
+            nonlocal announced
             if layer is desk.field_layer:
+                announced = not self.drawing.stroke_ended(desk)
+
+        def pixels_changed(_event: Any) -> None:
+            nonlocal announced
+            if announced and layer is desk.field_layer:
+                announced = False
                 self.drawing.stroke_ended(desk)
 
         def mode_changed(event: Any) -> None:
@@ -275,6 +286,7 @@ class Editing:
                 self._mode_changed(str(event.mode))
 
         layer.events.paint.connect(stroke_ended)
+        layer.events.labels_update.connect(pixels_changed)
         layer.events.mode.connect(mode_changed)
 
     def _mode_changed(self, mode: str) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KEY = "pathseg"
 FIELD_OPACITY = 0.45
-POSITIVE, NEGATIVE = "#2ecc71", "#e74c3c"
+POSITIVE, NEGATIVE = "#00e676", "#ff3030"
 
 
 def units(mpp: Pair | None) -> tuple[str, str]:
@@ -123,12 +123,11 @@ def _show_points(
         size=1,
         symbol=["disc" if p.positive else "x" for p in points],
         face_color=colors,
-        border_color=["white" if p.positive else NEGATIVE for p in points],
-        border_width=0.15,
+        border_width=0,
         units=units(mpp),
         metadata={KEY: "prompts"},
     )
-    layer.canvas_size_limits = (12, 12)  # screen pixels, at every zoom
+    layer.canvas_size_limits = (13, 13)  # screen pixels, at every zoom
     layer.editable = False
     viewer.add_layer(layer)
 

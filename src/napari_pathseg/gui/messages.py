@@ -48,7 +48,7 @@ def read_and_found(segmentation: Segmentation) -> Message:
     text = " · ".join(part for part in parts if part)
     if missing:
         text += f"\nNo {' and no '.join(missing)} here."
-    return Message(text, "good")
+    return Message(text, "good" if _score(segmentation) >= FAIRLY_SURE else "info")
 
 
 def _extent(segmentation: Segmentation) -> str:
@@ -64,10 +64,13 @@ def _extent(segmentation: Segmentation) -> str:
 
 
 def _certainty(segmentation: Segmentation) -> str:
-    scores = [answer.score for answer in segmentation.answers]
-    score = min(scores) if scores else 0.0
+    score = _score(segmentation)
     word = "sure" if score >= SURE else "fairly sure" if score >= FAIRLY_SURE else "unsure"
     return f"{word} ({score:.2f})"
+
+
+def _score(segmentation: Segmentation) -> float:
+    return min((answer.score for answer in segmentation.answers), default=0.0)
 
 
 def _found_nothing(segmentation: Segmentation, names: Sequence[str]) -> str:
@@ -94,4 +97,4 @@ def area(um2: float | None, pixels: int) -> str:
     """An area in the unit that suits it, or in pixels without a scale."""
     if um2 is None:
         return f"{pixels:,} px"
-    return f"{um2 / 1e6:.2f} mm²" if um2 >= 1e4 else f"{um2:,.0f} µm²"
+    return f"{um2 / 1e6:.2f} mm²" if um2 >= 1e5 else f"{um2:,.0f} µm²"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QIcon
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QHBoxLayout,
@@ -98,7 +97,7 @@ class ClassListBox(QWidget):
                 ]
             )
             item.setIcon(EYE, self._eyes[label_class.value not in hidden])
-            item.setIcon(NAME, QIcon(swatch(label_class.color)))
+            item.setIcon(NAME, swatch(label_class.color))
             item.setToolTip(NAME, str(label_class.term or "a class of your own"))
             right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
             item.setTextAlignment(OBJECTS, right)

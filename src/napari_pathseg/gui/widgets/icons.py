@@ -25,11 +25,13 @@ def icon(name: str, theme: str) -> QIcon:
     return found
 
 
-def swatch(color: tuple[int, int, int], side: int = 12) -> QPixmap:
-    """A square of a class colour."""
+def swatch(color: tuple[int, int, int], side: int = 12) -> QIcon:
+    """A square of a class colour, the same when its row is selected."""
     pixmap = QPixmap(QSize(side, side))
     pixmap.fill(QColor(*color))
-    return pixmap
+    found = QIcon(pixmap)
+    found.addPixmap(pixmap, QIcon.Mode.Selected)
+    return found
 
 
 def _drawn(svg: str) -> QPixmap:

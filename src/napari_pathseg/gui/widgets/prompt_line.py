@@ -131,6 +131,12 @@ class PromptLine(QWidget):
             chip.clicked.connect(lambda _=False, name=entry.name: self.edit.setText(name))
             self._flow.addWidget(chip)
 
+    def chips(self) -> list[Chip]:
+        """The chips that are shown, in their order."""
+        items = (self._flow.itemAt(i) for i in range(self._flow.count()))
+        widgets = (item.widget() for item in items if item is not None)
+        return [widget for widget in widgets if isinstance(widget, Chip)]
+
     def _show_examples(self) -> None:
         if self._shown == EXAMPLES:
             return

@@ -1,0 +1,274 @@
+"""The whole loop in a real viewer, with the events a person gives."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from marker_segmenter import MarkerSegmenter
+from qtpy.QtCore import Qt, QTimer
+
+from napari_pathseg.export.bundle import read_bundle
+from napari_pathseg.geometry import Region
+from napari_pathseg.gui.exporting import Exported
+from napari_pathseg.gui.tools import Tool
+from napari_pathseg.gui.widgets.hand import Hand
+
+_spec = importlib.util.spec_from_file_location(
+    "desk_slides", Path(__file__).parents[1] / "gui" / "conftest.py"
+)
+slides = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(slides)
+GLAND, OTHER_GLAND = slides.GLANDS
+NUCLEUS = slides.NUCLEI[0]
+RED = np.array((255, 0, 0))
+MAX_GAP_S = 0.2
+
+
+@pytest.fixture
+def marked_slide(tmp_path: Path) -> Path:
+    return slides.write_slide(tmp_path / "marked.ome.tif", 0.5)
+
+
+def open_slide_in(hand: Hand, path: Path) -> None:
+    """As if dropped on the window."""
+    hand.viewer.open(str(path), plugin="napari-pathseg")
+    hand.wait(lambda: hand.controller.desk is not None, 60)
+    hand.wait(seconds=0.3)
+
+
+def around(region: Region, width: int) -> Region:
+    """A view of a width with a region off its centre."""
+    y, x = region.center
+    height = width * 2 // 3
+    return Region(round(y - 0.4 * height), round(x - 0.6 * width), height, width)
+
+
+def box_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """(top, left, bottom, right) of the True pixels."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([rows[0], columns[0], rows[-1] + 1, columns[-1] + 1], dtype=float)
+
+
+def seen(hand: Hand, color: npt.ArrayLike, tolerance: int = 40) -> npt.NDArray[np.float64]:
+    """Where a colour is on the screen, canvas pixels."""
+    hand.wait(seconds=0.3)
+    screen = hand.viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+    return box_of(np.abs(screen - np.asarray(color)).max(axis=-1) <= tolerance)
+
+
+@pytest.mark.parametrize("width", [300, 640, 1400])
+def test_the_mask_lies_on_the_truth_at_each_zoom(
+    make_hand: Callable[..., Hand], marked_slide: Path, width: int
+) -> None:
+    hand = make_hand()
+    open_slide_in(hand, marked_slide)
+    hand.look_at(around(GLAND, width))
+    hand.ask("glands")
+    desk = hand.controller.desk
+    layer, field = desk.field_layer, desk.work.record.field
+    value = desk.classes.named("gland").value
+    labels, first = np.zeros(layer.data.shape, bool), None
+    from scipy import ndimage
+
+    labels, _ = ndimage.label(layer.data == value)
+    y, x = (int(v) for v in field.from_level0(*GLAND.center))
+    first = box_of(labels == labels[y, x])
+    assert labels[y, x] > 0
+
+    # By napari's own transform of the layer: edges of pixels are half a pixel off their centres.
+    top, left = layer.data_to_world(first[:2] - 0.5)
+    bottom, right = layer.data_to_world(first[2:] - 0.5)
+    found = np.array([top, left, bottom, right]) / 0.5 + 0.5
+    truth = np.array([GLAND.y, GLAND.x, GLAND.stop_y, GLAND.stop_x])
+    assert np.abs(found - truth).max() <= max(field.downsample)
+
+    # And on the screen: the red of the tissue and the colour of the mask.
+    for other in hand.viewer.layers:
+        other.visible = other is desk.layer
+    tissue = seen(hand, RED)
+    layer.visible, layer.opacity = True, 1.0
+    layer.data[labels != labels[y, x]] = 0
+    layer.refresh()
+    painted = seen(hand, desk.classes.named("gland").color)
+    pixel = hand.viewer.scene.camera.zoom * layer.scale[0]
+    if width < 1400:  # one gland alone is in view
+        assert np.abs(painted - tissue).max() <= pixel + 1
+
+
+def test_the_field_is_what_the_canvas_shows(
+    make_hand: Callable[..., Hand], marked_slide: Path
+) -> None:
+    hand = make_hand()
+    open_slide_in(hand, marked_slide)
+    hand.look_at(Region(450, 600, 200, 300))
+    hand.ask("gland")
+    region = hand.controller.desk.work.region
+    size = hand.canvas.width(), hand.canvas.height()
+    assert hand.viewer.canvas.size == (size[1], size[0])
+    corners = [hand.pixel((region.y, region.x)), hand.pixel((region.stop_y, region.stop_x))]
+    level0_px = hand.viewer.scene.camera.zoom * 0.5
+    assert max(abs(corners[0].x()), abs(corners[0].y())) <= level0_px + 1
+    assert abs(corners[1].x() - size[0]) <= level0_px + 1
+    assert abs(corners[1].y() - size[1]) <= level0_px + 1
+
+
+def test_the_whole_loop(make_hand: Callable[..., Hand], marked_slide: Path, tmp_path: Path) -> None:
+    hand = make_hand()
+    open_slide_in(hand, marked_slide)
+    controller = hand.controller
+    hand.look_at(Region(100, 150, 400, 600))
+    hand.ask("gland")
+    desk = controller.desk
+    assert controller.message.kind == "good"
+    asked = desk.field_layer.data.copy()
+    assert asked.any()
+
+    hand.key(Qt.Key.Key_D)
+    assert (controller.tool, str(desk.field_layer.mode)) == (Tool.BRUSH, "paint")
+    hand.drag([(300, 300), (320, 420), (340, 440)])
+    painted = desk.field_layer.data.copy()
+    assert (painted != asked).sum() > 50
+    hand.key(Qt.Key.Key_Z, "Ctrl")
+    hand.settle()
+    np.testing.assert_array_equal(desk.field_layer.data, asked)
+    hand.key(Qt.Key.Key_Z, "Ctrl+Shift")
+    hand.settle()
+    np.testing.assert_array_equal(desk.field_layer.data, painted)
+
+    hand.key(Qt.Key.Key_P)
+    hand.click(NUCLEUS.center)
+    clicked = desk.field_layer.data.copy()
+    assert len(desk.work.state.prompts) == 2
+    assert "marked.ome.tif points" in hand.viewer.layers
+    place = tuple(int(v) for v in desk.work.record.field.from_level0(*NUCLEUS.center))
+    assert clicked[place] > 0
+    hand.key(Qt.Key.Key_Z, "Ctrl")
+    hand.settle()
+    np.testing.assert_array_equal(desk.field_layer.data, painted)
+    hand.click(GLAND.center, "Shift")
+    assert desk.work.state.prompts[-1].positive is False
+
+    hand.key(Qt.Key.Key_B)
+    center = hand.viewer.scene.camera.center
+    hand.drag([(150, 230), (270, 410)])
+    assert hand.viewer.scene.camera.center == center
+    assert type(desk.work.state.prompts[-1]).__name__ == "BoxPrompt"
+    hidden: list[bool] = []
+    hand.hold(Qt.Key.Key_Space, lambda: hidden.append(not desk.field_layer.visible))
+    assert hidden == [True]
+    assert desk.field_layer.visible
+    hand.key(Qt.Key.Key_A)
+    hand.settle()
+    kept = desk.field_layer.data.copy()
+
+    written: list[Exported] = []
+    controller.export(tmp_path / "out", written.append)
+    hand.wait(lambda: written, 60)
+    (field,) = read_bundle(written[0].bundle)
+    np.testing.assert_array_equal(field.mask, kept)
+    features = json.loads(written[0].geojson.read_text(encoding="utf-8"))["features"]
+    assert {f["properties"]["classification"]["name"] for f in features} == {"gland"}
+
+    hand.viewer.layers.clear()
+    assert controller.desk is None
+    open_slide_in(hand, marked_slide)
+    np.testing.assert_array_equal(controller.desk.field_layer.data, kept)
+    assert "back as you left" in controller.message.text
+
+
+def test_typing_completes_and_says_how_it_was_understood(
+    make_hand: Callable[..., Hand], marked_slide: Path
+) -> None:
+    hand = make_hand()
+    open_slide_in(hand, marked_slide)
+    hand.look_at(around(GLAND, 640))
+    prompt = hand.panel.prompt
+    hand.key(Qt.Key.Key_T)
+    assert prompt.edit.hasFocus()
+    hand.type("glands; nuc")
+    hand.press_key_in_line(Qt.Key.Key_Tab)
+    assert prompt.edit.text() == "glands; nucleus"
+    chips = [chip.text() for chip in prompt.chips()]
+    assert chips == ["gland (tissue)", "nucleus (nuclei)"]
+    hand.press_key_in_line(Qt.Key.Key_Return)
+    hand.settle()
+    assert [c.name for c in hand.controller.desk.classes] == ["gland", "nucleus"]
+    assert hand.canvas.hasFocus()
+    hand.ask("glnad")
+    hand.ask("qwertyuiop")
+    assert hand.controller.message.kind == "warning"
+    assert hand.panel.message.label.text() == hand.controller.message.text
+
+
+def test_a_slide_without_scale_is_given_one(make_hand: Callable[..., Hand], tmp_path: Path) -> None:
+    hand = make_hand()
+    open_slide_in(hand, slides.write_slide(tmp_path / "plain.tif", None))
+    hand.look_at(around(GLAND, 640))
+    hand.ask("gland")
+    assert hand.controller.desk.work is None
+    assert "resolution" in hand.panel.message.label.text()
+    hand.panel.slide_line.value.setValue(0.5)
+    hand.press(hand.panel.slide_line.use)
+    assert hand.controller.desk.mpp == (0.5, 0.5)
+    hand.ask("gland")
+    assert hand.controller.message.kind == "good"
+    assert [str(u) for u in hand.viewer.layers.extent.units] == ["micrometer"] * 2
+
+
+def test_the_viewer_never_stands_still_while_the_model_works(
+    make_hand: Callable[..., Hand], marked_slide: Path
+) -> None:
+    hand = make_hand(MarkerSegmenter(seconds=0.4))
+    open_slide_in(hand, marked_slide)
+    hand.look_at(Region(100, 100, 800, 1300))
+    beats: list[float] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: beats.append(time.perf_counter()))
+    timer.start(5)
+    hand.ask("nuclei")
+    hand.wait(seconds=0.5)
+    timer.stop()
+    assert hand.controller.message.kind == "good"
+    gaps = np.diff(beats)
+    assert gaps.max() < MAX_GAP_S, f"the longest gap was {gaps.max():.3f} s"
+
+
+def test_cancel_acts_within_a_second(make_hand: Callable[..., Hand], marked_slide: Path) -> None:
+    hand = make_hand(MarkerSegmenter(seconds=0.4))
+    open_slide_in(hand, marked_slide)
+    hand.look_at(Region.whole(slides.SHAPE))
+    hand.controller.segment_field("nuclei")
+    hand.wait(lambda: hand.controller.message.kind == "busy", 30)
+    start = time.perf_counter()
+    hand.key(Qt.Key.Key_Escape)
+    assert not hand.controller.busy
+    hand.wait(lambda: not hand.runner.busy, 10)
+    assert time.perf_counter() - start < 1
+    assert hand.controller.desk.work is None
+    hand.ask("gland")
+    assert hand.controller.desk.work is not None
+
+
+def test_keys_are_given_back_with_the_panel(
+    make_hand: Callable[..., Hand], marked_slide: Path
+) -> None:
+    hand = make_hand()
+    open_slide_in(hand, marked_slide)
+    hand.look_at(around(GLAND, 640))
+    hand.ask("gland")
+    layer = hand.controller.desk.field_layer
+    hand.key(Qt.Key.Key_E)
+    assert str(layer.mode) == "erase"
+    hand.key(Qt.Key.Key_Escape)
+    hand.panel.close()
+    assert not hand.viewer.mouse_drag_callbacks
+    assert not hand.viewer.keymap
+    hand.key(Qt.Key.Key_P)  # napari's own key for painting
+    assert str(layer.mode) == "paint"

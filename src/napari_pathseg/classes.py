@@ -84,7 +84,7 @@ class ClassList:
         return next((c for c in self.classes if c.name == name), None)
 
     def with_class(self, name: str, term: Term | None, color: Color) -> ClassList:
-        """This list and one class more, with the next free value; itself if the name is there."""
+        """The list and one class more, with the next free value; itself if the name is there."""
         if self.named(name):
             return self
         value = max((c.value for c in self.classes), default=0) + 1

@@ -5,6 +5,7 @@ Random weights throughout: what is tested here holds for any weights.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from napari_pathseg.models.registry import load_segmenter_file, model_path
 from napari_pathseg.models.segmenter import PathsegSegmenter
 from napari_pathseg.models.weights import load_weights, read_mobile_sam, save_weights
 from napari_pathseg.training.finish import write_model
+from napari_pathseg.training.recipe import load_recipe
 
 GLAND = Term("unspecified", "tissue", "gland")
 NUCLEUS = Term("unspecified", "nuclei", "nucleus")
@@ -125,10 +127,11 @@ def test_places_mean_the_same_in_tiles_of_any_size(network: PathsegNetwork) -> N
 
 def test_weights_survive_the_file(network: PathsegNetwork, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    write_model(network, path, name="n", version="1", working_mpp={"gland": 1.0}, presence_gate=0.4)
+    recipe = replace(load_recipe(), working_mpp={"": 0.4, "gland": 1.0})
+    write_model(network, path, recipe)
     loaded = load_segmenter_file(path)
     assert loaded.card.objects == OBJECTS
-    assert loaded.card.working_mpp == {"gland": 1.0}
+    assert loaded.card.working_mpp == {"gland": 1.0, "nucleus": 0.4}
     assert loaded.knows(Term("lung", "tissue", "gland"))
     assert not loaded.knows(Term("lung", "nuclei", "gland"))
 

@@ -32,6 +32,7 @@ def test_tiles_cover_the_picture_and_share_the_overlap(height: int, width: int) 
     assert side % 32 == 0
     assert side <= 1024
     assert rows[0] == 0
+    assert all(r % 16 == 0 for r in rows)
     assert rows[-1] + side >= height
     assert all(a + side - b >= 128 for a, b in itertools.pairwise(rows))
     assert len(tiles) == len(rows) * len({t.x for t in tiles})

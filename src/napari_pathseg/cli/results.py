@@ -85,7 +85,7 @@ def facts_of(
         "working_mpp": segmentation.working_mpp,
         "seconds": segmentation.seconds,
         "files": {},
-        "warnings": [*notes, *_warnings(terms)],
+        "warnings": [*notes, *segmentation.notes, *_warnings(terms)],
     }
 
 

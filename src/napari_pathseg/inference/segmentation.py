@@ -61,6 +61,10 @@ class Segmentation:
         What the model looked at; None where the slide has no scale.
     seconds : float
         From the request to the masks.
+    threshold : float
+        Probability above which a pixel belongs to a class.
+    notes : tuple of str
+        What the user must know of how the prompts were understood.
     """
 
     field: Field
@@ -73,6 +77,7 @@ class Segmentation:
     working_mpp: float | None
     seconds: float
     threshold: float = 0.5
+    notes: tuple[str, ...] = ()
 
     def with_threshold(self, threshold: float) -> Segmentation:
         """The same answer cut at another probability; no forward pass."""

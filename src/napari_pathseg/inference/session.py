@@ -201,6 +201,7 @@ class Session:
             working_mpp=min(working, default=None),
             seconds=time.perf_counter() - start,
             threshold=self.config.threshold,
+            notes=tuple(q.note for q in questions if q.note),
         )
 
     def _wanted_downsample(self, region: Region, working_mpp: float | None) -> Pair:

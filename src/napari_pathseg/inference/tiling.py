@@ -13,6 +13,7 @@ from torch.nn import functional
 from napari_pathseg.geometry import Field, Shape
 
 SIDE_STEP = 32
+START_STEP = 16  # the tokens of all tiles lie on one grid
 WHITE = 244
 
 FloatMap = npt.NDArray[np.float32]
@@ -49,8 +50,8 @@ def _spans(length: int, tile_px: int, overlap_px: int) -> tuple[list[int], int]:
     side = min(math.ceil(side / SIDE_STEP) * SIDE_STEP, tile_px)
     if count == 1:
         return [0], side
-    room = max(length - side, 0)
-    return [round(i * room / (count - 1)) for i in range(count)], side
+    room = math.ceil(max(length - side, 0) / START_STEP)
+    return [i * room // (count - 1) * START_STEP for i in range(count)], side
 
 
 def cut(picture: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:

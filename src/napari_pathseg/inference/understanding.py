@@ -28,11 +28,14 @@ class Question:
         clicks or a box were given.
     working_mpp : float or None
         Micrometres per pixel at which it is looked at; None = as the field is shown.
+    note : str
+        What the user must know of how it was understood; empty when there is nothing.
     """
 
     label_class: LabelClass
     asked_as: tuple[Term, ...]
     working_mpp: float | None
+    note: str = ""
 
 
 def understand(
@@ -47,17 +50,21 @@ def understand(
     UnknownTermError
         When a word is not in the vocabulary or the model was not taught it.
     """
-    matches: list[Match] = []
+    matches: dict[Term, tuple[Match, str]] = {}
     for prompt in prompts:
         for match in _matches(prompt, vocabulary, segmenter):
-            if match.term not in [m.term for m in matches]:
-                matches.append(match)
+            plain, note = _without_qualifier(match, vocabulary, segmenter)
+            matches.setdefault(plain.term, (plain, note))
     questions = []
-    for value, match in enumerate(matches, start=1):
+    for value, (match, note) in enumerate(matches.values(), start=1):
         asked = _asked_as(match, vocabulary, segmenter)
-        name = _unique_name(match, matches)
+        name = _unique_name(match, [m for m, _ in matches.values()])
         label_class = LabelClass(value, name, match.term, match.entry.color)
-        questions.append(Question(label_class, asked, _working_mpp(asked, match.entry, segmenter)))
+        if not note and asked != (match.term,):
+            parts = " and ".join(t.object for t in asked)
+            note = f"'{match.phrase}' was looked for as {parts}."
+        mpp = _working_mpp(asked, match.entry, segmenter)
+        questions.append(Question(label_class, asked, mpp, note))
     return tuple(questions)
 
 
@@ -107,6 +114,27 @@ def _asked_as(match: Match, vocabulary: Vocabulary, segmenter: Segmenter) -> tup
         front = [child for e in front for child in vocabulary.children(e.name)]
     near = _nearest(match.phrase, vocabulary, segmenter)
     raise _unknown((match.phrase,), near, "not among the terms this model was taught")
+
+
+def _without_qualifier(
+    match: Match, vocabulary: Vocabulary, segmenter: Segmenter
+) -> tuple[Match, str]:
+    """A kind of tissue the model can not tell from its wider term, as that term, and a note.
+
+    "Tumor gland" becomes "gland" and is called so: the head of the words stays, what they add is
+    reported. A term with another head, such as "mitotic figure", is not widened.
+    """
+    name, parent = match.entry.name, match.entry.parent
+    if parent is None or not name.endswith(f" {parent}") or match.term.structure != "tissue":
+        return match, ""
+    wider = vocabulary.entry(parent)
+    if segmenter.knows(match.term) or not segmenter.knows(wider.term):
+        return match, ""
+    plain = Match(
+        match.phrase, wider, _in_region(wider.term, match.term.region), match.score, "name"
+    )
+    note = f"'{match.phrase}' was looked for as {parent}: the model does not tell {name}s apart."
+    return plain, note
 
 
 def _in_region(term: Term, region: str) -> Term:

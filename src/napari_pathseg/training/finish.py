@@ -10,35 +10,30 @@ from typing import Any
 from napari_pathseg.models.base import Figure
 from napari_pathseg.models.network import PathsegNetwork
 from napari_pathseg.models.weights import save_weights
-
-RESEARCH_DATA = (
-    "Trained in part on data for research use only (GlaS, CoNSeP, WSSS4LUAD, CRCHistoPhenotypes) "
-    "or non-commercial use (Lizard, MoNuSeg, PanNuke, CryoNuSeg); encoder and decoder start from "
-    "MobileSAM (Apache-2.0)."
-)
+from napari_pathseg.training.recipe import Recipe
 
 
 def write_model(
-    network: PathsegNetwork,
-    path: Path,
-    *,
-    name: str,
-    version: str,
-    working_mpp: dict[str, float],
-    presence_gate: float,
-    figures: Sequence[Figure] = (),
+    network: PathsegNetwork, path: Path, recipe: Recipe, figures: Sequence[Figure] = ()
 ) -> None:
-    """Write a network and its card as one safetensors file in half precision."""
+    """Write a network and its card as one safetensors file in half precision.
+
+    Raises
+    ------
+    OSError
+        When the file can not be written; nothing is left behind.
+    """
+    objects = network.term_encoder.objects
     card: dict[str, Any] = {
-        "name": name,
-        "version": version,
-        "license": "research use only",
-        "research_only": True,
-        "summary": RESEARCH_DATA,
-        "objects": [list(pair) for pair in network.term_encoder.objects],
+        "name": recipe.name,
+        "version": recipe.version,
+        "license": recipe.license,
+        "research_only": recipe.research_only,
+        "summary": recipe.summary,
+        "objects": [list(pair) for pair in objects],
         "regions": list(network.term_encoder.regions),
-        "working_mpp": working_mpp,
-        "presence_gate": presence_gate,
+        "working_mpp": {name: recipe.looked_at(name) for _, name in objects},
+        "presence_gate": recipe.presence_gate,
         "figures": [asdict(figure) for figure in figures],
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -62,6 +62,10 @@ class Recipe:
     ----------
     minutes : float
         Wall-clock budget; the learning rate falls to zero along it.
+    working_mpp : mapping of object to float
+        Micrometres per pixel at which the model looks at each object; "" for all others.
+    presence_gate : float
+        See ModelCard.
     trainable : tuple of str
         Prefixes of image encoder parameters that are trained; all else of it stays frozen.
     rates : mapping of parameter prefix to learning rate
@@ -69,6 +73,12 @@ class Recipe:
     """
 
     name: str
+    version: str
+    license: str
+    research_only: bool
+    summary: str
+    working_mpp: Mapping[str, float]
+    presence_gate: float
     seed: int
     minutes: float
     warmup_steps: int
@@ -78,6 +88,10 @@ class Recipe:
     rates: Mapping[str, float]
     groups: tuple[GroupRecipe, ...]
     datasets: tuple[DatasetRecipe, ...]
+
+    def looked_at(self, name: str) -> float:
+        """Working mpp of an object."""
+        return self.working_mpp.get(name, self.working_mpp[""])
 
     def rate(self, parameter: str) -> float:
         """Learning rate of a parameter."""
@@ -111,6 +125,12 @@ def _recipe(data: dict[str, Any]) -> Recipe:
     )
     return Recipe(
         name=data["name"],
+        version=data["version"],
+        license=data["license"],
+        research_only=bool(data["research_only"]),
+        summary=data["summary"],
+        working_mpp={k: float(v) for k, v in data["working_mpp"].items()},
+        presence_gate=float(data["presence_gate"]),
         seed=int(data["seed"]),
         minutes=float(data["minutes"]),
         warmup_steps=int(data["warmup_steps"]),

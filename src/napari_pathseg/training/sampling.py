@@ -21,6 +21,9 @@ from napari_pathseg.training.recipe import DatasetRecipe
 TARGET_STRIDE = 2
 MIN_OBJECT_PX = 12
 WHITE = 244
+# How often a term that can not be in the organ is among those drawn: seldom, or a term of one
+# organ would be absent ten times for every time it is there.
+IMPOSSIBLE_CHANCE = 0.3
 
 Image = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.int32]
@@ -132,7 +135,8 @@ class Sampler:
         names = list(masks)
         present = [t for t in names if masks[t].sum() >= MIN_OBJECT_PX]
         absent = [t for t in names if t not in present]
-        absent += [Term(case.region, s, o) for s, o in self._recipe.absent]
+        if rng.random() < IMPOSSIBLE_CHANCE:
+            absent += [Term(case.region, s, o) for s, o in self._recipe.absent]
         rng.shuffle(present)
         rng.shuffle(absent)
         negatives = 1 if present else 2

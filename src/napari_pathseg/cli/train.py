@@ -1,0 +1,64 @@
+"""`pathseg train`: images with masks become a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from napari_pathseg.cli.console import note, progress_line
+
+
+@click.command()
+@click.argument("cases", type=click.Path(path_type=Path))
+@click.option(
+    "--recipe",
+    "recipe_path",
+    type=click.Path(path_type=Path),
+    help="TOML file with data sets, scales, rates. [default: the recipe of the shipped model]",
+)
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Instead of the recipe's."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    metavar="DIR",
+    help="Folder for the checkpoint (a stopped run goes on from it), log.csv and the model.",
+)
+@click.option(
+    "--mobile-sam",
+    type=click.Path(path_type=Path),
+    help="MobileSAM's checkpoint. [default: fetched once by name, checked by sha256]",
+)
+def train(
+    cases: Path,
+    recipe_path: Path | None,
+    minutes: float | None,
+    out: Path,
+    mobile_sam: Path | None,
+) -> None:
+    """Train a model on CASES, a CSV of images and masks, starting from MobileSAM's weights.
+
+    Writes DIR/model.safetensors; `pathseg evaluate CASES --model DIR/model.safetensors` measures
+    it.
+    """
+    from napari_pathseg.models.sources import fetch_mobile_sam
+    from napari_pathseg.training.cases import read_cases
+    from napari_pathseg.training.finish import write_model
+    from napari_pathseg.training.loop import Trainer, build_network
+    from napari_pathseg.training.recipe import DEFAULT_RECIPE, load_recipe
+
+    recipe = load_recipe(recipe_path or DEFAULT_RECIPE)
+    if minutes is not None:
+        recipe = replace(recipe, minutes=minutes)
+    known = read_cases(cases)
+    with progress_line() as progress:
+        start = mobile_sam or fetch_mobile_sam(progress)
+        trainer = Trainer(build_network(known, recipe, start), recipe, known, out)
+        network = trainer.run(progress)
+    path = out / "model.safetensors"
+    write_model(network, path, recipe)
+    note(f"wrote {path}")

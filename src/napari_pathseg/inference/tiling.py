@@ -14,7 +14,6 @@ from napari_pathseg.geometry import Field, Shape
 
 SIDE_STEP = 32
 START_STEP = 16  # the tokens of all tiles lie on one grid
-WHITE = 244
 
 FloatMap = npt.NDArray[np.float32]
 
@@ -55,13 +54,10 @@ def _spans(length: int, tile_px: int, overlap_px: int) -> tuple[list[int], int]:
 
 
 def cut(picture: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
-    """Pixels of a tile (height, width, 3), padded with the white of glass."""
+    """Pixels of a tile (height, width, 3); over the edge the last row and column go on."""
     part = picture[tile.inside(picture.shape[:2])]
-    if part.shape[:2] == (tile.height, tile.width):
-        return part
-    padded = np.full((tile.height, tile.width, 3), WHITE, dtype=np.uint8)
-    padded[: part.shape[0], : part.shape[1]] = part
-    return padded
+    below, right = tile.height - part.shape[0], tile.width - part.shape[1]
+    return np.pad(part, ((0, below), (0, right), (0, 0)), mode="edge")
 
 
 class Blend:

@@ -56,7 +56,7 @@ docs: .venv/.docs  ## build the documentation into site/
 	@touch $@
 
 bench: .venv/.bench  ## measure times and memory (docs/benchmarks.md)
-	$(BIN)/python -m pytest tests/benchmarks --benchmark-warmup=off
+	$(BIN)/python -m pytest tests/benchmarks -s
 
 build: $(READY)  ## make the wheel and the source archive in dist/
 	$(BIN)/python -m pip install --quiet build

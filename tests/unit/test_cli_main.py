@@ -37,7 +37,7 @@ def test_version() -> None:
 def test_help_lists_every_command() -> None:
     result = CliRunner().invoke(main, ["--help"])
     assert result.exit_code == 0
-    for name in ("info", "segment", "terms", "export", "doctor"):
+    for name in ("info", "segment", "terms", "export", "train", "evaluate", "doctor"):
         assert f"\n  {name} " in result.stdout
 
 

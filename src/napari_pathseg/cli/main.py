@@ -10,10 +10,12 @@ import click
 
 from napari_pathseg import __version__
 from napari_pathseg.cli.doctor import doctor
+from napari_pathseg.cli.evaluate import evaluate
 from napari_pathseg.cli.export import export
 from napari_pathseg.cli.info import info
 from napari_pathseg.cli.segment import segment
 from napari_pathseg.cli.terms import terms
+from napari_pathseg.cli.train import train
 from napari_pathseg.errors import PathsegError, describe_os_error
 
 _CANCELLED = 130  # 128 + SIGINT, what shells expect of an interrupted command
@@ -58,7 +60,7 @@ def _describe(error: PathsegError | OSError | MemoryError) -> str:
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    commands=[info, segment, export, terms, doctor],
+    commands=[info, segment, export, terms, train, evaluate, doctor],
 )
 @click.version_option(__version__, prog_name="pathseg")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

@@ -204,3 +204,23 @@ def test_reading_goes_on_beside_a_broken_tile(tmp_path: Path, whole: dict[str, b
         np.testing.assert_array_equal(
             slide.read(Field(0, 0, 0, 100, 100, (1.0, 1.0))), pixels[:100, :100]
         )
+
+
+def test_openslide_goes_on_after_a_broken_tile(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    path = tmp_path / "hole.svs"
+    path.write_bytes(whole["svs"])
+    with tifffile.TiffFile(path) as tif:
+        offset, count = tif.pages.first.dataoffsets[0], tif.pages.first.databytecounts[0]
+    data = bytearray(whole["svs"])
+    data[offset : offset + count] = bytes(count)
+    path.write_bytes(data)
+    broken, sound = (Field(0, y, 0, 100, 100, (1.0, 1.0)) for y in (0, 600))
+    with open_slide(path) as slide:
+        expected = slide.read(sound)
+        for _ in range(2):
+            with pytest.raises(DamagedSlideError, match="level 0, pixels"):
+                slide.read(broken)
+            np.testing.assert_array_equal(slide.read(sound), expected)
+        path.unlink()
+        with pytest.raises(DamagedSlideError):
+            slide.read(broken)

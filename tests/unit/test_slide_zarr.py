@@ -148,6 +148,11 @@ def test_absurd_sizes_and_other_zarrs_are_refused(tmp_path: Path) -> None:
     array.write_text(json.dumps(facts | {"shape": [10**9, 10**9], "chunks": [10**6, 10**6]}))
     with pytest.raises(DamagedSlideError, match="refused"):
         open_slide(path)
+    archive = bytearray(packed(path).read_bytes())
+    archive[archive.index(b"PK\x01\x02") + 6] = 160
+    (tmp_path / "later.zip").write_bytes(archive)
+    with pytest.raises(DamagedSlideError, match="zip"):
+        open_slide(tmp_path / "later.zip")
     zarr.open_group(tmp_path / "plain.zarr", mode="w")
     with pytest.raises(UnsupportedSlideError, match="multiscales"):
         open_slide(tmp_path / "plain.zarr")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,9 @@ MAX_READ_PX = 4096
 """Cairo can not hold a picture of more than 32,767 pixels a side."""
 
 MAX_SIDE_PX = 4_000_000
+
+METADATA_ERRORS = (OpenSlideError, KeyError, ValueError, ZeroDivisionError)
+"""What openslide-python raises when the library stumbles after it has opened a file."""
 
 
 class OpenSlideSlide(Slide):
@@ -44,11 +48,18 @@ class OpenSlideSlide(Slide):
         self._lock = threading.Lock()
         self._entry, handle = _open_entry(path)
         self._handle: openslide.OpenSlide | None = handle
-        self.levels = _levels(handle, path)
-        # OpenSlide maps level-0 places to a level with ONE mean downsample for both axes.
-        self._mean_downsamples = tuple(handle.level_downsamples)
-        self.associated_names = tuple(sorted(handle.associated_images))
-        self.metadata = _metadata(handle, self._entry)
+        try:
+            self.levels = _levels(handle, path)
+            # OpenSlide maps level-0 places to a level with ONE mean downsample for both axes.
+            self._mean_downsamples = tuple(handle.level_downsamples)
+            self.associated_names = tuple(sorted(handle.associated_images))
+            self.metadata = _metadata(handle, self._entry)
+        except METADATA_ERRORS as error:
+            handle.close()
+            raise DamagedSlideError(
+                f"{path}: its metadata can not be read: {str(error) or type(error).__name__}.",
+                "Copy the slide again from its source.",
+            ) from error
 
     def __reduce__(self) -> tuple[type[OpenSlideSlide], tuple[Path]]:
         return type(self), (self.path,)
@@ -110,7 +121,10 @@ class OpenSlideSlide(Slide):
     def _replace(self, spoiled: openslide.OpenSlide) -> None:
         """Open the file anew: after its first error a handle refuses everything."""
         with self._lock:
-            if self._handle is spoiled:
+            if self._handle is not spoiled:
+                return
+            # A file that is gone meanwhile keeps the spoiled handle, which says why it fails.
+            with contextlib.suppress(OpenSlideError):
                 self._handle = openslide.OpenSlide(self._entry)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import struct
 import threading
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,7 +40,9 @@ ZARR_ERRORS = (
     NotImplementedError,
     AssertionError,
     RecursionError,
+    struct.error,
     zipfile.BadZipFile,
+    zlib.error,
 )
 """What zarr and its codecs are seen to raise on damaged stores."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,6 +42,7 @@ BACKENDS: dict[str, Backend] = {
 
 PICTURE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"RIFF")
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+ZIP_ERRORS = (zipfile.BadZipFile, ValueError, RuntimeError, OverflowError, EOFError, struct.error)
 ZARR_MEMBERS = ("zarr.json", ".zgroup", ".zattrs")
 TIFF_ONLY_VENDORS = (None, "generic-tiff")
 FOREIGN = {
@@ -140,7 +142,7 @@ def _for_zip(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, ValueError) as error:
+    except ZIP_ERRORS as error:
         raise DamagedSlideError(f"{path}: the zip archive is broken.", "Copy it again.") from error
     if any(name in ZARR_MEMBERS for name in names):
         return "zarr"

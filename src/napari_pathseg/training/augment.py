@@ -12,6 +12,19 @@ Float = npt.NDArray[np.float32]
 
 # Haematoxylin, eosin and DAB in optical density (Ruifrok and Johnston, 2001).
 _STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], dtype=np.float32)
+# Mean and standard deviation of red, green and blue optical density of H&E from ten sources.
+_HE_DENSITIES = (
+    ((0.33, 1.09, 0.34), (0.29, 0.71, 0.23)),
+    ((0.78, 1.18, 0.92), (0.25, 0.47, 0.30)),
+    ((0.40, 0.90, 0.55), (0.32, 0.51, 0.31)),
+    ((0.22, 0.44, 0.19), (0.21, 0.34, 0.17)),
+    ((0.38, 0.80, 0.40), (0.32, 0.49, 0.24)),
+    ((0.76, 1.25, 0.69), (0.50, 0.65, 0.34)),
+    ((0.31, 0.58, 0.24), (0.31, 0.50, 0.20)),
+    ((0.45, 0.69, 0.24), (0.23, 0.62, 0.10)),
+    ((0.63, 1.20, 0.46), (0.43, 0.55, 0.24)),
+    ((0.32, 0.55, 0.34), (0.26, 0.34, 0.20)),
+)
 _UNMIX = np.linalg.inv(_STAINS).astype(np.float32)
 
 
@@ -59,9 +72,48 @@ def jitter_focus(image: Tensor, rng: np.random.Generator) -> Tensor:
     return image
 
 
-def augment_colors(image: npt.NDArray[np.uint8], rng: np.random.Generator) -> Float:
+def restain(image: Float, rng: np.random.Generator) -> Float:
+    """Give an image the optical densities of another laboratory's H&E.
+
+    Mean and spread of each channel are matched, as Reinhard et al. (2001) match colours, so that
+    what was only seen in one stain is also known in others.
+    """
+    mean, spread = _HE_DENSITIES[rng.integers(len(_HE_DENSITIES))]
+    density = -np.log(np.maximum(image, 1.0) / 255.0)
+    own_mean, own_spread = density.mean(axis=(0, 1)), density.std(axis=(0, 1)) + 0.05
+    matched = (density - own_mean) / own_spread * np.array(spread) + np.array(mean)
+    out: Float = (255.0 * np.exp(-np.maximum(matched, 0.0))).astype(np.float32)
+    return out
+
+
+def glass_over(
+    shape: tuple[int, int], rng: np.random.Generator, *, holes: bool
+) -> npt.NDArray[np.bool_]:
+    """Where bare glass replaces tissue: a side with a wavy edge or, if wanted, a hole; (H, W)."""
+    height, width = shape
+    y, x = np.mgrid[:height, :width] / max(shape)
+    angle, wave = rng.uniform(0, 2 * np.pi), rng.uniform(0.01, 0.05)
+    across = y * np.sin(angle) + x * np.cos(angle)
+    along = y * np.cos(angle) - x * np.sin(angle)
+    if not holes or rng.random() < 0.5:
+        limit = np.quantile(across, rng.uniform(0.5, 0.9))
+        side: npt.NDArray[np.bool_] = across > limit + wave * np.sin(along * rng.uniform(5, 40))
+        return side
+    center_y, center_x = rng.uniform(0, 1, 2)
+    radius = rng.uniform(0.05, 0.25, 2)
+    hole: npt.NDArray[np.bool_] = ((y - center_y) / radius[0]) ** 2 + (
+        (x - center_x) / radius[1]
+    ) ** 2 < 1
+    return hole
+
+
+def augment_colors(
+    image: npt.NDArray[np.uint8], rng: np.random.Generator, restain_chance: float = 0.0
+) -> Float:
     """Everything about colour, on (H, W, 3)."""
     x = image.astype(np.float32)
+    if rng.random() < restain_chance:
+        x = restain(x, rng)
     if rng.random() < 0.75:
         x = jitter_stain(x, rng)
     if rng.random() < 0.75:

@@ -33,6 +33,8 @@ class DatasetRecipe:
         Terms that can not occur in this organ or stain: true negatives.
     unions : mapping of object to tuple of objects
         Wider terms whose parts are all annotated.
+    restain : float
+        Chance that a crop is given the colours of another laboratory's H&E.
     """
 
     name: str
@@ -42,6 +44,7 @@ class DatasetRecipe:
     assumed_mpp: float | None
     absent: tuple[tuple[str, str], ...]
     unions: Mapping[str, tuple[str, ...]]
+    restain: float = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +156,5 @@ def _dataset(name: str, data: dict[str, Any]) -> DatasetRecipe:
         assumed_mpp=data.get("assumed_mpp"),
         absent=tuple((s, o) for s, o in data.get("absent", ())),
         unions={k: tuple(v) for k, v in data.get("unions", {}).items()},
+        restain=float(data.get("restain", 0.15)),
     )

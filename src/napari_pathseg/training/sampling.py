@@ -14,13 +14,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_pathseg.classes import Term
-from napari_pathseg.training.augment import augment_colors, jitter_focus, turn
+from napari_pathseg.training.augment import augment_colors, glass_over, jitter_focus, turn
 from napari_pathseg.training.cases import ANY_VALUE, Case
 from napari_pathseg.training.recipe import DatasetRecipe
 
 TARGET_STRIDE = 2
 MIN_OBJECT_PX = 12
 WHITE = 244
+# Mask values of our own: nothing is known there; bare glass, where no term is.
+OUTSIDE, GLASS = -1, -2
+GLASS_CHANCE = 0.2
 # How often a term that can not be in the organ is among those drawn: seldom, or a term of one
 # organ would be absent ten times for every time it is there.
 IMPOSSIBLE_CHANCE = 0.3
@@ -92,12 +95,16 @@ class Sampler:
         case = self._cases[rng.integers(len(self._cases))]
         image, mask = self._read(case)
         pixels, values = self._crop_of(case, image, mask, rng)
-        color = augment_colors(pixels, rng)
+        if rng.random() < GLASS_CHANCE:
+            # A white hole in a gland would be its lumen, which belongs to it.
+            holes = case.terms[0][1].structure == "nuclei"
+            _lay_glass(pixels, values, holes, rng)
+        color = augment_colors(pixels, rng, self._recipe.restain)
         turns, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
         tensor = torch.from_numpy(np.ascontiguousarray(color.transpose(2, 0, 1)))
         tensor = self._resize(tensor, self._crop)
         tensor = jitter_focus(turn(tensor, turns, flip).contiguous(), rng)
-        valid = self._target(case.known(values) & (values >= 0), turns, flip)
+        valid = self._target(case.known(values) & (values != OUTSIDE), turns, flip)
         return Sample(
             image=tensor,
             valid=(valid > 0.5).float(),
@@ -113,14 +120,14 @@ class Sampler:
     def _crop_of(
         self, case: Case, image: Image, mask: Values, rng: np.random.Generator
     ) -> tuple[Image, Values]:
-        """Source pixels of a crop; -1 in the mask where the crop leaves the image."""
+        """Source pixels of a crop; `OUTSIDE` in the mask where the crop leaves the image."""
         mpp = case.mpp or self._recipe.assumed_mpp or 1.0
         low, high = self._recipe.mpp
         shown = math.exp(rng.uniform(math.log(low), math.log(high)))
         size = max(round(self._crop * shown / mpp), 16)
         y, x = (_start(length, size, rng) for length in mask.shape)
         pixels = np.full((size, size, 3), WHITE, dtype=np.uint8)
-        values = np.full((size, size), -1, dtype=np.int32)
+        values = np.full((size, size), OUTSIDE, dtype=np.int32)
         y0, x0 = max(y, 0), max(x, 0)
         part = (slice(y0, min(y + size, mask.shape[0])), slice(x0, min(x + size, mask.shape[1])))
         height, width = mask[part].shape
@@ -184,6 +191,15 @@ class Sampler:
         return functional.interpolate(
             tensor[None], (side, side), mode="bilinear", antialias=True, align_corners=False
         )[0]
+
+
+def _lay_glass(pixels: Image, values: Values, holes: bool, rng: np.random.Generator) -> None:
+    """Replace part of a crop by bare glass, in place."""
+    glass = glass_over(values.shape, rng, holes=holes) & (values != OUTSIDE)
+    shade = rng.integers(225, 254)
+    noise = rng.integers(-2, 3, (int(glass.sum()), 3))
+    pixels[glass] = np.clip(shade + noise, 0, 255).astype(np.uint8)
+    values[glass] = GLASS
 
 
 def _start(length: int, size: int, rng: np.random.Generator) -> int:

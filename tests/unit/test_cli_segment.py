@@ -77,7 +77,7 @@ class ByColour:
 def by_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     config = SegmentConfig(tile_px=256, overlap_px=64, max_tiles=12)
 
-    def open_session(path: Path, *, mpp: tuple[float, float] | None = None) -> Session:
+    def open_session(path: Path, *, mpp: tuple[float, float] | None, **_: object) -> Session:
         return Session(open_slide(path), ByColour(), Vocabulary.load(), mpp=mpp, config=config)
 
     monkeypatch.setattr("napari_pathseg.inference.session.open_session", open_session)

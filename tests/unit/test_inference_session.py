@@ -268,6 +268,18 @@ def test_a_field_that_is_too_large_says_what_to_do(vocabulary: Vocabulary) -> No
     assert session.segmenter.encoder_passes == 0
 
 
+@pytest.mark.parametrize("mpp", [1e-9, 1e-4, 1e3, 1e9])
+def test_an_absurd_scale_is_refused_at_once(vocabulary: Vocabulary, mpp: float) -> None:
+    session = Session(PlantedSlide(mpp=mpp), Planted(), vocabulary)
+    if mpp > 1:
+        with pytest.raises(RegionError, match="tiles"):
+            session.segment(Region(0, 0, 2000, 3000), [TextPrompt("nucleus")])
+    else:
+        with pytest.raises(UnknownScaleError, match="resolution"):
+            session.segment(Region(0, 0, 2000, 3000), [TextPrompt("gland")])
+    assert session.segmenter.encoder_passes == 0
+
+
 def test_words_need_a_scale_that_is_never_guessed(vocabulary: Vocabulary) -> None:
     session = Session(PlantedSlide(mpp=None), Planted(), vocabulary)
     with pytest.raises(UnknownScaleError, match=r"planted\.svs.*--mpp"):

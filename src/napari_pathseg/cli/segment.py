@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napari_pathseg.cli.console import note, print_json, print_table, progress_line
+from napari_pathseg.config import SegmentConfig
 from napari_pathseg.errors import PromptError
 from napari_pathseg.geometry import Pair, Region, region_inside
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from napari_pathseg.inference.session import Session
 
 Box = tuple[float, float, float, float]
+
+# Nobody waits at a screen, so that a region may be larger than a field there.
+MAX_TILES = 144
 
 
 class _Number(click.FloatRange):
@@ -113,7 +117,11 @@ def segment(
 
     check_writable(out)
     with progress_line() as progress:
-        session = open_session(slide, mpp=None if mpp is None else (mpp, mpp))
+        session = open_session(
+            slide,
+            mpp=None if mpp is None else (mpp, mpp),
+            config=SegmentConfig(max_tiles=MAX_TILES),
+        )
         with session.slide:
             notes = [] if mpp is None else _mpp_notes(session, mpp)
             region = _region(session, corner_and_size, notes)

@@ -25,7 +25,7 @@ from napari_pathseg.geometry import (
 from napari_pathseg.inference.answering import FieldAnswers, answer_question
 from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture, encode_picture
 from napari_pathseg.inference.segmentation import Segmentation
-from napari_pathseg.inference.tiling import plan_tiles, resize_picture
+from napari_pathseg.inference.tiling import resize_picture
 from napari_pathseg.inference.understanding import (
     Question,
     class_list,
@@ -62,8 +62,10 @@ class Plan:
     mpp: float | None
 
     def tiles(self, config: SegmentConfig) -> int:
-        """How many model inputs it takes."""
-        return len(plan_tiles(self.shape, config.tile_px, config.overlap_px))
+        """How many model inputs it takes; counted, as an absurd scale asks for billions."""
+        step = config.tile_px - config.overlap_px
+        sides = (max(1, math.ceil((side - config.overlap_px) / step)) for side in self.shape)
+        return math.prod(sides)
 
 
 class Session:
@@ -211,7 +213,14 @@ class Session:
             fit = longest / self.config.tile_px
             return max(fit, 0.25), max(fit, 0.25)
         if self.mpp is not None:
-            return working_mpp / self.mpp[0], working_mpp / self.mpp[1]
+            wanted = working_mpp / self.mpp[0], working_mpp / self.mpp[1]
+            if max(wanted) > min(region.height, region.width):
+                raise UnknownScaleError(
+                    f"{self.slide.path}: at {self.mpp[0]:g} µm/px the region is smaller than one "
+                    f"pixel at the working resolution of {working_mpp:g} µm/px.",
+                    "Give the slide's true resolution (--mpp), or a larger region.",
+                )
+            return wanted
         if self.slide.metadata.backend == PICTURE_BACKEND:
             as_is = min(1.0, longest / SMALLEST_SIDE_PX)
             return as_is, as_is
@@ -248,7 +257,7 @@ class Session:
         side_um = f" ({side * plan.mpp / 1000:.1f} mm)" if plan.mpp else ""
         raise RegionError(
             f"The region {plan.field.region.as_list()} is too large for one field: {scale}it takes "
-            f"{tiles} tiles of {self.config.tile_px} pixels, and {self.config.max_tiles} is the "
+            f"{tiles:,} tiles of {self.config.tile_px} pixels, and {self.config.max_tiles} is the "
             "limit.",
             f"Zoom in, or give a smaller --region, of about {side} model pixels{side_um} a side.",
         )

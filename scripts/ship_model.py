@@ -1,0 +1,80 @@
+"""Put measured figures into a model's card and into its page of the documentation.
+
+Run::
+
+    pathseg train CASES.csv --out runs/default
+    for p in text point points5 box; do
+        pathseg evaluate CASES.csv --prompt $p --model runs/default/model.safetensors --out runs/eval/$p
+    done
+    python scripts/ship_model.py runs/default/model.safetensors runs/eval
+
+which writes src/napari_pathseg/models/data/pathseg-default.safetensors and the tables of
+docs/model.md, between its markers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from napari_pathseg.models.base import Figure
+from napari_pathseg.models.network import PathsegNetwork
+from napari_pathseg.models.registry import MODELS, load_card
+from napari_pathseg.models.weights import load_weights
+from napari_pathseg.training.finish import write_model
+from napari_pathseg.training.recipe import DEFAULT_RECIPE, load_recipe
+
+START, STOP = "<!-- figures: made by scripts/ship_model.py -->", "<!-- end of figures -->"
+HEAD = "| data set | term | asked by | n | Dice | 95 % | IoU |\n|---|---|---|---|---|---|---|\n"
+ABSENT_HEAD = (
+    "\n| absent term | data set | images | pixels marked | images within 0.5 % |\n"
+    "|---|---|---|---|---|\n"
+)
+
+
+def main() -> None:
+    """Write the shipped model and its page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("reports", type=Path, help="folder of folders with report.json")
+    parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
+    parser.add_argument("--out", type=Path, default=MODELS["default"])
+    parser.add_argument("--page", type=Path, default=Path("docs/model.md"))
+    options = parser.parse_args()
+
+    paths = sorted(options.reports.glob("*/report.json"))
+    reports = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    rows = [row for report in reports for row in report["rows"]]
+    absent = [row for report in reports for row in report["absent"]]
+    keys = ("dataset", "term", "prompt", "n", "dice")
+    figures = [Figure(**{k: row[k] for k in keys}) for row in rows]
+
+    card = load_card(options.model)
+    network = PathsegNetwork(card.objects, card.regions)
+    load_weights(network, options.model)
+    write_model(network, options.out, load_recipe(options.recipe), figures)
+    text = options.page.read_text(encoding="utf-8")
+    before, after = text.split(START)[0], text.split(STOP)[1]
+    options.page.write_text(
+        f"{before}{START}\n{_tables(rows, absent)}{STOP}{after}", encoding="utf-8"
+    )
+    print(f"wrote {options.out} and {options.page}")
+
+
+def _tables(rows: list[dict[str, Any]], absent: list[dict[str, Any]]) -> str:
+    lines = [
+        f"| {r['dataset']} | {r['term']} | {r['prompt']} | {r['n']} | {r['dice']:.3f} "
+        f"| {r['low']:.2f} - {r['high']:.2f} | {r['iou']:.3f} |\n"
+        for r in rows
+    ]
+    empty = [
+        f"| {a['term']} | {a['dataset']} | {a['n']} | {a['false_area']:.2%} | {a['within']:.0%} |\n"
+        for a in absent
+    ]
+    return HEAD + "".join(lines) + (ABSENT_HEAD + "".join(empty) if empty else "")
+
+
+if __name__ == "__main__":
+    main()

@@ -4,7 +4,8 @@ Run::
 
     pathseg train CASES.csv --out runs/default
     for p in text point points5 box; do
-        pathseg evaluate CASES.csv --prompt $p --model runs/default/model.safetensors --out runs/eval/$p
+        m=runs/default/model.safetensors
+        pathseg evaluate CASES.csv --prompt $p --model $m --out runs/eval/$p
     done
     python scripts/ship_model.py runs/default/model.safetensors runs/eval
 

@@ -12,7 +12,10 @@ class SegmentConfig:
     Attributes
     ----------
     tile_px : int
-        Side of a model input.
+        Side of a model input for words; near the crops it was trained on, which is where it is
+        most exact.
+    click_px : int
+        Side of the one model input in which clicks and boxes without words are answered.
     overlap_px : int
         Shared by neighbouring tiles, blended on logits.
     max_tiles : int
@@ -20,11 +23,12 @@ class SegmentConfig:
     threshold : float
         Probability above which a pixel belongs to the class.
     cached_tiles : int
-        Embeddings kept in memory, 10 MB each at 1024 pixels.
+        Embeddings kept in memory, 2.5 MB each at 512 pixels.
     """
 
-    tile_px: int = 1024
-    overlap_px: int = 128
-    max_tiles: int = 36
+    tile_px: int = 512
+    click_px: int = 1024
+    overlap_px: int = 96
+    max_tiles: int = 150
     threshold: float = 0.5
-    cached_tiles: int = 48
+    cached_tiles: int = 200

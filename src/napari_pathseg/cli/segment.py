@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 
 # Nobody waits at a screen, so that a region may be larger than a field there.
-MAX_TILES = 144
+MAX_TILES = 600
 
 
 class _Number(click.FloatRange):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field
 from napari_pathseg.inference.corrections import Click, correct, cut_to_boxes
 from napari_pathseg.inference.embeddings import EncodedPicture
-from napari_pathseg.inference.segmentation import Answer, Logits
+from napari_pathseg.inference.segmentation import Answer, Logits, logit
 from napari_pathseg.inference.tiling import Blend, FloatMap, place_map, resize_map
 from napari_pathseg.inference.understanding import Question
 from napari_pathseg.models.base import Segmenter, TileAnswer, TileQuery
@@ -23,7 +22,7 @@ from napari_pathseg.prompts import BoxPrompt, PointPrompt, SpatialPrompt
 if TYPE_CHECKING:
     from napari_pathseg.inference.session import Plan
 
-RAMP_PX = 64
+RAMP_PX = 48
 GATE_STRENGTH = 2.0
 
 
@@ -52,9 +51,12 @@ def answer_question(
     field: Field,
     spatial: Sequence[SpatialPrompt],
     segmenter: Segmenter,
+    threshold: float,
     cancel: CancelToken,
 ) -> FieldAnswers:
     """Ask one class of an encoded picture; the logits come back on the grid of `field`.
+
+    `threshold` is the probability from which a pixel counts as inside where it is clicked.
 
     Raises
     ------
@@ -65,7 +67,8 @@ def answer_question(
     if question.asked_as:
         logits, presence, score = _words(question.asked_as, picture, segmenter, cancel)
         logits = cut_to_boxes(logits, [(b.y0, b.x0, b.y1, b.x1) for b in boxes])
-        logits = correct(logits, clicks, question.asked_as, picture, segmenter)
+        cut = logit(threshold)
+        logits = correct(logits, clicks, question.asked_as, picture, segmenter, cut)
     else:
         logits, score = _clicks_alone(clicks, boxes, picture, segmenter)
         presence = 1.0
@@ -76,7 +79,7 @@ def answer_question(
 def gated(answer: TileAnswer, gate: float) -> FloatMap:
     """Logits pushed down where the term is probably absent from the tile."""
     presence = min(max(answer.presence, 1e-6), 1 - 1e-6)
-    excess = math.log(presence / (1 - presence)) - math.log(gate / (1 - gate))
+    excess = logit(presence) - logit(gate)
     return answer.logits + np.float32(GATE_STRENGTH * min(excess, 0.0))
 
 

@@ -44,6 +44,7 @@ def correct(
     terms: tuple[Term, ...],
     picture: EncodedPicture,
     segmenter: Segmenter,
+    cut: float = 0.0,
 ) -> FloatMap:
     """Apply clicks to a word's answer, in order.
 
@@ -55,11 +56,13 @@ def correct(
     ----------
     logits : float32 array (H, W)
         On the picture's grid; not changed.
+    cut : float
+        Logit above which a pixel is shown as inside.
     """
     out = logits.copy()
     for click in clicks:
         y, x = int(click.y), int(click.x)
-        if (out[y, x] > 0) == click.positive:
+        if (out[y, x] > cut) == click.positive:
             continue
         index = _deepest_tile(picture.tiles, click)
         tile = picture.tiles[index]
@@ -67,9 +70,9 @@ def correct(
         part = out[where]
         here = (y - tile.y, x - tile.x)
         together, alone = _ask(part, click, terms, picture, index, segmenter)
-        changed = _under(((together > 0) != (part > 0)), here)
+        changed = _under((together > cut) != (part > cut), here)
         if not changed.any():
-            changed, together = _object_at(alone, here, click.positive)
+            changed, together = _object_at(alone, here, click.positive, cut)
         part[changed] = together[changed]
     return out
 
@@ -102,12 +105,15 @@ def _ask(
     return together, alone
 
 
-def _object_at(alone: FloatMap, here: tuple[int, int], positive: bool) -> tuple[Bool, FloatMap]:
+def _object_at(
+    alone: FloatMap, here: tuple[int, int], positive: bool, cut: float
+) -> tuple[Bool, FloatMap]:
     """The object under a click, and logits that put it in or out for certain."""
     inside = alone > 0
     inside[here] = True
     strength = np.maximum(np.abs(alone), 1.0)
-    return _under(inside, here), strength if positive else -strength
+    edge = np.float32(cut)
+    return _under(inside, here), edge + strength if positive else edge - strength
 
 
 def _under(mask: Bool, here: tuple[int, int]) -> Bool:

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.classes import Term
-from napari_pathseg.config import SegmentConfig
 from napari_pathseg.geometry import Shape
-from napari_pathseg.inference.tiling import Tile, cut, plan_tiles
+from napari_pathseg.inference.tiling import Tile, cut
 from napari_pathseg.models.base import Segmenter, TileAnswer, TileEmbedding, TileQuery
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
 
@@ -43,8 +42,8 @@ class EncodedPicture:
 
 def encode_picture(
     picture: npt.NDArray[np.uint8],
+    tiles: tuple[Tile, ...],
     segmenter: Segmenter,
-    config: SegmentConfig,
     progress: ProgressCallback,
     cancel: CancelToken,
 ) -> EncodedPicture:
@@ -56,7 +55,6 @@ def encode_picture(
         Between two tiles, once cancelled.
     """
     shape = (picture.shape[0], picture.shape[1])
-    tiles = plan_tiles(shape, config.tile_px, config.overlap_px)
     embeddings = []
     for i, tile in enumerate(tiles):
         cancel.raise_if_cancelled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +14,11 @@ from napari_pathseg.prompts import Prompt
 
 Logits = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint16]
+
+
+def logit(probability: float) -> float:
+    """Log odds of a probability between 0 and 1, both left out."""
+    return math.log(probability / (1 - probability))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,7 @@ class Segmentation:
     @property
     def mask(self) -> Mask:
         """Class mask (height, width): where classes overlap the more probable wins."""
-        cut = np.log(self.threshold / (1 - self.threshold))
+        cut = logit(self.threshold)
         best = self.logits.argmax(axis=0)
         inside = np.take_along_axis(self.logits, best[None], axis=0)[0] > cut
         values = np.array([c.value for c in self.classes], dtype=np.uint16)

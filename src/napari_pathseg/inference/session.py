@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from napari_pathseg.geometry import (
 from napari_pathseg.inference.answering import FieldAnswers, answer_question
 from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture, encode_picture
 from napari_pathseg.inference.segmentation import Segmentation
-from napari_pathseg.inference.tiling import resize_picture
+from napari_pathseg.inference.tiling import count_tiles, plan_tiles, resize_picture
 from napari_pathseg.inference.understanding import (
     Question,
     class_list,
@@ -55,17 +57,18 @@ class Plan:
         Of the picture the model sees.
     mpp : float or None
         Micrometres per model pixel.
+    tile_px : int
+        Longest side of a model input.
     """
 
     field: Field
     shape: Shape
     mpp: float | None
+    tile_px: int
 
     def tiles(self, config: SegmentConfig) -> int:
         """How many model inputs it takes; counted, as an absurd scale asks for billions."""
-        step = config.tile_px - config.overlap_px
-        sides = (max(1, math.ceil((side - config.overlap_px) / step)) for side in self.shape)
-        return math.prod(sides)
+        return count_tiles(self.shape, self.tile_px, config.overlap_px)
 
 
 class Session:
@@ -131,18 +134,22 @@ class Session:
         level = nearest_level(downsamples, wanted[0])
         chosen = self.slide.levels[level]
         field = field_covering(region, level, chosen.downsample, chosen.shape)
+        # The field can be a level pixel longer than the region; "one input" must stay one.
+        longest = sys.maxsize if working_mpp is not None else self.config.click_px
         shape = (
-            max(round(field.height * field.downsample[0] / wanted[0]), 1),
-            max(round(field.width * field.downsample[1] / wanted[1]), 1),
+            min(max(round(field.height * field.downsample[0] / wanted[0]), 1), longest),
+            min(max(round(field.width * field.downsample[1] / wanted[1]), 1), longest),
         )
         mpp = wanted[0] * self.mpp[0] if self.mpp else None
-        return Plan(field, shape, mpp)
+        tile_px = self.config.click_px if working_mpp is None else self.config.tile_px
+        return Plan(field, shape, mpp, tile_px)
 
     def segment(
         self,
         region: Region,
         prompts: Sequence[Prompt],
         *,
+        threshold: float | None = None,
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
     ) -> Segmentation:
@@ -156,6 +163,9 @@ class Session:
             Each term of the texts is a class, in order. Points and boxes refine all of them: a
             box restricts, a positive point adds what it lies on, a negative one takes it away.
             Without any text they make one class named "object".
+        threshold : float, optional
+            Probability at which the masks are shown, and so what a click finds in or out;
+            by default the config's.
 
         Raises
         ------
@@ -172,6 +182,7 @@ class Session:
         """
         start = time.perf_counter()
         cancel = cancel or CancelToken()
+        threshold = self.config.threshold if threshold is None else threshold
         texts = [p for p in prompts if isinstance(p, TextPrompt)]
         spatial = [p for p in prompts if not isinstance(p, TextPrompt)]
         if not prompts:
@@ -188,7 +199,9 @@ class Session:
             plan = plans[question.working_mpp]
             picture = self._encoded(plan, progress, cancel)
             answers.append(
-                answer_question(question, picture, plan, field, spatial, self.segmenter, cancel)
+                answer_question(
+                    question, picture, plan, field, spatial, self.segmenter, threshold, cancel
+                )
             )
         cancel.raise_if_cancelled()
         working = [p.mpp for p in plans.values() if p.mpp is not None]
@@ -202,7 +215,7 @@ class Session:
             mpp=field.mpp(self.mpp),
             working_mpp=min(working, default=None),
             seconds=time.perf_counter() - start,
-            threshold=self.config.threshold,
+            threshold=threshold,
             notes=tuple(q.note for q in questions if q.note),
         )
 
@@ -210,7 +223,7 @@ class Session:
         """Level-0 pixels per model pixel."""
         longest = max(region.height, region.width)
         if working_mpp is None:
-            fit = longest / self.config.tile_px
+            fit = longest / self.config.click_px
             return max(fit, 0.25), max(fit, 0.25)
         if self.mpp is not None:
             wanted = working_mpp / self.mpp[0], working_mpp / self.mpp[1]
@@ -230,7 +243,6 @@ class Session:
         )
 
     def _check_places(self, region: Region, spatial: Sequence[SpatialPrompt]) -> None:
-        whole = Region.whole(self.slide.shape)
         for prompt in spatial:
             if isinstance(prompt, PointPrompt) and not region.contains(prompt.y, prompt.x):
                 raise RegionError(
@@ -240,7 +252,7 @@ class Session:
                 )
             if isinstance(prompt, BoxPrompt):
                 box = Region.from_corners(prompt.y0, prompt.x0, prompt.y1, prompt.x1)
-                if box.intersection(whole) is None or box.intersection(region) is None:
+                if box.intersection(region) is None:
                     raise RegionError(
                         f"The box {box.as_list()} [y, x, height, width] lies outside the field "
                         f"{region.as_list()}.",
@@ -253,11 +265,11 @@ class Session:
         if tiles <= self.config.max_tiles and pixels <= MAX_FIELD_PIXELS:
             return
         scale = f"at {plan.mpp:.2g} µm/px " if plan.mpp else ""
-        side = int(math.sqrt(self.config.max_tiles) * self.config.tile_px)
+        side = int(math.sqrt(self.config.max_tiles) * (plan.tile_px - self.config.overlap_px))
         side_um = f" ({side * plan.mpp / 1000:.1f} mm)" if plan.mpp else ""
         raise RegionError(
             f"The region {plan.field.region.as_list()} is too large for one field: {scale}it takes "
-            f"{tiles:,} tiles of {self.config.tile_px} pixels, and {self.config.max_tiles} is the "
+            f"{tiles:,} tiles of {plan.tile_px} pixels, and {self.config.max_tiles} is the "
             "limit.",
             f"Zoom in, or give a smaller --region, of about {side} model pixels{side_um} a side.",
         )
@@ -273,7 +285,8 @@ class Session:
     ) -> EncodedPicture:
         cancel.raise_if_cancelled()
         picture = resize_picture(self.slide.read(plan.field), plan.shape)
-        return encode_picture(picture, self.segmenter, self.config, progress, cancel)
+        tiles = plan_tiles(plan.shape, plan.tile_px, self.config.overlap_px)
+        return encode_picture(picture, tiles, self.segmenter, progress, cancel)
 
 
 def open_session(
@@ -283,9 +296,20 @@ def open_session(
     model: str = "default",
     config: SegmentConfig | None = None,
 ) -> Session:
-    """Open a slide and the default vocabulary and model, ready to be asked."""
+    """Open a slide and the default vocabulary and model, ready to be asked.
+
+    Raises
+    ------
+    SlideError
+        As `open_slide`.
+    ModelError
+        When there is no such model or its file is damaged; the slide is closed again.
+    """
     from napari_pathseg.models.registry import load_segmenter
     from napari_pathseg.slide.open import open_slide
 
-    slide = open_slide(path)
-    return Session(slide, load_segmenter(model), Vocabulary.load(), mpp=mpp, config=config)
+    with contextlib.ExitStack() as stack:
+        slide = stack.enter_context(open_slide(path))
+        session = Session(slide, load_segmenter(model), Vocabulary.load(), mpp=mpp, config=config)
+        stack.pop_all()
+    return session

@@ -43,8 +43,17 @@ def plan_tiles(shape: Shape, tile_px: int, overlap_px: int) -> tuple[Tile, ...]:
     return tuple(Tile(y, x, height, width) for y in starts_y for x in starts_x)
 
 
+def count_tiles(shape: Shape, tile_px: int, overlap_px: int) -> int:
+    """How many tiles :func:`plan_tiles` would give, at no cost however many there are."""
+    return _count(shape[0], tile_px, overlap_px) * _count(shape[1], tile_px, overlap_px)
+
+
+def _count(length: int, tile_px: int, overlap_px: int) -> int:
+    return max(1, math.ceil((length - overlap_px) / (tile_px - overlap_px)))
+
+
 def _spans(length: int, tile_px: int, overlap_px: int) -> tuple[list[int], int]:
-    count = max(1, math.ceil((length - overlap_px) / (tile_px - overlap_px)))
+    count = _count(length, tile_px, overlap_px)
     side = math.ceil((length + (count - 1) * overlap_px) / count)
     side = min(math.ceil(side / SIDE_STEP) * SIDE_STEP, tile_px)
     if count == 1:

@@ -180,3 +180,11 @@ def test_a_checkpoint_that_is_not_mobilesam_is_refused(tmp_path: Path) -> None:
 )
 def test_mobilesam_names_are_ours(official: str, ours: str | None) -> None:
     assert mobile_sam_name(official) == ours
+
+
+def test_places_may_be_numpy_numbers(segmenter: PathsegSegmenter, picture: np.ndarray) -> None:
+    embedding = segmenter.encode(picture)
+    box = tuple(np.array([10, 20, 60, 90]))
+    answer = segmenter.decode(embedding, [TileQuery(box=box)])[0]  # type: ignore[arg-type]
+    same = segmenter.decode(embedding, [TileQuery(box=(10.0, 20.0, 60.0, 90.0))])[0]
+    np.testing.assert_allclose(answer.logits, same.logits, atol=1e-6)

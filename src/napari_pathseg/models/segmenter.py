@@ -108,7 +108,8 @@ class PathsegSegmenter:
         return ImageEmbedding(tokens, position, (stored.sharp[0].float(), stored.sharp[1].float()))
 
     def _batch(self, queries: Sequence[TileQuery], shape: tuple[int, int]) -> PromptBatch:
-        table = torch.tensor([_padded_points(q) for q in queries])  # (N, K, 3)
+        points = [_padded_points(q) for q in queries]
+        table = torch.tensor(points, dtype=torch.float32)  # (N, K, 3)
         small = (shape[0] // OUTPUT_STRIDE, shape[1] // OUTPUT_STRIDE)
         masks = [np.zeros(small, np.float32) if q.mask is None else q.mask for q in queries]
         batch = PromptBatch(

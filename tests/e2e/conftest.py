@@ -21,15 +21,23 @@ def no_display() -> bool:
     )
 
 
-@pytest.fixture
-def make_hand(
-    qapp: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., object]]:
-    """A function that opens a viewer with the panel and gives a hand at it."""
+@pytest.fixture(scope="module")
+def viewer(qapp: object) -> Iterator[object]:
+    """One window for all tests of a file: it takes seconds to come."""
     if no_display():
         pytest.skip("there is no display: run under xvfb-run")
     import napari
 
+    window = napari.Viewer(show=True)
+    window.window.resize(1300, 850)
+    yield window
+    window.close()
+
+
+@pytest.fixture
+def make_hand(viewer: object, tmp_path: Path) -> Iterator[Callable[..., object]]:
+    """A function that docks a panel and gives a hand at it."""
+    import napari_pathseg.inference.session  # noqa: F401 - as the model that ships does on loading
     from napari_pathseg.gui.controller import PathsegController
     from napari_pathseg.gui.models import SharedModel
     from napari_pathseg.gui.remembered import Remembered
@@ -40,29 +48,26 @@ def make_hand(
 
     hands: list[Hand] = []
 
-    def make(segmenter: object = None, labels: Path | None = None, **options: object) -> Hand:
-        viewer = napari.Viewer(show=True)
-        viewer.window.resize(1300, 850)
+    def make(segmenter: object = None, **options: object) -> Hand:
         chosen = segmenter or MarkerSegmenter()
-        controller = PathsegController(
-            viewer,
-            runner=QtRunner(),
-            writer=QtRunner(),
-            model=SharedModel(lambda: chosen),
-            vocabulary=Vocabulary.load(),
-            labels_folder=labels or tmp_path / "labels",
-            remembered=Remembered(tmp_path / "remembered.json"),
-            **options,
-        )
+        settings = {
+            "runner": QtRunner(),
+            "writer": QtRunner(),
+            "model": SharedModel(lambda: chosen),
+            "vocabulary": Vocabulary.load(),
+            "labels_folder": tmp_path / "labels",
+            "remembered": Remembered(tmp_path / "remembered.json"),
+        }
+        controller = PathsegController(viewer, **(settings | options))
         panel = PathsegPanel(viewer, controller)
         viewer.window.add_dock_widget(panel, name="PathSeg", area="right")
-        hand = Hand(viewer, panel)
-        hands.append(hand)
-        hand.wait(seconds=0.3)
-        return hand
+        hands.append(Hand(viewer, panel))
+        hands[-1].wait(seconds=0.3)
+        return hands[-1]
 
     yield make
     for hand in hands:
+        hand.viewer.layers.clear()
         hand.panel.shut_down()
-        hand.viewer.close()
+        hand.viewer.window.remove_dock_widget(hand.panel)
         hand.wait(seconds=0.1)

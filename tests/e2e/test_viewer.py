@@ -14,11 +14,13 @@ import pytest
 from marker_segmenter import MarkerSegmenter
 from qtpy.QtCore import Qt, QTimer
 
+from napari_pathseg.config import SegmentConfig
 from napari_pathseg.export.bundle import read_bundle
 from napari_pathseg.geometry import Region
 from napari_pathseg.gui.exporting import Exported
 from napari_pathseg.gui.tools import Tool
 from napari_pathseg.gui.widgets.hand import Hand
+from napari_pathseg.gui.worker import QtRunner
 
 _spec = importlib.util.spec_from_file_location(
     "desk_slides", Path(__file__).parents[1] / "gui" / "conftest.py"
@@ -191,7 +193,7 @@ def test_typing_completes_and_says_how_it_was_understood(
     hand.look_at(around(GLAND, 640))
     prompt = hand.panel.prompt
     hand.key(Qt.Key.Key_T)
-    assert prompt.edit.hasFocus()
+    assert prompt.edit.window().focusWidget() is prompt.edit
     hand.type("glands; nuc")
     hand.press_key_in_line(Qt.Key.Key_Tab)
     assert prompt.edit.text() == "glands; nucleus"
@@ -200,7 +202,7 @@ def test_typing_completes_and_says_how_it_was_understood(
     hand.press_key_in_line(Qt.Key.Key_Return)
     hand.settle()
     assert [c.name for c in hand.controller.desk.classes] == ["gland", "nucleus"]
-    assert hand.canvas.hasFocus()
+    assert hand.canvas.window().focusWidget() is hand.canvas
     hand.ask("glnad")
     hand.ask("qwertyuiop")
     assert hand.controller.message.kind == "warning"
@@ -222,35 +224,51 @@ def test_a_slide_without_scale_is_given_one(make_hand: Callable[..., Hand], tmp_
     assert [str(u) for u in hand.viewer.layers.extent.units] == ["micrometer"] * 2
 
 
+def longest_gap(hand: Hand, meanwhile: Callable[[], None]) -> float:
+    """Longest time in seconds between two beats of a timer of 5 ms in the GUI thread."""
+    beats: list[float] = []
+    timer = QTimer()
+    timer.timeout.connect(lambda: beats.append(time.perf_counter()))
+    timer.start(5)
+    meanwhile()
+    timer.stop()
+    return float(np.diff(beats).max())
+
+
 def test_the_viewer_never_stands_still_while_the_model_works(
     make_hand: Callable[..., Hand], marked_slide: Path
 ) -> None:
     hand = make_hand(MarkerSegmenter(seconds=0.4))
     open_slide_in(hand, marked_slide)
     hand.look_at(Region(100, 100, 800, 1300))
-    beats: list[float] = []
-    timer = QTimer()
-    timer.timeout.connect(lambda: beats.append(time.perf_counter()))
-    timer.start(5)
-    hand.ask("nuclei")
-    hand.wait(seconds=0.5)
-    timer.stop()
+
+    def ask() -> None:
+        hand.controller.segment_field("nuclei")
+        hand.wait(lambda: not hand.controller.busy, 120)
+        hand.wait(seconds=0.3)
+
+    hand.ask("gland")  # napari makes its first Labels layer
+    # What the machine itself holds the viewer up, busy with other things, is not ours.
+    idle = longest_gap(hand, lambda: hand.wait(seconds=1))
+    assert longest_gap(hand, ask) < max(MAX_GAP_S, 5 * idle)
     assert hand.controller.message.kind == "good"
-    gaps = np.diff(beats)
-    assert gaps.max() < MAX_GAP_S, f"the longest gap was {gaps.max():.3f} s"
 
 
-def test_cancel_acts_within_a_second(make_hand: Callable[..., Hand], marked_slide: Path) -> None:
-    hand = make_hand(MarkerSegmenter(seconds=0.4))
+def test_cancel_ends_the_work_within_one_tile(
+    make_hand: Callable[..., Hand], marked_slide: Path
+) -> None:
+    runner, segmenter = QtRunner(), MarkerSegmenter(seconds=0.4)
+    config = SegmentConfig(tile_px=256, overlap_px=32)
+    hand = make_hand(segmenter, runner=runner, config=config)
     open_slide_in(hand, marked_slide)
     hand.look_at(Region.whole(slides.SHAPE))
     hand.controller.segment_field("nuclei")
-    hand.wait(lambda: hand.controller.message.kind == "busy", 30)
-    start = time.perf_counter()
+    hand.wait(lambda: segmenter.encoder_passes >= 2, 60)
     hand.key(Qt.Key.Key_Escape)
     assert not hand.controller.busy
-    hand.wait(lambda: not hand.runner.busy, 10)
-    assert time.perf_counter() - start < 1
+    passes = segmenter.encoder_passes
+    hand.wait(lambda: not runner.busy, 30)
+    assert segmenter.encoder_passes <= passes + 1
     assert hand.controller.desk.work is None
     hand.ask("gland")
     assert hand.controller.desk.work is not None
@@ -268,7 +286,8 @@ def test_keys_are_given_back_with_the_panel(
     assert str(layer.mode) == "erase"
     hand.key(Qt.Key.Key_Escape)
     hand.panel.close()
-    assert not hand.viewer.mouse_drag_callbacks
+    owners = [getattr(f, "__self__", None) for f in hand.viewer.mouse_drag_callbacks]
+    assert hand.panel.pointer not in owners
     assert not hand.viewer.keymap
     hand.key(Qt.Key.Key_P)  # napari's own key for painting
     assert str(layer.mode) == "paint"

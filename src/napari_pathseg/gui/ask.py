@@ -12,7 +12,9 @@ from scipy import ndimage
 from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import RegionError
 from napari_pathseg.geometry import Field, Region
+from napari_pathseg.gui.counts import Count, count_classes
 from napari_pathseg.gui.draft import Draft
+from napari_pathseg.gui.messages import Message, read_and_found
 from napari_pathseg.gui.work import State
 from napari_pathseg.inference.segmentation import Mask, Segmentation
 from napari_pathseg.progress import CancelToken, ProgressCallback
@@ -68,6 +70,10 @@ class Answered:
     same_field : bool
         Whether it belongs to the field under work; a term that is seen at another resolution
         makes a new one.
+    counts : dict of int to Count
+        Objects and area of each class value in `mask`.
+    message : Message
+        What was read and found.
     """
 
     segmentation: Segmentation
@@ -76,6 +82,8 @@ class Answered:
     state: State
     mask: Mask
     same_field: bool
+    counts: dict[int, Count]
+    message: Message
 
 
 def ask(
@@ -129,7 +137,9 @@ def lay(segmentation: Segmentation, request: Request) -> Answered:
         draft = request.base.draft
     state = State(draft.with_proposal(segmentation, values, classes), request.prompts)
     mask = state.draft.mask(classes)
-    return Answered(segmentation, values, classes, state, mask, same_field)
+    counts = count_classes(mask, segmentation.mpp)
+    message = read_and_found(segmentation)
+    return Answered(segmentation, values, classes, state, mask, same_field, counts, message)
 
 
 def relaid(answered: Answered, request: Request, base: State, classes: ClassList) -> Answered:

@@ -20,7 +20,7 @@ from napari_pathseg.gui.desks import Desks
 from napari_pathseg.gui.editing import Editing
 from napari_pathseg.gui.field import field_in_view
 from napari_pathseg.gui.jobs import Job, Runner
-from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message, of_error, read_and_found
+from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message, of_error
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.progress import CancelToken, Progress
@@ -207,7 +207,7 @@ class Asking:
             answered = relaid(answered, request, work.state, desk.classes)
         self._host.editing.apply(desk, request, answered)
         self._host.selected = answered.classes[answered.values[0]].name
-        self._host.say(read_and_found(answered.segmentation))
+        self._host.say(answered.message)
         self._host.changed.emit()
         waiting, self._waiting = self._waiting, []
         for prompt in waiting:

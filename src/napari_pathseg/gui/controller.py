@@ -21,12 +21,14 @@ from napari_pathseg.gui.desks import Desks
 from napari_pathseg.gui.editing import Editing
 from napari_pathseg.gui.exporting import Exported, export_desk
 from napari_pathseg.gui.jobs import Job, Runner
+from napari_pathseg.gui.layers import warm_up
 from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message, of_error
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.saving import Saving
 from napari_pathseg.gui.stage import Stage
 from napari_pathseg.gui.tools import PAINTING, Tool
+from napari_pathseg.progress import CancelToken, ProgressCallback
 from napari_pathseg.prompts import BoxPrompt, PointPrompt
 from napari_pathseg.vocabulary import Resolution, Vocabulary
 
@@ -205,6 +207,7 @@ class PathsegController:
             return
         self.cancel()
         self.editing.leave_field(desk)
+        self.stage.drop_field(desk)
         desk.rescale(mpp)
         self.stage.rescale(desk, mpp)
         try:
@@ -246,21 +249,19 @@ class PathsegController:
         self.say(of_error(error))
 
     def warm_up(self) -> None:
-        """Load the model before it is asked for."""
+        """Load the model, and what napari needs for a first mask, before they are asked for."""
 
         def failed(error: BaseException) -> None:
             if not isinstance(error, PathsegError):
                 raise error
             self.say(of_error(error))
 
-        self._runner.submit(
-            Job(
-                "Loading the model",
-                lambda _report, _cancel: self.model.get(),
-                lambda _segmenter: self.changed.emit(),
-                failed,
-            )
-        )
+        def load(_report: ProgressCallback, _cancel: CancelToken) -> None:
+            warm_up()
+            self.model.get()
+
+        done = self.changed.emit
+        self._runner.submit(Job("Loading the model", load, lambda _none: done(), failed))
 
     # Classes.
 

@@ -117,6 +117,7 @@ class Desk:
     records: dict[str, FieldRecord] = field(default_factory=dict)
     hidden: set[int] = field(default_factory=set)
     _counts: dict[str, dict[int, Count]] = field(default_factory=dict)
+    _counted: dict[str, Mask] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -136,12 +137,19 @@ class Desk:
         self.classes = ClassList((*self.classes, *new))
 
     def recount(self, field_id: str, mask: Mask, where: Field) -> None:
-        """Count the objects of a field that was changed."""
-        self._counts[field_id] = count_classes(mask, where.mpp(self.mpp))
+        """Count the objects of a field where its mask is another one than last time."""
+        if self._counted.get(field_id) is not mask:
+            self.counted(field_id, mask, count_classes(mask, where.mpp(self.mpp)))
+
+    def counted(self, field_id: str, mask: Mask, counts: dict[int, Count]) -> None:
+        """Take over counts of a field's mask."""
+        self._counts[field_id] = counts
+        self._counted[field_id] = mask
 
     def forget(self, field_id: str) -> None:
         """A field was deleted."""
         self._counts.pop(field_id, None)
+        self._counted.pop(field_id, None)
         self.records.pop(field_id, None)
         self.stored.remove(field_id)
 
@@ -157,6 +165,7 @@ class Desk:
         """Another scale: areas change and the session must be made anew."""
         self.mpp = mpp
         self.session = None
+        self._counted.clear()
         for field_id in list(self._counts):
             mask, where = self._pixels(field_id)
             self.recount(field_id, mask, where)
@@ -174,7 +183,7 @@ class Desk:
 
     def put_away(self) -> PlacedMask | None:
         """The field under work becomes one of the stored ones."""
-        work, self.work, self.field_layer = self.work, None, None
+        work, self.work = self.work, None
         if work is None:
             return None
         placed = PlacedMask(work.record.field, work.mask)

@@ -191,6 +191,7 @@ class Desks:
             if layer is other.overview:
                 other.overview = None
             if layer is other.field_layer:
+                other.field_layer = None
                 other.put_away()
                 self._stage.show_stored(other)
                 self._changed()

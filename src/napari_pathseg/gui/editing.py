@@ -83,7 +83,8 @@ class Editing:
             getattr(card, "sha256", ""),
             getattr(card, "license", ""),
         )
-        work.push(found.state)
+        work.push(found.state, found.mask)
+        desk.counted(work.record.id, found.mask, found.counts)
         self.show_and_save(desk)
         self._host.stage.show_prompts(desk)
 
@@ -206,11 +207,13 @@ class Editing:
         return True
 
     def leave_field(self, desk: Desk) -> None:
-        """Put the field under work with the stored ones; an empty proposal is deleted."""
+        """Put the field under work with the stored ones; an empty proposal is deleted.
+
+        Its layer stays for the next field.
+        """
         work = desk.work
         if work is None:
             return
-        self._host.stage.drop_field(desk)
         placed = desk.put_away()
         if placed is not None and not placed.mask.any() and work.record.status == "proposed":
             desk.forget(work.record.id)

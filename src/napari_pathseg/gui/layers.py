@@ -40,8 +40,11 @@ def place_slide(layer: Image, mpp: Pair | None) -> None:
 
 def place_field(layer: Labels, field: Field, mpp: Pair | None) -> None:
     """Put a field's layer exactly on top of the slide."""
-    layer.scale = world_scale(field.downsample, mpp)
-    layer.translate = world_translate(field, mpp)
+    scale, translate = world_scale(field.downsample, mpp), world_translate(field, mpp)
+    if tuple(layer.scale) != scale:
+        layer.scale = scale
+    if tuple(layer.translate) != translate:
+        layer.translate = translate
     layer.units = units(mpp)
 
 
@@ -59,27 +62,61 @@ def mask_colormap(classes: ClassList, hidden: Iterable[int] = ()) -> Any:
     return DirectLabelColormap(color_dict=colors)
 
 
-def add_field(viewer: ViewerModel, field: Field, mpp: Pair | None, mask: Mask, name: str) -> Labels:
+def display_dtype(classes: ClassList) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+    """One byte a pixel while that holds every class: napari colours 16 bits much slower."""
+    largest = max((c.value for c in classes), default=0)
+    return np.dtype(np.uint8) if largest < 256 else np.dtype(np.uint16)
+
+
+def warm_up() -> None:
+    """Import and compile what napari needs for its first Labels layer; takes seconds, once.
+
+    For the background: a layer that is in no viewer touches no Qt.
+    """
+    from napari.layers import Labels
+
+    colors = mask_colormap(ClassList.from_names(["warm-up"], [(1, 2, 3)]))
+    layer = Labels(np.eye(8, dtype=np.uint8), colormap=colors)
+    layer.colormap.map(layer.data)
+    colors._map_without_cache(np.arange(256, dtype=np.uint8))
+
+
+def add_field(
+    viewer: ViewerModel,
+    field: Field,
+    mpp: Pair | None,
+    mask: Mask,
+    name: str,
+    classes: ClassList,
+    hidden: Iterable[int],
+) -> Labels:
     """A small editable Labels layer on the place of `field`."""
     from napari.layers import Labels
 
-    layer = Labels(mask.copy(), name=name, opacity=FIELD_OPACITY, metadata={KEY: "field"})
+    layer = Labels(
+        mask.astype(display_dtype(classes)),
+        name=name,
+        opacity=FIELD_OPACITY,
+        metadata={KEY: "field"},
+        colormap=mask_colormap(classes, hidden),
+    )
     place_field(layer, field, mpp)
     viewer.add_layer(layer)
     return layer
 
 
-def show_mask(layer: Labels, mask: Mask) -> None:
+def show_mask(layer: Labels, mask: Mask, classes: ClassList) -> None:
     """Write a mask into a field's layer.
 
     napari keeps the strokes of its own undo across a change of the data and would write them
     into the new mask: making the layer editable again clears them.
     """
     mode = layer.mode
-    if layer.data.shape == mask.shape:
+    dtype = display_dtype(classes)
+    if layer.data.dtype == dtype and layer.data.shape == mask.shape:
         layer.data[...] = mask
     else:
-        layer.data = mask.copy()
+        layer.data = mask.astype(dtype)
     layer.editable = False
     layer.editable = True
     layer.mode = mode

@@ -65,11 +65,13 @@ class StoredLevel:
     stored now.
     """
 
-    dtype = np.dtype(np.uint16)
     ndim = 2
 
-    def __init__(self, stored: StoredLabels, shape: Shape, downsample: Pair) -> None:
+    def __init__(
+        self, stored: StoredLabels, shape: Shape, downsample: Pair, dtype: npt.DTypeLike
+    ) -> None:
         self._stored = stored
+        self.dtype = np.dtype(dtype)
         self.shape = shape
         self.downsample = downsample
 
@@ -102,7 +104,7 @@ class StoredLevel:
         )
 
     def _compose(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Mask:
-        out = np.zeros((rows.size, columns.size), dtype=np.uint16)
+        out = np.zeros((rows.size, columns.size), dtype=self.dtype)
         for placed in self._stored.placed():
             at_y, inside_y = self._in_field(rows, placed.field, axis=0)
             at_x, inside_x = self._in_field(columns, placed.field, axis=1)
@@ -123,6 +125,8 @@ class StoredLevel:
         return at, (at >= 0) & (at < field.shape[axis])
 
 
-def stored_pyramid(stored: StoredLabels, levels: Sequence[tuple[Shape, Pair]]) -> list[StoredLevel]:
+def stored_pyramid(
+    stored: StoredLabels, levels: Sequence[tuple[Shape, Pair]], dtype: npt.DTypeLike
+) -> list[StoredLevel]:
     """One array for each (shape, downsample) of the slide's levels."""
-    return [StoredLevel(stored, shape, downsample) for shape, downsample in levels]
+    return [StoredLevel(stored, shape, downsample, dtype) for shape, downsample in levels]

@@ -10,6 +10,7 @@ from napari_pathseg.gui.layers import (
     FIELD_OPACITY,
     KEY,
     add_field,
+    display_dtype,
     mask_colormap,
     place_field,
     place_slide,
@@ -41,19 +42,22 @@ class Stage:
         work = desk.work
         if work is None:
             return None
+        name, field = f"{desk.name} field", work.record.field
         if desk.field_layer is not None:
-            show_mask(desk.field_layer, work.mask)
+            # One layer for one field after the other: napari takes long to add and remove them.
+            place_field(desk.field_layer, field, desk.mpp)
+            show_mask(desk.field_layer, work.mask, desk.classes)
             self.recolor(desk)
             return None
-        name = f"{desk.name} field"
-        layer = add_field(self.viewer, work.record.field, desk.mpp, work.mask, name)
+        layer = add_field(self.viewer, field, desk.mpp, work.mask, name, desk.classes, desk.hidden)
+        layer.metadata["colors"] = (desk.classes, frozenset(desk.hidden))
         desk.field_layer = layer
         self.recolor(desk)
         self.viewer.layers.selection.active = layer
         return layer
 
     def drop_field(self, desk: Desk) -> None:
-        """Take the field's layer away; its mask was put with the stored ones."""
+        """Take the field's layer away; its mask is with the stored ones."""
         layer, desk.field_layer = desk.field_layer, None
         if layer is not None and layer in self.viewer.layers:
             self.viewer.layers.remove(layer)
@@ -71,7 +75,7 @@ class Stage:
         shapes = [(int(level.shape[0]), int(level.shape[1])) for level in _levels(desk.layer)]
         levels = [(s, exact_downsample(shape, s)) for s in shapes]
         layer = Labels(
-            stored_pyramid(desk.stored, levels),
+            stored_pyramid(desk.stored, levels, display_dtype(desk.classes)),
             multiscale=len(levels) > 1,
             name=f"{desk.name} labels",
             opacity=FIELD_OPACITY,
@@ -94,10 +98,12 @@ class Stage:
         show_prompts(self.viewer, prompts, desk.mpp, desk.name)
 
     def recolor(self, desk: Desk) -> None:
-        """Class colours, without those that are hidden."""
+        """Class colours, without those that are hidden; nothing is done where they are shown."""
+        wanted = (desk.classes, frozenset(desk.hidden))
         for layer in (desk.field_layer, desk.overview):
-            if layer is not None:
-                layer.colormap = mask_colormap(desk.classes, desk.hidden)
+            if layer is not None and layer.metadata.get("colors") != wanted:
+                layer.colormap = mask_colormap(*wanted)
+                layer.metadata["colors"] = wanted
 
     def rescale(self, desk: Desk, mpp: Pair | None) -> None:
         """Another scale for every layer of the slide; the view stays on its place."""

@@ -91,11 +91,16 @@ class FieldWork:
         """The proposal that waits for accept or reject."""
         return self.state.draft.proposal
 
-    def push(self, state: State) -> None:
-        """A new state; what was undone can not be redone any more."""
+    def push(self, state: State, mask: Mask | None = None) -> None:
+        """A new state; what was undone can not be redone any more.
+
+        `mask` is what it shows, where that is already known.
+        """
         self._done.append(self.state)
         self._undone.clear()
         self.state = state
+        if mask is not None:
+            self._shown = state, self.classes, mask
         while len(self._done) > 1 and sum(s.nbytes for s in self._done) > HISTORY_BYTES:
             del self._done[0]
 

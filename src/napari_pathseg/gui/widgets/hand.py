@@ -90,20 +90,19 @@ class Hand:
     def ask(self, text: str) -> None:
         """Press T, type a text, press Enter, wait for the answer."""
         self.key(Qt.Key.Key_T)
-        self.wait(self.panel.prompt.edit.hasFocus, 1)
         self.type(text)
         self.press_key_in_line(Qt.Key.Key_Return)
         self.settle()
 
     def type(self, text: str) -> None:
-        """Type into the line; letters go to the list of completions while it is open."""
+        """Type into the line."""
         for letter in text:
-            QTest.keyClicks(QApplication.activePopupWidget() or self.panel.prompt.edit, letter)
+            QTest.keyClicks(self.panel.prompt.edit, letter)
             self.wait(seconds=0.02)
 
     def press_key_in_line(self, key: Qt.Key) -> None:
         """Press a key while typing."""
-        QTest.keyClick(QApplication.activePopupWidget() or self.panel.prompt.edit, key)
+        QTest.keyClick(self.panel.prompt.edit, key)
         self.wait()
 
     def key(self, key: Qt.Key, modifier: str = "") -> None:

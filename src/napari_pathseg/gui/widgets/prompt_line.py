@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from qtpy.QtCore import QStringListModel, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtCore import QEvent, QStringListModel, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QCompleter, QLabel, QLineEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QCompleter, QLabel, QLineEdit, QVBoxLayout, QWidget
 from superqt import QFlowLayout
 
 from napari_pathseg.gui.controller import PathsegController
@@ -22,6 +22,8 @@ class PromptEdit(QLineEdit):
 
     asked = Signal(str)
     left = Signal()
+
+    _completer: QCompleter | None = None
 
     def __init__(self, controller: PathsegController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -42,16 +44,29 @@ class PromptEdit(QLineEdit):
         )
         self.textEdited.connect(self._edited)
 
+    def event(self, event: QEvent | None) -> bool:
+        """Tab takes the first completion, where Qt would go to the next control."""
+        popup = self._popup()
+        if (
+            isinstance(event, QKeyEvent)
+            and event.type() == QEvent.Type.KeyPress
+            and event.key() == Qt.Key.Key_Tab
+            and popup is not None
+            and popup.isVisible()
+        ):
+            popup.hide()
+            self._take(self._model.stringList()[0])
+            event.accept()
+            return True
+        return bool(super().event(event))
+
     def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
         """Enter asks, Up and Down bring back what was asked, Escape leaves."""
         assert event is not None
-        popup = self._completer.popup()
+        popup = self._popup()
         choosing = popup is not None and popup.isVisible()
         key = event.key()
-        if popup is not None and choosing and key == Qt.Key.Key_Tab:
-            popup.hide()
-            self._take(self._model.stringList()[0])
-        elif popup is not None and choosing and key == Qt.Key.Key_Escape:
+        if popup is not None and choosing and key == Qt.Key.Key_Escape:
             popup.hide()
         elif key in (Qt.Key.Key_Enter, Qt.Key.Key_Return):
             if popup is not None:
@@ -73,10 +88,14 @@ class PromptEdit(QLineEdit):
         if not last or names == [last]:
             names = []
         self._model.setStringList(names)
-        if names:
+        if names and self._completer is not None:
             self._completer.complete()
-        elif (popup := self._completer.popup()) is not None:
+        elif (popup := self._popup()) is not None:
             popup.hide()
+
+    def _popup(self) -> QAbstractItemView | None:
+        """The list of completions; Qt sends the first events before there is one."""
+        return self._completer.popup() if self._completer is not None else None
 
     def _take(self, name: str) -> None:
         """Put a completion in the place of the last term."""

@@ -22,9 +22,13 @@ from napari_pathseg.errors import (
     UnknownTermError,
 )
 from napari_pathseg.geometry import Field, Region, exact_downsample
+from napari_pathseg.inference.corrections import Click, correct
+from napari_pathseg.inference.embeddings import encode_picture
+from napari_pathseg.inference.segmentation import logit
 from napari_pathseg.inference.session import Session
+from napari_pathseg.inference.tiling import plan_tiles
 from napari_pathseg.models.base import ModelCard, TileAnswer, TileQuery
-from napari_pathseg.progress import CancelToken
+from napari_pathseg.progress import CancelToken, no_progress
 from napari_pathseg.prompts import MAX_TEXT_LENGTH, BoxPrompt, PointPrompt, TextPrompt
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.slide.open import open_slide
@@ -203,6 +207,23 @@ def test_a_negative_click_takes_away_one_object_and_a_positive_one_brings_it_bac
     assert (back.mask > 0)[y, x]
 
 
+@pytest.mark.parametrize("positive", [True, False])
+def test_a_click_heeds_what_the_threshold_shows(positive: bool) -> None:
+    """A pixel of 60 % is outside at a threshold of 0.8 and inside at 0.4: a click changes it."""
+    pixels = np.full((256, 256, 3), 255, np.uint8)
+    pixels[64:128, 64:128] = RED
+    tiles = plan_tiles((256, 256), 256, 32)
+    picture = encode_picture(pixels, tiles, Planted(), no_progress, CancelToken())
+    soft = np.full((256, 256), logit(0.6 if positive else 0.45), np.float32)
+    cut = logit(0.8 if positive else 0.4)
+    click = Click(90.5, 90.5, positive)
+    out = correct(soft, [click], (Term("unspecified", "tissue", "gland"),), picture, Planted(), cut)
+    assert (out[90, 90] > cut) == positive
+    changed = np.argwhere(out != soft)
+    assert changed.min() >= 60
+    assert changed.max() < 132
+
+
 def test_a_box_keeps_what_is_inside(session: Session) -> None:
     region = Region(0, 0, 800, 1000)
     result = session.segment(region, [TextPrompt("gland"), BoxPrompt(400, 0, 800, 500)])
@@ -291,6 +312,21 @@ def test_words_need_a_scale_that_is_never_guessed(vocabulary: Vocabulary) -> Non
 def test_clicks_need_no_scale(vocabulary: Vocabulary) -> None:
     session = Session(PlantedSlide(mpp=None), Planted(), vocabulary)
     assert (session.segment(Region(0, 0, 400, 500), [PointPrompt(230, 280)]).mask > 0).any()
+
+
+@pytest.mark.parametrize("start", [0, 1, 5, 9])
+def test_a_click_alone_is_one_model_input_wherever_the_field_starts(
+    vocabulary: Vocabulary, start: int
+) -> None:
+    """At a coarse level the field is a pixel longer than the region it holds."""
+    config = SegmentConfig(click_px=192, overlap_px=32)
+    session = Session(PlantedSlide(), Planted(), vocabulary, config=config)
+    region = Region(start, start, 1990, 2990)
+    result = session.segment(region, [PointPrompt(200, 250)])
+    assert result.field.level == 2
+    assert session.segmenter.encoder_passes == 1
+    truth = truth_on(result.field, "red")
+    assert np.abs(center(result.mask > 0) - center(truth)).max() <= 1.0
 
 
 def test_a_plain_picture_is_looked_at_as_it_is(tmp_path: Path, vocabulary: Vocabulary) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,15 +133,14 @@ class Session:
         level = nearest_level(downsamples, wanted[0])
         chosen = self.slide.levels[level]
         field = field_covering(region, level, chosen.downsample, chosen.shape)
-        # The field can be a level pixel longer than the region; "one input" must stay one.
-        longest = sys.maxsize if working_mpp is not None else self.config.click_px
-        shape = (
-            min(max(round(field.height * field.downsample[0] / wanted[0]), 1), longest),
-            min(max(round(field.width * field.downsample[1] / wanted[1]), 1), longest),
-        )
-        mpp = wanted[0] * self.mpp[0] if self.mpp else None
-        tile_px = self.config.click_px if working_mpp is None else self.config.tile_px
-        return Plan(field, shape, mpp, tile_px)
+        height = max(round(field.height * field.downsample[0] / wanted[0]), 1)
+        width = max(round(field.width * field.downsample[1] / wanted[1]), 1)
+        mpp = (working_mpp or wanted[0] * self.mpp[0]) if self.mpp else None
+        if working_mpp is not None:
+            return Plan(field, (height, width), mpp, self.config.tile_px)
+        # The field can be a level pixel longer than the region; one input must stay one.
+        side = self.config.click_px
+        return Plan(field, (min(height, side), min(width, side)), mpp, side)
 
     def segment(
         self,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,14 +73,14 @@ def display_dtype(classes: ClassList) -> np.dtype[np.uint8] | np.dtype[np.uint16
 def warm_up() -> None:
     """Import and compile what napari needs for its first Labels layer; takes seconds, once.
 
-    For the background: a layer that is in no viewer touches no Qt.
+    For the background, so no layer is made here: their units come from a registry that two
+    threads must not load at once.
     """
-    from napari.layers import Labels
-
+    for name in ("xarray", "vispy.visuals.line"):
+        if find_spec(name.partition(".")[0]) is not None:
+            import_module(name)
     colors = mask_colormap(ClassList.from_names(["warm-up"], [(1, 2, 3)]))
-    layer = Labels(np.eye(8, dtype=np.uint8), colormap=colors)
-    layer.colormap.map(layer.data)
-    colors._map_without_cache(np.arange(256, dtype=np.uint8))
+    colors.map(np.eye(8, dtype=np.uint8))
 
 
 def add_field(

@@ -1,0 +1,131 @@
+"""Masks in layers of right: the draft's rules, and stored fields on every level."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from napari_pathseg.classes import ClassList, LabelClass, Term
+from napari_pathseg.geometry import Field
+from napari_pathseg.gui.ask import on_grid
+from napari_pathseg.gui.counts import count_classes, object_at
+from napari_pathseg.gui.draft import Draft
+from napari_pathseg.gui.overview import PlacedMask, StoredLabels, stored_pyramid
+from napari_pathseg.gui.remembered import RECENT, Remembered
+from napari_pathseg.inference.segmentation import Answer, Segmentation
+
+TISSUE = LabelClass(1, "gland", Term("unspecified", "tissue", "gland"), (200, 0, 0))
+NUCLEI = LabelClass(2, "nucleus", Term("unspecified", "nuclei", "nucleus"), (0, 0, 200))
+CLASSES = ClassList((TISSUE, NUCLEI))
+SHAPE = (6, 8)
+
+
+def proposal(
+    label_class: LabelClass, inside: np.ndarray, field: Field | None = None
+) -> Segmentation:
+    return Segmentation(
+        field=field or Field(0, 0, 0, *inside.shape, (1.0, 1.0)),
+        classes=ClassList((LabelClass(1, label_class.name, label_class.term, (1, 2, 3)),)),
+        answers=(Answer(label_class.term, (), 1.0, 1.0),),
+        logits=np.where(inside, 5.0, -5.0).astype(np.float32)[None],
+        prompts=(),
+        model="test",
+        mpp=None,
+        working_mpp=None,
+        seconds=0.0,
+    )
+
+
+masks = st.lists(st.booleans(), min_size=48, max_size=48).map(
+    lambda bits: np.array(bits).reshape(SHAPE)
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(masks, masks, masks, masks)
+def test_who_wins_a_pixel(first, second, drawn, erased) -> None:
+    draft = Draft.empty(SHAPE).with_proposal(proposal(TISSUE, first), (1,), CLASSES)
+    draft = draft.accepted(CLASSES)
+    shown = draft.mask(CLASSES)
+    painted = np.where(drawn, 1, shown).astype(np.uint16)
+    painted = np.where(erased, 0, painted).astype(np.uint16)
+    by_hand = painted != shown
+    draft = draft.with_stroke(shown, painted).with_proposal(proposal(NUCLEI, second), (2,), CLASSES)
+    found = draft.mask(CLASSES)
+    np.testing.assert_array_equal(found[by_hand], painted[by_hand])
+    np.testing.assert_array_equal(found[~by_hand & second], 2)  # finer over coarser
+    np.testing.assert_array_equal(found[~by_hand & ~second], painted[~by_hand & ~second])
+    np.testing.assert_array_equal(draft.rejected().mask(CLASSES), painted)
+
+
+@settings(deadline=None, max_examples=40)
+@given(masks, masks)
+def test_a_coarser_class_goes_around_what_was_kept(first, second) -> None:
+    draft = Draft.empty(SHAPE).with_proposal(proposal(NUCLEI, first), (2,), CLASSES)
+    draft = draft.with_proposal(proposal(TISSUE, second), (1,), CLASSES)
+    found = draft.mask(CLASSES)
+    np.testing.assert_array_equal(found == 2, first)
+    np.testing.assert_array_equal(found == 1, second & ~first)
+    again = draft.with_proposal(proposal(TISSUE, ~second), (1,), CLASSES).mask(CLASSES)
+    np.testing.assert_array_equal(again == 1, ~second & ~first)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 30), st.integers(0, 30), st.sampled_from([1.0, 2.0, 4.0]), st.integers(0, 3))
+def test_each_level_shows_the_field_under_its_pixels(y, x, downsample, seed) -> None:
+    mask = np.random.default_rng(seed).integers(0, 3, (16, 16)).astype(np.uint16)
+    field = Field(1, y, x, 16, 16, (downsample, downsample))
+    stored = StoredLabels()
+    stored.put("a", PlacedMask(field, mask))
+    full, half = stored_pyramid(
+        stored, [((256, 256), (1.0, 1.0)), ((128, 128), (2.0, 2.0))], np.uint8
+    )
+    truth = np.zeros((256, 256), np.uint8)
+    step = int(downsample)
+    enlarged = np.kron(mask, np.ones((step, step), np.uint8))
+    top, left = int(y * downsample), int(x * downsample)
+    truth[top : top + 16 * step, left : left + 16 * step] = enlarged
+    np.testing.assert_array_equal(np.asarray(full), truth)
+    np.testing.assert_array_equal(full[10:90:3, 5], truth[10:90:3, 5])
+    np.testing.assert_array_equal(np.asarray(half), truth[1::2, 1::2])
+    assert stored.at(top + 0.5, left + 0.5) == "a"
+    stored.remove("a")
+    assert not np.asarray(full).any()
+
+
+def test_an_answer_moves_to_another_grid_without_a_shift() -> None:
+    inside = np.zeros((40, 40), bool)
+    inside[8:24, 12:32] = True
+    coarse = Field(1, 5, 7, 40, 40, (4.0, 4.0))
+    fine = Field(0, 30, 40, 120, 120, (1.0, 1.0))
+    moved = on_grid(proposal(TISSUE, inside, coarse), fine).mask > 0
+    rows, columns = np.flatnonzero(moved.any(axis=1)), np.flatnonzero(moved.any(axis=0))
+    top, left = (5 + 8) * 4 - 30, (7 + 12) * 4 - 40
+    assert abs(rows[0] - top) <= 1
+    assert abs(columns[0] - left) <= 1
+    assert abs(rows[-1] + 1 - (top + 64)) <= 1
+
+
+def test_counts_and_objects() -> None:
+    mask = np.zeros((10, 10), np.uint16)
+    mask[0:2, 0:2], mask[2, 2], mask[5:8, 5:8] = 1, 1, 3
+    counts = count_classes(mask, (0.5, 2.0))
+    assert (counts[1].objects, counts[1].area_px, counts[1].area_um2) == (1, 5, 5.0)
+    assert counts[3].objects == 1
+    assert object_at(mask, 0, 0).sum() == 5
+    assert not object_at(mask, 9, 9).any()
+
+
+def test_what_is_remembered_survives_and_a_broken_file_counts_as_empty(tmp_path) -> None:
+    remembered = Remembered(tmp_path / "kept" / "remembered.json")
+    for text in [*(f"term {i}" for i in range(RECENT + 3)), "gland", "term 5", "gland"]:
+        remembered.add_recent(text)
+    remembered.set_scale("abc", (0.25, 0.26))
+    again = Remembered(remembered.path)
+    assert again.recent[:2] == ("gland", "term 5")
+    assert len(again.recent) == RECENT
+    assert again.scale("abc") == (0.25, 0.26)
+    assert again.scale("other") is None
+    remembered.path.write_text("{broken")
+    assert Remembered(remembered.path).recent == ()

@@ -15,7 +15,9 @@ class SegmentConfig:
         Side of a model input for words; near the crops it was trained on, which is where it is
         most exact.
     click_px : int
-        Side of the one model input in which clicks and boxes without words are answered.
+        Side of the one model input in which clicks and boxes without words are answered: a window
+        around them, at the scale of the field on a screen of `screen_px`.
+    screen_px : int
     overlap_px : int
         Shared by neighbouring tiles, blended on logits.
     max_tiles : int
@@ -27,7 +29,8 @@ class SegmentConfig:
     """
 
     tile_px: int = 512
-    click_px: int = 1024
+    click_px: int = 512
+    screen_px: int = 1024
     overlap_px: int = 96
     max_tiles: int = 150
     threshold: float = 0.5

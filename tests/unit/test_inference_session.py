@@ -318,15 +318,35 @@ def test_clicks_need_no_scale(vocabulary: Vocabulary) -> None:
 def test_a_click_alone_is_one_model_input_wherever_the_field_starts(
     vocabulary: Vocabulary, start: int
 ) -> None:
-    """At a coarse level the field is a pixel longer than the region it holds."""
-    config = SegmentConfig(click_px=192, overlap_px=32)
+    """At a coarse level the window is a pixel longer than its region."""
+    config = SegmentConfig(click_px=192, screen_px=384, overlap_px=32)
     session = Session(PlantedSlide(), Planted(), vocabulary, config=config)
     region = Region(start, start, 1990, 2990)
-    result = session.segment(region, [PointPrompt(200, 250)])
-    assert result.field.level == 2
+    result = session.segment(region, [PointPrompt(1000, 1250)])
+    assert result.field.level == 1
     assert session.segmenter.encoder_passes == 1
-    truth = truth_on(result.field, "red")
-    assert np.abs(center(result.mask > 0) - center(truth)).max() <= 1.0
+    y, x = result.field.from_level0(1000, 1250)
+    near = (slice(int(y) - 30, int(y) + 30), slice(int(x) - 30, int(x) + 30))
+    found, truth = (result.mask > 0)[near], truth_on(result.field, "red")[near]
+    assert dice(found, truth) > 0.75
+    assert np.abs(center(found) - center(truth)).max() <= 1.0
+
+
+def test_clicks_nearby_find_the_embedding_made_already(session: Session) -> None:
+    region = Region(0, 0, 1000, 1000)
+    session.segment(region, [PointPrompt(230, 280)])
+    session.segment(region, [PointPrompt(230, 280), PointPrompt(235, 290, positive=False)])
+    assert session.segmenter.encoder_passes == 1
+
+
+def test_a_click_finds_nothing_beyond_its_window(vocabulary: Vocabulary) -> None:
+    config = SegmentConfig(click_px=192, screen_px=1024)
+    session = Session(PlantedSlide(), Planted(), vocabulary, config=config)
+    result = session.segment(Region(0, 0, 1000, 1000), [PointPrompt(200, 250)])
+    rows, columns = np.nonzero(result.mask)
+    assert len(rows) > 0
+    assert rows.max() < 200 + 192
+    assert columns.max() < 250 + 192
 
 
 def test_a_plain_picture_is_looked_at_as_it_is(tmp_path: Path, vocabulary: Vocabulary) -> None:

@@ -11,10 +11,8 @@ from scipy import ndimage
 
 from napari_pathseg.classes import Term
 from napari_pathseg.inference.embeddings import EncodedPicture
-from napari_pathseg.inference.tiling import FloatMap, Tile, resize_map
+from napari_pathseg.inference.tiling import OUTSIDE, FloatMap, Tile, resize_map
 from napari_pathseg.models.base import OUTPUT_STRIDE, Segmenter, TileQuery
-
-OUTSIDE = np.float32(-20.0)
 
 Bool = npt.NDArray[np.bool_]
 

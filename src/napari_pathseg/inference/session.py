@@ -43,6 +43,8 @@ from napari_pathseg.vocabulary.vocabulary import Vocabulary
 PICTURE_BACKEND = "pillow"
 SMALLEST_SIDE_PX = 512
 MAX_FIELD_PIXELS = 64_000_000
+FINEST_DOWNSAMPLE = 0.25
+WINDOW_MARGIN = 1.6  # of the largest extent of the prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +131,7 @@ class Session:
         """
         region = region_inside(region, self.slide.shape)
         wanted = self._wanted_downsample(region, working_mpp)
-        downsamples = [level.downsample for level in self.slide.levels]
-        level = nearest_level(downsamples, wanted[0])
-        chosen = self.slide.levels[level]
-        field = field_covering(region, level, chosen.downsample, chosen.shape)
+        field = self._field(region, wanted[0])
         height = max(round(field.height * field.downsample[0] / wanted[0]), 1)
         width = max(round(field.width * field.downsample[1] / wanted[1]), 1)
         mpp = (working_mpp or wanted[0] * self.mpp[0]) if self.mpp else None
@@ -188,10 +187,14 @@ class Session:
         region = region_inside(region, self.slide.shape)
         self._check_places(region, spatial)
         questions = self.understand(texts) if texts else (clicks_only(),)
-        plans = {mpp: self.plan(region, mpp) for mpp in {q.working_mpp for q in questions}}
+        if texts:
+            plans = {mpp: self.plan(region, mpp) for mpp in {q.working_mpp for q in questions}}
+            field = min((p.field for p in plans.values()), key=lambda f: f.level)
+        else:
+            plans = {None: self.plan(self._window(region, spatial), None)}
+            field = self._field(region, self._screen_downsample(region))
         for plan in plans.values():
             self._check_size(plan)
-        field = min((p.field for p in plans.values()), key=lambda f: f.level)
         answers: list[FieldAnswers] = []
         for question in questions:
             plan = plans[question.working_mpp]
@@ -217,12 +220,34 @@ class Session:
             notes=tuple(q.note for q in questions if q.note),
         )
 
+    def _field(self, region: Region, downsample: float) -> Field:
+        """The field of a region at the level for a downsample."""
+        level = nearest_level([level.downsample for level in self.slide.levels], downsample)
+        chosen = self.slide.levels[level]
+        return field_covering(region, level, chosen.downsample, chosen.shape)
+
+    def _screen_downsample(self, region: Region) -> float:
+        """Level-0 pixels per pixel of a screen that shows a region."""
+        return max(max(region.height, region.width) / self.config.screen_px, FINEST_DOWNSAMPLE)
+
+    def _window(self, region: Region, spatial: Sequence[SpatialPrompt]) -> Region:
+        """What is looked at around clicks and boxes: small, so that small things are seen.
+
+        It stays where the first of them put it while the others are well inside, so that the next
+        click nearby finds the embedding made already.
+        """
+        side = self.config.click_px * self._screen_downsample(region)
+        window = _square_around(spatial[:1], side)
+        if not all(_well_inside(prompt, window) for prompt in spatial):
+            window = _square_around(spatial, side)
+        return region_inside(window, self.slide.shape)
+
     def _wanted_downsample(self, region: Region, working_mpp: float | None) -> Pair:
         """Level-0 pixels per model pixel."""
         longest = max(region.height, region.width)
         if working_mpp is None:
-            fit = longest / self.config.click_px
-            return max(fit, 0.25), max(fit, 0.25)
+            fit = max(longest / self.config.click_px, FINEST_DOWNSAMPLE)
+            return fit, fit
         if self.mpp is not None:
             wanted = working_mpp / self.mpp[0], working_mpp / self.mpp[1]
             if max(wanted) > min(region.height, region.width):
@@ -285,6 +310,29 @@ class Session:
         picture = resize_picture(self.slide.read(plan.field), plan.shape)
         tiles = plan_tiles(plan.shape, plan.tile_px, self.config.overlap_px)
         return encode_picture(picture, tiles, self.segmenter, progress, cancel)
+
+
+def _extent(prompt: SpatialPrompt) -> tuple[float, float, float, float]:
+    """(y0, x0, y1, x1) of a point or box."""
+    if isinstance(prompt, PointPrompt):
+        return prompt.y, prompt.x, prompt.y, prompt.x
+    return prompt.y0, prompt.x0, prompt.y1, prompt.x1
+
+
+def _square_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
+    """A square of at least `side` level-0 pixels with prompts in its middle."""
+    extents = np.array([_extent(p) for p in prompts])
+    low, high = extents[:, :2].min(axis=0), extents[:, 2:].max(axis=0)
+    half = max(side, WINDOW_MARGIN * float((high - low).max())) / 2
+    y, x = (low + high) / 2
+    return Region.from_corners(y - half, x - half, y + half, x + half)
+
+
+def _well_inside(prompt: SpatialPrompt, window: Region) -> bool:
+    """Whether a prompt keeps a tenth of the window's side from its edges."""
+    margin = window.height / 10
+    y0, x0, y1, x1 = _extent(prompt)
+    return window.contains(y0 - margin, x0 - margin) and window.contains(y1 + margin, x1 + margin)
 
 
 def open_session(

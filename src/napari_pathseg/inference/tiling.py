@@ -15,6 +15,8 @@ from napari_pathseg.geometry import Field, Shape
 SIDE_STEP = 32
 START_STEP = 16  # the tokens of all tiles lie on one grid
 
+OUTSIDE = np.float32(-20.0)  # logits of what is out for certain
+
 FloatMap = npt.NDArray[np.float32]
 
 
@@ -132,8 +134,8 @@ def resize_picture(picture: npt.NDArray[np.uint8], shape: Shape) -> npt.NDArray[
 def place_map(values: FloatMap, source: Field, target: Field) -> FloatMap:
     """A soft map that covers `source`, on the pixels of `target`.
 
-    Both fields show nearly the same region, at levels that may differ; every target pixel takes
-    the value at its own place, so that nothing shifts.
+    Every target pixel takes the value at its own place, whatever the levels, so that nothing
+    shifts. Where it lies a whole source pixel or more outside `source`, it is `OUTSIDE`.
 
     Parameters
     ----------
@@ -159,6 +161,8 @@ def place_map(values: FloatMap, source: Field, target: Field) -> FloatMap:
         align_corners=False,
     )
     out: FloatMap = placed[0, 0].numpy()
+    out[np.abs(y) > 1 + 2 / source.height] = OUTSIDE
+    out[:, np.abs(x) > 1 + 2 / source.width] = OUTSIDE
     return out
 
 

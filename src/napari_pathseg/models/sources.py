@@ -33,5 +33,5 @@ def fetch_mobile_sam(
     FetchError
         When it can not be had, naming why.
     """
-    folder = platformdirs.user_cache_path("napari-pathseg") / "weights"
+    folder = platformdirs.user_cache_path("napari-pathseg", appauthor=False) / "weights"
     return fetch(MOBILE_SAM, folder, progress, cancel)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,15 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from napari_pathseg.errors import ModelError
+from napari_pathseg.fetch import sha256_of
 from napari_pathseg.models.image_encoder import mobile_sam_name
 
 MOBILE_SAM_SHA256 = "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f"
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save_weights(network: nn.Module, path: Path, card: Mapping[str, Any]) -> None:

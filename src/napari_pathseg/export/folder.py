@@ -13,6 +13,7 @@ from napari_pathseg.export.atomic import flush, os_errors
 
 def recover(path: Path) -> None:
     """Put a folder back that was moved aside when the program died in :func:`whole_folder`."""
+    path = path.resolve()
     aside = _aside(path)
     if aside.exists():
         with os_errors(path):
@@ -34,6 +35,7 @@ def whole_folder(path: Path, *, empty: bool = False) -> Iterator[Path]:
     ExportError
         When it can not be written; `path` is then as it was.
     """
+    path = path.resolve()  # "." has no name to put beside, and a link must stay a link
     part = path.with_name(f".{path.name}.part")
     aside = _aside(path)
     with os_errors(path):

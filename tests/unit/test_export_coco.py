@@ -135,6 +135,10 @@ def test_cancel_leaves_nothing(tmp_path: Path) -> None:
         {"annotations": [{"image_id": 9}]},
         {"annotations": [{"image_id": 1, "category_id": 77, "segmentation": []}]},
         {
+            "categories": [{"id": 70_000, "name": "beyond 16 bits"}],
+            "annotations": [{"image_id": 1, "category_id": 70_000, "segmentation": [[0, 0, 1, 1]]}],
+        },
+        {
             "annotations": [
                 {"image_id": 1, "category_id": 1, "segmentation": {"size": [9, 9], "counts": [1]}}
             ]

@@ -127,7 +127,7 @@ def read_coco(path: Path) -> list[CocoImage]:
         for annotation in content["annotations"]:
             by_image[annotation["image_id"]].append(annotation)
         return [_read(image, by_image[image["id"]], classes) for image in content["images"]]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise ExportError(f"{path} is no COCO file or is damaged: {error!r}.") from error
 
 

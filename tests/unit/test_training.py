@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from napari_pathseg.training.finish import write_model
 from napari_pathseg.training.loop import Trainer
 from napari_pathseg.training.losses import bce_loss, dice_loss, mask_loss, soft_iou
 from napari_pathseg.training.recipe import (
+    DEFAULT_RECIPE,
     DatasetRecipe,
     GroupRecipe,
     Recipe,
@@ -178,9 +180,30 @@ def test_the_shipped_recipe_can_be_read_and_a_broken_one_is_named(tmp_path: Path
     assert recipe.rate("mask_decoder.sam.iou_token.weight") == recipe.rates["mask_decoder.sam"]
     assert recipe.looked_at("nucleus") == recipe.working_mpp[""]
     path = tmp_path / "recipe.toml"
-    path.write_text("name = 'x'", encoding="utf-8")
-    with pytest.raises(PathsegError, match=r"recipe\.toml"):
-        load_recipe(path)
+    shipped = DEFAULT_RECIPE.read_text(encoding="utf-8")
+    for broken in ("name = 'x'", "name = ", re.sub("(?m)^minutes = .*$", "minutes = 'x'", shipped)):
+        path.write_text(broken, encoding="utf-8")
+        with pytest.raises(PathsegError, match=r"recipe\.toml"):
+            load_recipe(path)
+
+
+@pytest.mark.parametrize("terms", ["[1]", '{"1": ["colon"]}', "{", ""])
+def test_a_broken_line_of_cases_is_named(tmp_path: Path, terms: str) -> None:
+    path = tmp_path / "cases.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        row = ["c", "toy", "p", "val", "a.png", "b.png", "semantic", terms, "", "1.0"]
+        csv.writer(file).writerows([COLUMNS, row])
+    with pytest.raises(PathsegError, match=r"cases\.csv, line 2"):
+        read_cases(path)
+
+
+def test_what_is_no_table_of_cases_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "cases.csv"
+    with pytest.raises(PathsegError, match=r"cases\.csv"):
+        read_cases(path)
+    path.write_bytes(b"id,dataset\n\xff\xfe\x00")
+    with pytest.raises(PathsegError, match=r"cases\.csv is no CSV"):
+        read_cases(path)
 
 
 def test_a_run_goes_on_where_it_stopped(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from napari_pathseg.classes import Term
-from napari_pathseg.errors import PathsegError
+from napari_pathseg.errors import PathsegError, describe_os_error
 
 ANY_VALUE = ">0"
 
@@ -82,13 +82,15 @@ def read_cases(path: Path) -> list[Case]:
             for number, row in enumerate(csv.DictReader(file), start=2):
                 try:
                     cases.append(_case(row, path.parent))
-                except (KeyError, ValueError, TypeError) as error:
+                except (KeyError, ValueError, TypeError, AttributeError) as error:
                     raise PathsegError(
                         f"{path}, line {number}: {type(error).__name__} {error}.",
                         "See the columns in the documentation of `pathseg evaluate`.",
                     ) from error
     except OSError as error:
-        raise PathsegError(f"{path}: {error.strerror}.", "Give a CSV of cases.") from error
+        raise PathsegError(describe_os_error(error, path), "Give a CSV of cases.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PathsegError(f"{path} is no CSV: {error}.", "Give a CSV of cases.") from error
     return cases
 
 

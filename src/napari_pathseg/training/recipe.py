@@ -108,14 +108,14 @@ def load_recipe(path: Path = DEFAULT_RECIPE) -> Recipe:
     Raises
     ------
     PathsegError
-        When the file is not TOML or lacks a key, naming it.
+        When the file is not TOML, or a key is missing or holds something else.
     """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         return _recipe(data)
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise PathsegError(f"{path}: {error}.", "Start from the recipe in the package.") from error
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise PathsegError(
             f"{path}: the recipe lacks or misuses {error}.", "Start from the recipe in the package."
         ) from error

@@ -134,9 +134,10 @@ class ZarrSlide(Slide):
 
     def _planes(self, level: int, y: int, x: int, height: int, width: int) -> list[Plane]:
         """The channels of a window, each (height, width)."""
-        if not self._arrays:
+        arrays = self._arrays  # another thread may close the slide meanwhile
+        if not arrays:
             raise SlideError(f"{self.path}: the slide was closed.", "Open it again.")
-        array = self._arrays[level]
+        array = arrays[level]
         key: list[slice | int] = []
         order: list[str] = []
         for axis, length in zip(self.layout.axes, array.shape, strict=True):

@@ -113,8 +113,7 @@ class SegmentReader:
     def _segment(self, page: Page, index: int) -> Samples | None:
         cache_key = (page.offset, index)
         with self._lock:
-            if self._closed:
-                raise SlideError(f"{self._path}: the slide was closed.", "Open it again.")
+            self._check_open()
             held = self._cache.get(cache_key)
             if held is not None:
                 self._cache.move_to_end(cache_key)
@@ -137,6 +136,7 @@ class SegmentReader:
             return None
         file = page.parent.filehandle
         with self._lock:
+            self._check_open()  # or a late read would open the file again, and leave it open
             if file.closed:
                 file.open()
             file.seek(offset)
@@ -146,6 +146,10 @@ class SegmentReader:
         tables = page.jpegtables if keyframe(page).compression in (6, 7) else None
         tile: Samples | None = page.decode(data, index, jpegtables=tables)[0]
         return None if tile is None else tile[0]
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SlideError(f"{self._path}: the slide was closed.", "Open it again.")
 
     def _keep(self, key: tuple[int, int], tile: Samples) -> None:
         with self._lock:
@@ -203,6 +207,8 @@ def check_page(path: Path, page: Page, file_bytes: int) -> None:
 
 def one_line(error: BaseException) -> str:
     """The reason an outside library gives, on one line."""
+    if isinstance(error, LookupError):  # its text is only a key
+        return "a part that it refers to is missing"
     return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
 
 

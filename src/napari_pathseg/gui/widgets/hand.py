@@ -61,7 +61,7 @@ class Hand:
             QApplication.processEvents()
             time.sleep(0.005)
 
-    def settle(self, seconds: float = 120) -> None:
+    def settle(self, seconds: float = 600) -> None:
         """Wait until the model has answered and the canvas has drawn it."""
         self.wait(lambda: not self.controller.busy, seconds)
         self.controller.saving.flush()

@@ -84,8 +84,33 @@ def test_interrupt_ends_without_a_traceback(failing: list[BaseException]) -> Non
     "arguments",
     [["nonsense"], ["info"], ["segment", "x.svs", "--prompt", "gland"], ["info", "x", "--no-such"]],
 )
-def test_wrong_usage_is_exit_code_2(arguments: list[str]) -> None:
-    assert CliRunner().invoke(main, arguments).exit_code == 2
+def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("pathseg: error: ")
+    assert result.stderr.endswith(" --help.\n")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_group_without_a_command_shows_its_help() -> None:
+    assert "resolve" in CliRunner().invoke(main, ["terms"]).output
+
+
+def test_an_error_does_not_steer_the_terminal(failing: list[BaseException]) -> None:
+    failing.append(SlideError("a\x1b[2J\x00b: Präparat 腎"))
+    stderr = CliRunner().invoke(main, ["fail"]).stderr
+    assert stderr.rstrip("\n").isprintable()
+    assert "Präparat 腎" in stderr
+
+
+def test_a_broken_tiff_is_one_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "cut.tif"
+    path.write_bytes(b"II*\0" + (5000).to_bytes(4, "little") + bytes(100))
+    result = CliRunner().invoke(main, ["info", str(path)])
+    assert result.exit_code == 1
+    assert "a part that it refers to is missing" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not [record for record in caplog.records if record.name == "tifffile"]
 
 
 def test_table_aligns_columns(capsys: pytest.CaptureFixture[str]) -> None:

@@ -226,6 +226,7 @@ def test_a_prompt_that_repeats_another_is_refused(ome_tiff: Path, tmp_path: Path
         (["--prompt", "nuclei", "--region", "0", "0", "0", "5"], "no area"),
         (["--prompt", "nuclei", "--region", "9000", "0", "5", "5"], "outside the slide"),
         (["--prompt", "nuclei", "--point", "-3", "5"], "outside"),
+        (["--negative-point", "50", "50"], "not meant"),
         (["--prompt", "nuclei", "--box", "600", "0", "700", "10"], "outside"),
     ],
 )
@@ -294,6 +295,19 @@ def test_a_file_in_the_place_of_the_folder(ome_tiff: Path, tmp_path: Path) -> No
     assert (tmp_path / "taken").read_text() == "mine"
 
 
+def test_a_file_system_that_takes_no_files_is_told_at_once(
+    ome_tiff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(**_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(results.tempfile, "TemporaryDirectory", refuse)
+    monkeypatch.setattr(Session, "segment", lambda *_, **__: pytest.fail("the work was done"))
+    result = _segment(ome_tiff, "--prompt", "nuclei", "--out", tmp_path / "out")
+    _refused(result, f"{tmp_path} can not be written: read-only file system")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_full_disk_leaves_what_was_there(
     ome_tiff: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -301,9 +315,9 @@ def test_a_full_disk_leaves_what_was_there(
     assert _segment(ome_tiff, "--prompt", "nuclei", "--out", out).exit_code == 0
     before = {path.name: path.read_bytes() for path in out.iterdir()}
 
-    def full(path: Path, fields: object) -> int:
+    def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(results, "write_geojson", full)
-    _refused(_segment(ome_tiff, "--prompt", "stroma", "--out", out), "no space")
+    monkeypatch.setattr("napari_pathseg.export.atomic.flush", full)
+    _refused(_segment(ome_tiff, "--prompt", "stroma", "--out", out), "no space", f"in {out}.")
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before

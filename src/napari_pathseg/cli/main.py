@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import sys
 from pathlib import Path
 
@@ -22,11 +23,16 @@ _CANCELLED = 130  # 128 + SIGINT, what shells expect of an interrupted command
 
 
 class _OneLineError(click.ClickException):
-    """An error as one line on stderr, exit code 1."""
+    """An error as one line on stderr; what would steer a terminal is left out."""
+
+    def __init__(self, message: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
     def show(self, file: object = None) -> None:
         line = " ".join(self.format_message().split())
-        click.echo(f"pathseg: error: {line}", err=True)
+        plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
+        click.echo(f"pathseg: error: {plain}", err=True)
 
 
 class _Commands(click.Group):
@@ -36,6 +42,12 @@ class _Commands(click.Group):
         debug = bool(ctx.params.get("debug"))
         try:
             return super().invoke(ctx)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
+        except click.UsageError as error:
+            where = error.ctx.command_path if error.ctx else "pathseg"
+            said = f"{error.format_message()} See {where} --help."
+            raise _OneLineError(said, error.exit_code) from error
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has gone
         except (PathsegError, OSError, MemoryError) as error:
@@ -73,3 +85,6 @@ def main(debug: bool) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if not debug:
+        # It tells of a broken file in lines of its own, ours says it again.
+        logging.getLogger("tifffile").setLevel(logging.CRITICAL)

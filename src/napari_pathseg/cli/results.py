@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
 Facts = dict[str, Any]
 
 SUFFIXES = {"labels": ".labels.tif", "geojson": ".geojson", "json": ".json"}
+STAGING = ".pathseg-"
 
 
 def check_writable(out: Path) -> None:
@@ -38,8 +38,15 @@ def check_writable(out: Path) -> None:
     existing = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not existing.is_dir():
         raise ExportError(f"{existing} is a file, not a folder.", "Give another folder as --out.")
-    if not os.access(existing, os.W_OK):
-        raise ExportError(f"{existing} can not be written.", "Give another folder as --out.")
+    # Permissions alone do not tell of a full disk, a virtual file system or a system's own folder.
+    try:
+        with tempfile.TemporaryDirectory(dir=existing, prefix=STAGING):
+            pass
+    except OSError as error:
+        raise ExportError(
+            f"{existing} can not be written: {(error.strerror or str(error)).lower()}.",
+            "Give another folder as --out.",
+        ) from error
 
 
 def result_paths(out: Path, slide: Path) -> dict[str, Path]:
@@ -101,12 +108,16 @@ def write_results(out: Path, session: Session, segmentation: Segmentation, facts
     facts = facts | {"files": {kind: str(path) for kind, path in paths.items()}}
     mask = segmentation.mask
     record = _record(session, segmentation)
-    with os_errors(out / "results"):
+    with os_errors(paths["labels"]):
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out, prefix=".pathseg-") as folder:
+        with tempfile.TemporaryDirectory(dir=out, prefix=STAGING) as folder:
             staged = {kind: Path(folder) / path.name for kind, path in paths.items()}
-            write_labels_tiff(staged["labels"], mask, segmentation.mpp, segmentation.classes)
-            write_geojson(staged["geojson"], [ExportField(record, mask)])
+            try:
+                write_labels_tiff(staged["labels"], mask, segmentation.mpp, segmentation.classes)
+                write_geojson(staged["geojson"], [ExportField(record, mask)])
+            except ExportError as error:
+                # The user knows the folder that was given, not the one inside it.
+                raise ExportError(error.what.replace(folder, str(out)), error.remedy) from error
             staged["json"].write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
             for kind, path in paths.items():
                 staged[kind].replace(path)
@@ -155,14 +166,11 @@ def _terms(segmentation: Segmentation, owners: Sequence[str]) -> list[Facts]:
 
 def _warnings(terms: Sequence[Facts]) -> list[str]:
     """What a reader of the masks alone would not see."""
-    found = []
-    for term in terms:
-        asked = [other["object"] for other in term["asked_as"]]
-        if asked and asked != [term["object"]]:
-            found.append(f"{term['name']} was asked as {', '.join(asked)}.")
-        if not term["pixels"]:
-            found.append(f"No {term['name']} in this region (presence {term['presence']:.2f}).")
-    return found
+    return [
+        f"No {term['name']} in this region (presence {term['presence']:.2f})."
+        for term in terms
+        if not term["pixels"]
+    ]
 
 
 def _term(term: Term | None) -> Facts:

@@ -162,6 +162,11 @@ def collect_prompts(
     prompts += [PointPrompt(*point, positive=False) for point in negative_points]
     if not prompts:
         raise PromptError("There is nothing to look for.", "Give --prompt, --point or --box.")
+    if not (texts or points or boxes):
+        raise PromptError(
+            "A --negative-point alone says only what is not meant.",
+            "Give --prompt, --point or --box too.",
+        )
     return prompts
 
 

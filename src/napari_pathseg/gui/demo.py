@@ -178,8 +178,6 @@ def _dock(viewer: Viewer, out: Path) -> PathsegPanel:
 
 def _do(hand: Hand, scene: Scene, path: Path, out: Path) -> None:
     """Open, prompt, click, paint, undo, accept, prompt again, export; a picture of each step."""
-    from qtpy.QtCore import Qt
-
     pictures = out / "pictures"
     controller = hand.controller
     _say(f"open {path.name}")
@@ -202,16 +200,16 @@ def _do(hand: Hand, scene: Scene, path: Path, out: Path) -> None:
     _tell(hand)
     hand.photograph(pictures / "3-clicked.png")
     _say("paint a stroke, undo it, do it again")
-    hand.key(Qt.Key.Key_D)
+    hand.key("D")
     hand.drag(scene.stroke)
     hand.photograph(pictures / "4-painted.png")
-    hand.key(Qt.Key.Key_Z, "Ctrl")
+    hand.key("Z", "Ctrl")
     hand.settle()
-    hand.key(Qt.Key.Key_Z, "Ctrl+Shift")
+    hand.key("Z", "Ctrl+Shift")
     hand.settle()
-    hand.key(Qt.Key.Key_P)
+    hand.key("P")
     _say("accept")
-    hand.key(Qt.Key.Key_A)
+    hand.key("A")
     hand.settle()
     hand.look_at(scene.closer)
     _say(f"go closer, type {scene.closer_prompt!r} and press Enter")

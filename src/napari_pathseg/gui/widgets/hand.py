@@ -105,10 +105,11 @@ class Hand:
         QTest.keyClick(self.panel.prompt.edit, key)
         self.wait()
 
-    def key(self, key: Qt.Key, modifier: str = "") -> None:
-        """Press a key on the canvas."""
+    def key(self, key: Qt.Key | str, modifier: str = "") -> None:
+        """Press a key, or the key of a letter, on the canvas."""
         self.canvas.setFocus()
-        QTest.keyClick(self.canvas, key, MODIFIERS[modifier])
+        code = getattr(Qt.Key, f"Key_{key}") if isinstance(key, str) else key
+        QTest.keyClick(self.canvas, code, MODIFIERS[modifier])
         self.wait()
 
     def hold(self, key: Qt.Key, meanwhile: Callable[[], None]) -> None:

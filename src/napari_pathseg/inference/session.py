@@ -41,7 +41,9 @@ from napari_pathseg.vocabulary.entry import Resolution
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 PICTURE_BACKEND = "pillow"
-SMALLEST_SIDE_PX = 512
+# A picture without a scale is shown to the model as it is, but not smaller than one input, and for
+# what is seen at low resolution (coarser than FINE_MPP) not larger, if it need not shrink too far.
+SMALLEST_SIDE_PX, FINE_MPP, MOST_SHRUNK = 512, 0.4, 3.0
 MAX_FIELD_PIXELS = 64_000_000
 FINEST_DOWNSAMPLE = 0.25
 WINDOW_MARGIN = 1.6  # of the largest extent of the prompts
@@ -259,6 +261,8 @@ class Session:
             return wanted
         if self.slide.metadata.backend == PICTURE_BACKEND:
             as_is = min(1.0, longest / SMALLEST_SIDE_PX)
+            if working_mpp > FINE_MPP:
+                as_is = max(as_is, min(longest / SMALLEST_SIDE_PX, MOST_SHRUNK))
             return as_is, as_is
         raise UnknownScaleError(
             f"{self.slide.path}: the file does not say its resolution, and words need it.",

@@ -35,3 +35,12 @@ class SegmentConfig:
     max_tiles: int = 150
     threshold: float = 0.5
     cached_tiles: int = 200
+
+    def __post_init__(self) -> None:
+        sides = (self.tile_px, self.click_px)
+        if any(side < 64 or side % 32 for side in sides):
+            raise ValueError(f"model inputs are multiples of 32 pixels, at least 64: {sides}")
+        if not 0 <= self.overlap_px < self.tile_px:
+            raise ValueError(f"tiles of {self.tile_px} can not share {self.overlap_px} pixels")
+        if not 0 < self.threshold < 1:
+            raise ValueError(f"a threshold lies between 0 and 1: {self.threshold}")

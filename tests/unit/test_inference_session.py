@@ -387,3 +387,12 @@ def test_a_mask_hardly_depends_on_the_tiling(vocabulary: Vocabulary) -> None:
         masks.append(session.segment(Region(0, 0, 2000, 3000), [TextPrompt("gland")]).mask > 0)
     union = (masks[0] | masks[1]).sum()
     assert (masks[0] & masks[1]).sum() / union > 0.99
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"tile_px": 500}, {"click_px": 32}, {"overlap_px": 512}, {"threshold": 0.0}],
+)
+def test_a_config_that_can_not_work_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match=r"\d"):
+        SegmentConfig(**wrong)  # type: ignore[arg-type]

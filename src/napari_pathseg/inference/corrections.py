@@ -89,18 +89,16 @@ def _ask(
     full[: part.shape[0], : part.shape[1]] = part
     small = resize_map(full, (tile.height // OUTPUT_STRIDE, tile.width // OUTPUT_STRIDE))
     place = (click.y - tile.y, click.x - tile.x)
+    clicked = ((*place, click.positive),)
+    queries = [TileQuery(term=term, points=clicked, mask=small) for term in terms]
     answers = segmenter.decode(
-        picture.embeddings[index],
-        [
-            TileQuery(term=terms[0], points=((*place, click.positive),), mask=small),
-            TileQuery(points=((*place, True),)),
-        ],
+        picture.embeddings[index], [*queries, TileQuery(points=((*place, True),))]
     )
     height, width = part.shape
-    together, alone = (
+    *worded, alone = (
         resize_map(a.logits, (tile.height, tile.width))[:height, :width] for a in answers
     )
-    return together, alone
+    return np.maximum.reduce(worded), alone
 
 
 def _object_at(

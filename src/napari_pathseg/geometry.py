@@ -206,13 +206,13 @@ def nearest_level(downsamples: Sequence[Pair], wanted: float, tolerance: float =
 
 
 def world_scale(downsample: Pair, mpp: Pair | None) -> Pair:
-    """napari `scale` of an array at this downsample: world units per pixel."""
+    """Napari `scale` of an array at this downsample: world units per pixel."""
     um_y, um_x = mpp or (1.0, 1.0)
     return downsample[0] * um_y, downsample[1] * um_x
 
 
 def world_translate(field: Field, mpp: Pair | None) -> Pair:
-    """napari `translate` that lays a field's array corner on corner over the slide.
+    """Napari `translate` that lays a field's array corner on corner over the slide.
 
     napari's origin is the centre of the first pixel, so a coarser pixel starts
     (downsample - 1) / 2 level-0 pixels further in.

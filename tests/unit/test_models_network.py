@@ -142,6 +142,8 @@ def test_weights_survive_the_file(network: PathsegNetwork, tmp_path: Path) -> No
     assert loaded.card.objects == OBJECTS
     assert loaded.card.working_mpp == {"gland": 1.0, "nucleus": 0.4}
     assert loaded.knows(Term("lung", "tissue", "gland"))
+    write_model(network, path, replace(recipe, withheld=("gland",)))
+    assert not load_segmenter_file(path).knows(Term("lung", "tissue", "gland"))
     assert not loaded.knows(Term("lung", "nuclei", "gland"))
 
 

@@ -81,7 +81,7 @@ def evaluate(
     seed: int = 0,
     config: SegmentConfig | None = None,
 ) -> Iterator[Measured]:
-    """Ask the model about each truth and compare.
+    """Ask the model about each truth and compare; words it may not be asked are left out.
 
     Raises
     ------
@@ -92,6 +92,8 @@ def evaluate(
         raise PromptError(f"'{prompt}' is no kind of prompt.", f"Choose of: {', '.join(PROTOCOLS)}")
     rng = np.random.default_rng(seed)
     for truth in truths:
+        if prompt == "text" and not segmenter.knows(truth.term):
+            continue
         with open_slide(truth.image) as slide:
             mpp = (truth.mpp, truth.mpp) if truth.mpp else None
             session = Session(slide, segmenter, vocabulary, mpp=mpp, config=config)

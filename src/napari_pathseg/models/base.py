@@ -40,6 +40,8 @@ class ModelCard:
         Micrometres per pixel at which it sees each object best.
     presence_gate : float
         A term whose presence in a tile is less probable than this is pushed down there.
+    withheld : tuple of str
+        Objects that training showed it but that it does not find well enough to be asked.
     """
 
     name: str
@@ -53,11 +55,12 @@ class ModelCard:
     working_mpp: Mapping[str, float]
     presence_gate: float
     figures: tuple[Figure, ...]
+    withheld: tuple[str, ...] = ()
 
     @property
     def taught(self) -> tuple[Term, ...]:
-        """Its terms, without regions."""
-        return tuple(Term(UNSPECIFIED, s, o) for s, o in self.objects)
+        """The terms it may be asked, without regions."""
+        return tuple(Term(UNSPECIFIED, s, o) for s, o in self.objects if o not in self.withheld)
 
     @property
     def identity(self) -> str:

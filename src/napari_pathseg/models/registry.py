@@ -85,4 +85,5 @@ def _card(data: dict[str, Any], sha256: str) -> ModelCard:
         working_mpp={k: float(v) for k, v in data["working_mpp"].items()},
         presence_gate=float(data["presence_gate"]),
         figures=tuple(Figure(**row) for row in data["figures"]),
+        withheld=tuple(data["withheld"]),
     )

@@ -72,8 +72,8 @@ class PathsegSegmenter:
         return self._passes
 
     def knows(self, term: Term) -> bool:
-        """Whether the term's object was taught in its structure."""
-        return self._network.term_encoder.knows(term)
+        """Whether the term's object was taught in its structure, and well enough to be asked."""
+        return term.without_region in self._card.taught
 
     def encode(self, image: npt.NDArray[np.uint8]) -> StoredEmbedding:
         """Encode an sRGB tile (height, width, 3); sides are multiples of 32."""

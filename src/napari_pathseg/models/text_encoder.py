@@ -38,10 +38,6 @@ class TermEncoder(nn.Module):
         nn.init.normal_(self.region_embedding.weight, std=0.1)
         self.project = nn.Sequential(nn.Linear(DIM, DIM), nn.GELU(), nn.Linear(DIM, DIM))
 
-    def knows(self, term: Term) -> bool:
-        """Whether the object was taught in this structure, in whatever region."""
-        return (term.structure, term.object) in self.objects
-
     def indices(self, terms: Sequence[Term]) -> Tensor:
         """Rows of the three tables, int64 (N, 3); ValueError for a term that was not taught."""
         rows = [

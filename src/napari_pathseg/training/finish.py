@@ -34,6 +34,7 @@ def write_model(
         "regions": list(network.term_encoder.regions),
         "working_mpp": {name: recipe.looked_at(name) for _, name in objects},
         "presence_gate": recipe.presence_gate,
+        "withheld": list(recipe.withheld),
         "figures": [asdict(figure) for figure in figures],
     }
     path.parent.mkdir(parents=True, exist_ok=True)

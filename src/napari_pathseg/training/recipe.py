@@ -68,6 +68,7 @@ class Recipe:
     working_mpp : mapping of object to float
         Micrometres per pixel at which the model looks at each object; "" for all others.
     presence_gate : float
+    withheld : tuple of str
         See ModelCard.
     trainable : tuple of str
         Prefixes of image encoder parameters that are trained; all else of it stays frozen.
@@ -82,6 +83,7 @@ class Recipe:
     summary: str
     working_mpp: Mapping[str, float]
     presence_gate: float
+    withheld: tuple[str, ...]
     seed: int
     minutes: float
     warmup_steps: int
@@ -134,6 +136,7 @@ def _recipe(data: dict[str, Any]) -> Recipe:
         summary=data["summary"],
         working_mpp={k: float(v) for k, v in data["working_mpp"].items()},
         presence_gate=float(data["presence_gate"]),
+        withheld=tuple(data["withheld"]),
         seed=int(data["seed"]),
         minutes=float(data["minutes"]),
         warmup_steps=int(data["warmup_steps"]),

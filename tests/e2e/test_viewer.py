@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -250,15 +251,16 @@ def test_the_viewer_never_stands_still_while_the_model_works(
         busy.start()
         hand.wait(lambda: not busy.is_alive(), 120)
 
-    def ask() -> None:
-        hand.controller.segment_field("nuclei")
+    def ask(word: str) -> None:
+        hand.controller.segment_field(word)
         hand.wait(lambda: not hand.controller.busy, 120)
         hand.wait(seconds=0.3)
 
     hand.ask("gland")  # napari makes its first Labels layer
-    # What a busy machine holds any viewer up is not ours.
+    # What a busy machine holds any viewer up is not ours; the middle of three tells more than one.
     without_us = longest_gap(hand, stand_by)
-    assert longest_gap(hand, ask) < max(MAX_GAP_S, 5 * without_us)
+    gaps = sorted(longest_gap(hand, partial(ask, word)) for word in ("nuclei", "gland", "nuclei"))
+    assert gaps[1] < max(MAX_GAP_S, 5 * without_us)
     assert hand.controller.message.kind == "good"
 
 

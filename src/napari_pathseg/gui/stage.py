@@ -63,11 +63,12 @@ class Stage:
             self.viewer.layers.remove(layer)
 
     def show_stored(self, desk: Desk) -> None:
-        """Show the stored fields as one read-only pyramid over the slide."""
+        """Show the stored fields as one read-only pyramid over the slide.
+
+        Its layer is made with the desk, when nobody works yet: napari takes long to add one.
+        """
         if desk.overview is not None:
             desk.overview.refresh()
-            return
-        if not len(desk.stored):
             return
         from napari.layers import Labels
 

@@ -23,16 +23,18 @@ _CANCELLED = 130  # 128 + SIGINT, what shells expect of an interrupted command
 
 
 class _OneLineError(click.ClickException):
-    """An error as one line on stderr; what would steer a terminal is left out."""
-
-    def __init__(self, message: str, exit_code: int = 1) -> None:
-        super().__init__(message)
-        self.exit_code = exit_code
+    """An error as one line on stderr, exit code 1; what would steer a terminal is left out."""
 
     def show(self, file: object = None) -> None:
         line = " ".join(self.format_message().split())
         plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in line)
         click.echo(f"pathseg: error: {plain}", err=True)
+
+
+class _OneLineUsage(_OneLineError):
+    """Wrong usage as one line on stderr, exit code 2."""
+
+    exit_code = click.UsageError.exit_code
 
 
 class _Commands(click.Group):
@@ -47,7 +49,7 @@ class _Commands(click.Group):
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else "pathseg"
             said = f"{error.format_message()} See {where} --help."
-            raise _OneLineError(said, error.exit_code) from error
+            raise _OneLineUsage(said) from error
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has gone
         except (PathsegError, OSError, MemoryError) as error:

@@ -31,7 +31,7 @@ class _OneLineError(click.ClickException):
         click.echo(f"pathseg: error: {plain}", err=True)
 
 
-class _OneLineUsage(_OneLineError):
+class _OneLineUsageError(_OneLineError):
     """Wrong usage as one line on stderr, exit code 2."""
 
     exit_code = click.UsageError.exit_code
@@ -49,7 +49,7 @@ class _Commands(click.Group):
         except click.UsageError as error:
             where = error.ctx.command_path if error.ctx else "pathseg"
             said = f"{error.format_message()} See {where} --help."
-            raise _OneLineUsage(said) from error
+            raise _OneLineUsageError(said) from error
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe has gone
         except (PathsegError, OSError, MemoryError) as error:

@@ -162,8 +162,7 @@ def runs_of(instances: Instances) -> dict[int, list[int]]:
 
 
 def _annotations(field: ExportField, segmentation: Segmentation) -> Iterator[Json]:
-    instances = field.objects()
-    instances[field.mask == 0] = 0
+    instances = field.classed_objects()
     runs = runs_of(instances)
     flat, inside = instances.ravel(), np.flatnonzero(instances)
     _, first = np.unique(flat[inside], return_index=True)

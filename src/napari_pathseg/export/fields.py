@@ -75,3 +75,9 @@ class ExportField:
         if self.instances is None:
             return instances_of(self.mask)
         return self.instances.astype(np.uint32)
+
+    def classed_objects(self) -> Instances:
+        """The instance mask without what is background in the class mask."""
+        instances = self.objects()
+        instances[self.mask == 0] = 0
+        return instances

@@ -85,8 +85,7 @@ def features(
     field: ExportField, *, level0: bool = True, objects: ObjectType = "annotation"
 ) -> Iterator[dict[str, Any]]:
     """The GeoJSON Features of a field's objects, in the order of their instance values."""
-    instances = field.objects()
-    instances[field.mask == 0] = 0
+    instances = field.classed_objects()
     traced = outlines(instances)
     measured = measure_objects(instances, field.mask, field.record.mpp, traced)
     metadata = _metadata(field.record)

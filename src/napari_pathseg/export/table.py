@@ -84,8 +84,7 @@ def write_table(
 
 def rows(field: ExportField) -> Iterator[tuple[Cell, ...]]:
     """The rows of a field's objects, in the order of :data:`COLUMNS`."""
-    instances = field.objects()
-    instances[field.mask == 0] = 0
+    instances = field.classed_objects()
     for measure in measure_objects(instances, field.mask, field.record.mpp):
         yield _row(field, measure)
 

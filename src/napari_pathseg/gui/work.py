@@ -170,13 +170,6 @@ def answered(
     )
 
 
-def with_class_of(record: FieldRecord, value: int, classes: ClassList) -> FieldRecord:
-    """The record with a class that was drawn by hand."""
-    if any(c.value == value for c in record.classes):
-        return record
-    return replace(record, classes=ClassList((*record.classes, classes[value])))
-
-
 def _joined(old: Sequence[Prompt], new: Sequence[Prompt]) -> tuple[Prompt, ...]:
     """All prompts in the order they were given, each once."""
     return tuple(dict.fromkeys((*old, *new)))

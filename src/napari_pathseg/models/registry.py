@@ -20,7 +20,6 @@ MODELS: Mapping[str, Path] = {
 }
 
 
-@functools.lru_cache(maxsize=1)
 def load_segmenter(name: str = DEFAULT, device: str = "cpu") -> Segmenter:
     """Load a model by name; the last one loaded is kept.
 
@@ -29,7 +28,12 @@ def load_segmenter(name: str = DEFAULT, device: str = "cpu") -> Segmenter:
     ModelError
         When the name is unknown or the file is missing or damaged.
     """
-    return load_segmenter_file(model_path(name), device)
+    return _kept(model_path(name), device)
+
+
+@functools.lru_cache(maxsize=1)
+def _kept(path: Path, device: str) -> Segmenter:
+    return load_segmenter_file(path, device)
 
 
 def load_segmenter_file(path: Path, device: str = "cpu") -> Segmenter:

@@ -1,29 +1,20 @@
-"""The panel: everything on one screen, every control with its key."""
+"""The panel: the slide in work, the tabs, and what the desk has to say."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_pathseg.gui.bindings import KEYS, Bindings
 from napari_pathseg.gui.controller import PathsegController, default_controller
+from napari_pathseg.gui.pages import PAGES
 from napari_pathseg.gui.tools import Pointer
-from napari_pathseg.gui.widgets.class_list import ClassListBox
-from napari_pathseg.gui.widgets.correct_box import CorrectBox
 from napari_pathseg.gui.widgets.message_line import MessageLine
-from napari_pathseg.gui.widgets.prompt_line import PromptLine
+from napari_pathseg.gui.widgets.segment_page import SegmentPage
 from napari_pathseg.gui.widgets.slide_line import SlideLine
+from napari_pathseg.gui.widgets.tabs import PageTabs
 from napari_pathseg.gui.worker import QtRunner
 
 if TYPE_CHECKING:
@@ -48,14 +39,14 @@ class PathsegPanel(QWidget):
         self.viewer = napari_viewer
         self.controller = controller or default_controller(napari_viewer, QtRunner(), QtRunner())
         self.setMinimumWidth(WIDTH_PX)
-        theme = str(napari_viewer.theme)
         self.slide_line = SlideLine(self.controller, self)
-        self.prompt = PromptLine(self.controller, self)
-        self.message = MessageLine(theme, self)
-        self.correct = CorrectBox(self.controller, theme, self)
-        self.classes = ClassListBox(self.controller, theme, self)
+        self.tabs = PageTabs(self.controller, PAGES, self)
+        segment = self.tabs.page(PAGES[0].title)
+        assert isinstance(segment, SegmentPage)
+        self.prompt = segment.prompt
+        self.message = MessageLine(str(napari_viewer.theme), self)
         self._lay_out()
-        self._connect()
+        self._connect(segment)
         self._closed = False
         self.pointer = Pointer(self.controller)
         self.bindings = Bindings(self.controller, self.focus_prompt, self.show_keys)
@@ -68,52 +59,21 @@ class PathsegPanel(QWidget):
         layout.setContentsMargins(8, 6, 8, 6)
         layout.setSpacing(7)
         layout.addWidget(self.slide_line)
-        layout.addWidget(self.prompt)
-        layout.addLayout(self._ask_row())
+        layout.addWidget(self.tabs, 1)
         layout.addWidget(self.message)
-        layout.addWidget(_heading("Correct", self))
-        layout.addWidget(self.correct)
-        layout.addWidget(_heading("Classes", self))
-        layout.addWidget(self.classes, 1)
-        layout.addWidget(_heading("Export", self))
-        layout.addLayout(self._export_row())
         self.model_line = QLabel(self)
         self.model_line.setWordWrap(True)
         self.model_line.setEnabled(False)
         layout.addWidget(self.model_line)
 
-    def _ask_row(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        self.segment = QPushButton("Segment field  ⏎", self)
-        self.segment.setToolTip("Find it in what you see now [Enter in the line]")
-        self.segment.clicked.connect(self._segment)
-        self.stop = QPushButton("Cancel", self)
-        self.stop.setToolTip("Stop the model; nothing is changed [Esc]")
-        self.stop.clicked.connect(self.controller.cancel)
-        row.addWidget(self.segment, 1)
-        row.addWidget(self.stop)
-        return row
-
-    def _export_row(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        self.export = QPushButton("Export…", self)
-        self.export.setToolTip("Training data, QuPath GeoJSON and label pictures into a folder")
-        self.export.clicked.connect(self._choose_export)
-        keys = QPushButton("Keys  ?", self)
-        keys.setToolTip("Show all keys [?]")
-        keys.clicked.connect(self.show_keys)
-        row.addWidget(self.export, 1)
-        row.addWidget(keys)
-        return row
-
-    def _connect(self) -> None:
+    def _connect(self, segment: SegmentPage) -> None:
         controller = self.controller
         controller.changed.connect(self.refresh)
         controller.said.connect(self.message.show_message)
-        controller.busy_changed.connect(self._busy)
+        controller.busy_changed.connect(self.message.set_busy)
         controller.field_shown.connect(self._bind_layer)
-        self.prompt.edit.asked.connect(lambda _text: self._segment())
-        self.prompt.edit.left.connect(self.focus_canvas)
+        segment.asked.connect(self.focus_canvas)
+        segment.keys_wanted.connect(self.show_keys)
         window = self.viewer.window._qt_window
         window.installEventFilter(self)
         self._window = window
@@ -121,23 +81,9 @@ class PathsegPanel(QWidget):
     def _bind_layer(self, layer: object) -> None:
         self.bindings.bind(layer)
 
-    def _segment(self) -> None:
-        self.controller.segment_field(self.prompt.edit.text())
-        self.focus_canvas()
-
-    def _busy(self, busy: bool) -> None:
-        self.message.set_busy(busy)
-        self.stop.setEnabled(busy)
-
     def refresh(self) -> None:
         """Show the controller's state."""
         self.slide_line.refresh()
-        self.correct.refresh()
-        self.classes.refresh()
-        desk = self.controller.desk
-        self.segment.setEnabled(desk is not None)
-        self.export.setEnabled(desk is not None)
-        self.stop.setEnabled(self.controller.busy)
         segmenter = self.controller.model.loaded
         if segmenter is None:
             self.model_line.setText("model: loading…")
@@ -149,6 +95,7 @@ class PathsegPanel(QWidget):
 
     def focus_prompt(self) -> None:
         """Go to the line to type."""
+        self.tabs.setCurrentIndex(0)
         self.prompt.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.prompt.edit.selectAll()
 
@@ -170,11 +117,6 @@ class PathsegPanel(QWidget):
         self._keys = label
         label.show()
 
-    def _choose_export(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Export into a folder")
-        if folder:
-            self.controller.export(Path(folder))
-
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """The window closes: stop the model and finish what is being saved."""
         if event is not None and event.type() == QEvent.Type.Close and watched is self._window:
@@ -193,17 +135,7 @@ class PathsegPanel(QWidget):
             return
         self._closed = True
         self._window.removeEventFilter(self)
+        self.tabs.close_pages()
         self.pointer.detach()
         self.bindings.detach()
         self.controller.close()
-
-
-def _heading(text: str, parent: QWidget) -> QWidget:
-    box = QWidget(parent)
-    row = QHBoxLayout(box)
-    row.setContentsMargins(0, 2, 0, 0)
-    row.addWidget(QLabel(text, box))
-    line = QFrame(box)
-    line.setFrameShape(QFrame.Shape.HLine)
-    row.addWidget(line, 1)
-    return box

@@ -1,0 +1,40 @@
+"""The tabs of the panel: one line each, made when they are shown first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_pathseg.gui.controller import PathsegController
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One tab.
+
+    Attributes
+    ----------
+    title : str
+        On the tab: one short word, the bar is 340 pixels wide.
+    tooltip : str
+    make : callable
+        Gives the QWidget for a controller (its slides are `controller.desks`). Called when the
+        tab is shown first, so that the panel opens fast; the widget's module is imported here.
+        The widget listens to what it needs (`controller.changed`) and does the costly part only
+        while it is visible. It is told to `close()` when the panel goes.
+    """
+
+    title: str
+    tooltip: str
+    make: Callable[[PathsegController], Any]
+
+
+def _segment(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.segment_page import SegmentPage
+
+    return SegmentPage(controller)
+
+
+PAGES: tuple[Page, ...] = (Page("Segment", "Ask for what you look for, and correct it", _segment),)

@@ -166,6 +166,15 @@ def test_undo_and_redo_end(store: LabelStore) -> None:
     assert not store.load(record.id)[1].any()
 
 
+def test_several_fields_are_stored_together_or_not_at_all(store: LabelStore) -> None:
+    good, bad = make_record(), make_record()
+    with pytest.raises(StoreError, match="does not belong"):
+        store.save_fields([(good, make_mask(good)), (bad, make_mask(bad)[1:])])
+    assert store.fields() == ()
+    store.save_fields([(good, make_mask(good)), (bad, make_mask(bad))])
+    assert store.fields() == (good, bad)
+
+
 def test_the_proposal_is_the_mask_before_the_first_stroke(store: LabelStore) -> None:
     record = make_record()
     first = make_mask(record)

@@ -11,7 +11,7 @@ import hashlib
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -169,36 +169,40 @@ class LabelStore:
         return cls.open(identity, slide_name, folder)
 
     def save_field(self, record: FieldRecord, mask: npt.NDArray[np.integer]) -> None:
-        """Store a model's result, or a change of the record, as one step that can be undone.
+        """Store a model's result, or a change of the record: :meth:`save_fields` with one."""
+        self.save_fields([(record, mask)])
+
+    def save_fields(self, fields: Sequence[tuple[FieldRecord, npt.NDArray[np.integer]]]) -> None:
+        """Store fields, all of them or none, each as one step that can be undone.
 
         Parameters
         ----------
-        record : FieldRecord
-            A new id adds a field, a known id replaces its record and mask.
-        mask : integer array (height, width)
-            On the field's grid. Kept as uint16, or as uint32 where it is uint32.
+        fields : sequence of (FieldRecord, integer array (height, width))
+            A new id adds a field, a known id replaces it. Kept as uint16, or uint32 where it is.
 
         Raises
         ------
         StoreError
-            When the shape is not the field's, values do not fit, or it can not be saved.
+            When a shape is not the field's, values do not fit, or it can not be saved.
         """
-        pixels = as_stored(mask, record.field.shape)
         with self._writing():
-            row = read_field_row(self._connection, record.id)
-            if row is None:
-                row = FieldRow(record.id, pixels.shape, str(pixels.dtype), 0)
-                insert_field(self._connection, row, record)
-                before: LabelArray = np.zeros_like(pixels)
-                record_before = None
-            else:
-                check_same_grid(pixels, row.shape, row.dtype, row.id)
-                before = read_mask(self._connection, row)
-                record_before = read_record(self._connection, record.id)
-            y, x, old, new = changed_window(before, pixels)
-            if not old.size and record_before in (None, record):
-                return
-            kind = "model" if old.size else "record"
+            for record, mask in fields:
+                self._save(record, as_stored(mask, record.field.shape))
+
+    def _save(self, record: FieldRecord, pixels: LabelArray) -> None:
+        row = read_field_row(self._connection, record.id)
+        if row is None:
+            row = FieldRow(record.id, pixels.shape, str(pixels.dtype), 0)
+            insert_field(self._connection, row, record)
+            before: LabelArray = np.zeros_like(pixels)
+            record_before = None
+        else:
+            check_same_grid(pixels, row.shape, row.dtype, row.id)
+            before = read_mask(self._connection, row)
+            record_before = read_record(self._connection, record.id)
+        y, x, old, new = changed_window(before, pixels)
+        kind = "model" if old.size else "record"
+        if old.size or record_before not in (None, record):
             self._do(row, Step(0, kind, y, x, old, new, record_before, record))
 
     def record_stroke(

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from napari_pathseg.geometry import Region
+
+ObjectForm = Literal["annotation", "detection", "cell", "class"]
+Outlining = Literal["rle", "polygon"]
+ZarrPlace = Literal["image", "beside", "inside"]
+Extent = Literal["field", "slide"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +52,76 @@ class SegmentConfig:
             raise ValueError(f"tiles of {self.tile_px} can not share {self.overlap_px} pixels")
         if not 0 < self.threshold < 1:
             raise ValueError(f"a threshold lies between 0 and 1: {self.threshold}")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportConfig:
+    """What goes out, and in which form.
+
+    Attributes
+    ----------
+    formats : tuple of str
+        Names of `export.formats.FORMATS`.
+    region : Region or None
+        Only what lies in it, level-0 pixels.
+    fields : tuple of str
+        Ids of the fields; all when empty.
+    reviewed_only : bool
+        Leave out what the model proposed and nobody corrected or accepted.
+    classes : tuple of str
+        Names; all when empty. The others become background.
+    level : int or None
+        Pyramid level of all pictures and masks; None is the level each field was made at.
+    mpp : float or None
+        Micrometres per pixel instead of a level.
+    tile_px : int or None
+        Cut fields into squares of this side; a smaller field stays as it is.
+    overlap_px : int
+        Shared by neighbouring tiles.
+    background_ratio : float or None
+        At most so many pieces without an object for each piece with one; None keeps all.
+    hide_names : bool
+        Put a hash in the place of slide names, which may name a patient.
+    objects : "annotation", "detection", "cell" or "class"
+        What objects become in QuPath; "class" joins all objects of a class into one annotation.
+    outlining : "rle" or "polygon"
+        How COCO writes objects.
+    zarr : "image", "beside" or "inside"
+        OME-Zarr with the fields' images, labels alone for the whole slide, or labels inside the
+        slide itself, where that is an OME-Zarr.
+    extent : "field" or "slide"
+        OME-TIFF pyramids of each field, or of the whole slide.
+    dataset_number : int
+        Of the nnU-Net data set, 1 to 999.
+    """
+
+    formats: tuple[str, ...] = ("bundle",)
+    region: Region | None = None
+    fields: tuple[str, ...] = ()
+    reviewed_only: bool = False
+    classes: tuple[str, ...] = ()
+    level: int | None = None
+    mpp: float | None = None
+    tile_px: int | None = None
+    overlap_px: int = 0
+    background_ratio: float | None = None
+    hide_names: bool = True
+    objects: ObjectForm = "annotation"
+    outlining: Outlining = "rle"
+    zarr: ZarrPlace = "image"
+    extent: Extent = "field"
+    dataset_number: int = 1
+
+    def __post_init__(self) -> None:
+        if self.level is not None and self.mpp is not None:
+            raise ValueError("a level or micrometres per pixel, not both")
+        if self.mpp is not None and not 0.01 <= self.mpp <= 1000:
+            raise ValueError(f"micrometres per pixel lie between 0.01 and 1000: {self.mpp}")
+        if self.tile_px is not None and not 16 <= self.tile_px <= 16_384:
+            raise ValueError(f"tiles have 16 to 16384 pixels a side: {self.tile_px}")
+        if not 0 <= self.overlap_px < (self.tile_px or 1):
+            raise ValueError(f"tiles of {self.tile_px} can not share {self.overlap_px} pixels")
+        if self.background_ratio is not None and self.background_ratio < 0:
+            raise ValueError(f"a ratio is not negative: {self.background_ratio}")
+        if not 0 < self.dataset_number < 1000:
+            raise ValueError(f"nnU-Net numbers are 1 to 999: {self.dataset_number}")

@@ -1,4 +1,4 @@
-"""What the user asks with: words, points, boxes. All places are level-0 pixels, (y, x)."""
+"""What the user asks with: words, points, boxes, scribbles, lassos; places are level-0 (y, x)."""
 
 from __future__ import annotations
 
@@ -36,5 +36,28 @@ class BoxPrompt:
     x1: float
 
 
-Prompt = TextPrompt | PointPrompt | BoxPrompt
+@dataclass(frozen=True, slots=True)
+class ScribblePrompt:
+    """A line drawn over something: `positive` means "this too", otherwise "not this".
+
+    `path` holds continuous level-0 (y, x) places in the order they were drawn, at least one.
+    """
+
+    path: tuple[tuple[float, float], ...]
+    positive: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LassoPrompt:
+    """A line drawn around something: `positive` means "in here", otherwise "nothing in here".
+
+    `outline` holds at least three continuous level-0 (y, x) places; the last joins the first.
+    """
+
+    outline: tuple[tuple[float, float], ...]
+    positive: bool = True
+
+
+Prompt = TextPrompt | PointPrompt | BoxPrompt | ScribblePrompt | LassoPrompt
 SpatialPrompt = PointPrompt | BoxPrompt
+Gesture = PointPrompt | BoxPrompt | ScribblePrompt | LassoPrompt

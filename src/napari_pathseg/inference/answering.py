@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field
 from napari_pathseg.inference.corrections import Click, correct, cut_to_boxes
 from napari_pathseg.inference.embeddings import EncodedPicture
-from napari_pathseg.inference.segmentation import Answer, Logits, logit
+from napari_pathseg.inference.segmentation import Answer, Logits, logit, no_candidates
 from napari_pathseg.inference.tiling import Blend, FloatMap, place_map, resize_map
 from napari_pathseg.inference.understanding import Question
 from napari_pathseg.models.base import Segmenter, TileAnswer, TileQuery
@@ -28,10 +29,20 @@ GATE_STRENGTH = 2.0
 
 @dataclass(frozen=True, slots=True)
 class FieldAnswers:
-    """The answer of one class, with its logits (height, width) on the field that is returned."""
+    """The answer of one class on the field that is returned.
+
+    Attributes
+    ----------
+    answer : Answer
+    logits : float32 array (height, width)
+    candidates : float32 array (candidates, height, width)
+        What a single click without words could mean, the likeliest first; for other clicks and
+        boxes `logits` alone; empty for words.
+    """
 
     answer: Answer
     logits: Logits
+    candidates: Logits = dataclass_field(default_factory=no_candidates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +81,9 @@ def answer_question(
         cut = logit(threshold)
         logits = correct(logits, clicks, question.asked_as, picture, segmenter, cut)
     else:
-        logits, score = _clicks_alone(clicks, boxes, picture, segmenter)
-        presence = 1.0
+        maps, score = _clicks_alone(clicks, boxes, picture, segmenter)
+        placed = np.stack([place_map(each, plan.field, field) for each in maps])
+        return FieldAnswers(Answer(None, (), 1.0, score), placed[0], placed)
     answer = Answer(question.label_class.term, question.asked_as, presence, score)
     return FieldAnswers(answer, place_map(logits, plan.field, field))
 
@@ -104,15 +116,22 @@ def _words(
 
 def _clicks_alone(
     clicks: Sequence[Click], boxes: Sequence[Box], picture: EncodedPicture, segmenter: Segmenter
-) -> tuple[FloatMap, float]:
-    """The object that clicks mean, or one object for each box."""
+) -> tuple[list[FloatMap], float]:
+    """The object that clicks mean, what else a single one could mean; or one object a box."""
     points = tuple((c.y, c.x, c.positive) for c in clicks)
     queries = [TileQuery(points=points, box=(b.y0, b.x0, b.y1, b.x1)) for b in boxes]
     answers = segmenter.decode(picture.embeddings[0], queries or [TileQuery(points=points)])
     tile = picture.tiles[0]
-    small = np.maximum.reduce([a.logits for a in answers])
-    large = resize_map(small, (tile.height, tile.width))[: picture.shape[0], : picture.shape[1]]
-    return np.ascontiguousarray(large), min(a.score for a in answers)
+    maps = [np.maximum.reduce([a.logits for a in answers])]
+    if len(clicks) == 1 and not boxes:
+        maps += [c for c in answers[0].candidates if not np.array_equal(c, maps[0])]
+    large = [
+        np.ascontiguousarray(
+            resize_map(m, (tile.height, tile.width))[: picture.shape[0], : picture.shape[1]]
+        )
+        for m in maps
+    ]
+    return large, min(a.score for a in answers)
 
 
 def _in_model_pixels(spatial: Sequence[SpatialPrompt], plan: Plan) -> tuple[list[Click], list[Box]]:

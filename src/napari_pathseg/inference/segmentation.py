@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,11 @@ from napari_pathseg.prompts import Prompt
 
 Logits = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint16]
+
+
+def no_candidates() -> Logits:
+    """The candidates where there are none."""
+    return np.zeros((0, 0, 0), dtype=np.float32)
 
 
 def logit(probability: float) -> float:
@@ -71,6 +77,9 @@ class Segmentation:
         Probability above which a pixel belongs to a class.
     notes : tuple of str
         What the user must know of how the prompts were understood.
+    candidates : float32 array (candidates, height, width)
+        Other logits for the one class of clicks without words, the likeliest first, the one in
+        `logits` among them; empty for words.
     """
 
     field: Field
@@ -84,10 +93,15 @@ class Segmentation:
     seconds: float
     threshold: float = 0.5
     notes: tuple[str, ...] = ()
+    candidates: Logits = dataclass_field(default_factory=no_candidates)
 
     def with_threshold(self, threshold: float) -> Segmentation:
         """The same answer cut at another probability; no forward pass."""
         return replace(self, threshold=threshold)
+
+    def with_candidate(self, index: int) -> Segmentation:
+        """The same answer with another of its candidates; no forward pass."""
+        return replace(self, logits=self.candidates[index : index + 1])
 
     @property
     def mask(self) -> Mask:

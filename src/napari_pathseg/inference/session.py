@@ -25,6 +25,7 @@ from napari_pathseg.geometry import (
 )
 from napari_pathseg.inference.answering import FieldAnswers, answer_question
 from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture, encode_picture
+from napari_pathseg.inference.gestures import cut_to_lassos, spatial_prompts
 from napari_pathseg.inference.segmentation import Segmentation
 from napari_pathseg.inference.tiling import count_tiles, plan_tiles, resize_picture
 from napari_pathseg.inference.understanding import (
@@ -160,8 +161,8 @@ class Session:
             Cut to the slide.
         prompts : sequence of Prompt
             Each term of the texts is a class, in order. Points and boxes refine all of them: a
-            box restricts, a positive point adds what it lies on, a negative one takes it away.
-            Without any text they make one class named "object".
+            box or lasso restricts, a positive point or scribble adds what it lies on, a negative
+            one takes it away. Without any text they make one class named "object".
         threshold : float, optional
             Probability at which the masks are shown, and so what a click finds in or out;
             by default the config's.
@@ -183,8 +184,8 @@ class Session:
         cancel = cancel or CancelToken()
         threshold = self.config.threshold if threshold is None else threshold
         texts = [p for p in prompts if isinstance(p, TextPrompt)]
-        spatial = [p for p in prompts if not isinstance(p, TextPrompt)]
-        if not prompts:
+        spatial = spatial_prompts(prompts)
+        if not texts and not spatial:
             raise PromptError("Nothing was asked.", "Type a term, click or draw a box.")
         region = region_inside(region, self.slide.shape)
         self._check_places(region, spatial)
@@ -212,7 +213,7 @@ class Session:
             field=field,
             classes=class_list(questions),
             answers=tuple(a.answer for a in answers),
-            logits=np.stack([a.logits for a in answers]),
+            logits=cut_to_lassos(np.stack([a.logits for a in answers]), prompts, field),
             prompts=tuple(prompts),
             model=self.segmenter.card.identity,
             mpp=field.mpp(self.mpp),
@@ -220,6 +221,7 @@ class Session:
             seconds=time.perf_counter() - start,
             threshold=threshold,
             notes=tuple(q.note for q in questions if q.note),
+            candidates=cut_to_lassos(answers[0].candidates, prompts, field),
         )
 
     def _field(self, region: Region, downsample: float) -> Field:

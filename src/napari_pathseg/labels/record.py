@@ -11,7 +11,14 @@ from typing import Any, Literal, get_args
 from napari_pathseg.classes import ClassList, LabelClass, Term
 from napari_pathseg.errors import StoreError
 from napari_pathseg.geometry import Field, Pair
-from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
+from napari_pathseg.prompts import (
+    BoxPrompt,
+    LassoPrompt,
+    PointPrompt,
+    Prompt,
+    ScribblePrompt,
+    TextPrompt,
+)
 
 Status = Literal["proposed", "corrected", "accepted"]
 Json = dict[str, Any]
@@ -251,6 +258,10 @@ def _prompt_to_json(prompt: Prompt) -> Json:
             return {"point": [y, x], "positive": positive}
         case BoxPrompt(y0, x0, y1, x1):
             return {"box": [y0, x0, y1, x1]}
+        case ScribblePrompt(path, positive):
+            return {"scribble": [list(place) for place in path], "positive": positive}
+        case LassoPrompt(outline, positive):
+            return {"lasso": [list(place) for place in outline], "positive": positive}
 
 
 def _prompt_from_json(value: Mapping[str, Any]) -> Prompt:
@@ -259,5 +270,13 @@ def _prompt_from_json(value: Mapping[str, Any]) -> Prompt:
     if "point" in value:
         y, x = value["point"]
         return PointPrompt(y, x, value["positive"])
+    if "scribble" in value:
+        return ScribblePrompt(_places(value["scribble"]), value["positive"])
+    if "lasso" in value:
+        return LassoPrompt(_places(value["lasso"]), value["positive"])
     y0, x0, y1, x1 = value["box"]
     return BoxPrompt(y0, x0, y1, x1)
+
+
+def _places(values: Sequence[Sequence[float]]) -> tuple[tuple[float, float], ...]:
+    return tuple((y, x) for y, x in values)

@@ -1,0 +1,88 @@
+"""Scribbles and lassos as the points, boxes and cuts that a model understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.geometry import Field
+from napari_pathseg.inference.segmentation import Logits
+from napari_pathseg.inference.tiling import OUTSIDE
+from napari_pathseg.labels.scan import fill
+from napari_pathseg.prompts import (
+    BoxPrompt,
+    LassoPrompt,
+    PointPrompt,
+    Prompt,
+    ScribblePrompt,
+    SpatialPrompt,
+)
+
+SCRIBBLE_POINTS = 3
+Bool = npt.NDArray[np.bool_]
+
+
+def spatial_prompts(prompts: Iterable[Prompt]) -> list[SpatialPrompt]:
+    """What a model is asked for the places among some prompts, in order.
+
+    A scribble is three points along it, a lasso the box around it; a lasso that says "nothing in
+    here" asks for nothing, :func:`cut_to_lassos` takes away what it encloses.
+    """
+    found: list[SpatialPrompt] = []
+    for prompt in prompts:
+        match prompt:
+            case PointPrompt() | BoxPrompt():
+                found.append(prompt)
+            case ScribblePrompt(path, positive):
+                found += [PointPrompt(y, x, positive) for y, x in points_along(path)]
+            case LassoPrompt(outline, True):
+                low, high = np.min(outline, axis=0), np.max(outline, axis=0)
+                found.append(BoxPrompt(*low.tolist(), *high.tolist()))
+    return found
+
+
+def points_along(path: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Up to three places on a path, each in the middle of a third of its length."""
+    places = np.asarray(path, dtype=np.float64)
+    steps = np.hypot(*np.diff(places, axis=0).T) if len(places) > 1 else np.zeros(0)
+    along = np.concatenate([[0.0], np.cumsum(steps)])
+    if along[-1] == 0:
+        return [(float(places[0, 0]), float(places[0, 1]))]
+    wanted = (np.arange(SCRIBBLE_POINTS) + 0.5) / SCRIBBLE_POINTS * along[-1]
+    y, x = (np.interp(wanted, along, places[:, axis]) for axis in (0, 1))
+    return list(zip(y.tolist(), x.tolist(), strict=True))
+
+
+def cut_to_lassos(logits: Logits, prompts: Sequence[Prompt], field: Field) -> Logits:
+    """Nothing outside the lassos (and boxes beside them), nothing inside those that say so.
+
+    Parameters
+    ----------
+    logits : float32 array (maps, height, width)
+        On the grid of `field`.
+    prompts : sequence of Prompt
+        Level-0 pixels.
+    """
+    lassos = [p for p in prompts if isinstance(p, LassoPrompt)]
+    if not lassos or not len(logits):
+        return logits
+    cut = _inside([p.outline for p in lassos if not p.positive], field)
+    if any(p.positive for p in lassos):
+        boxes = [_corners(p) for p in prompts if isinstance(p, BoxPrompt)]
+        cut |= ~_inside([*(p.outline for p in lassos if p.positive), *boxes], field)
+    return np.where(cut, OUTSIDE, logits)
+
+
+def _inside(outlines: Sequence[Sequence[tuple[float, float]]], field: Field) -> Bool:
+    """Field pixels whose centre lies in any of some level-0 outlines, bool (height, width)."""
+    rings = [
+        [np.asarray(o) / np.asarray(field.downsample) - np.array([field.y, field.x])]
+        for o in outlines
+    ]
+    return fill(field.shape, rings, [1] * len(rings)) > 0
+
+
+def _corners(box: BoxPrompt) -> list[tuple[float, float]]:
+    return [(box.y0, box.x0), (box.y0, box.x1), (box.y1, box.x1), (box.y1, box.x0)]

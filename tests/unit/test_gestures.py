@@ -1,0 +1,62 @@
+"""Scribbles and lassos: what a model is asked, what is cut, and that they are stored exactly."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from napari_pathseg.classes import ClassList
+from napari_pathseg.geometry import Field
+from napari_pathseg.inference.gestures import cut_to_lassos, points_along, spatial_prompts
+from napari_pathseg.inference.segmentation import no_candidates
+from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.prompts import (
+    BoxPrompt,
+    LassoPrompt,
+    PointPrompt,
+    ScribblePrompt,
+    TextPrompt,
+)
+
+FIELD = Field(1, 10, 20, 40, 50, (2.0, 4.0))
+SQUARE = ((40.0, 120.0), (40.0, 200.0), (80.0, 200.0), (80.0, 120.0))
+
+
+def test_a_scribble_is_asked_at_three_places_along_it() -> None:
+    path = ((0.0, 0.0), (0.0, 60.0), (30.0, 60.0))
+    assert points_along(path) == [(0.0, 15.0), (0.0, 45.0), (15.0, 60.0)]
+    assert points_along(((3.0, 4.0), (3.0, 4.0))) == [(3.0, 4.0)]
+    asked = spatial_prompts([TextPrompt("gland"), ScribblePrompt(path, positive=False)])
+    assert [p.positive for p in asked] == [False] * 3
+
+
+def test_a_lasso_is_asked_as_the_box_around_it() -> None:
+    (box,) = spatial_prompts([LassoPrompt(SQUARE), LassoPrompt(SQUARE, positive=False)])
+    assert box == BoxPrompt(40.0, 120.0, 80.0, 200.0)
+
+
+def test_a_lasso_keeps_what_is_inside_and_no_more() -> None:
+    logits = np.ones((2, *FIELD.shape), np.float32)
+    cut = cut_to_lassos(logits, [LassoPrompt(SQUARE)], FIELD)
+    inside = np.zeros(FIELD.shape, bool)
+    inside[10:30, 10:30] = True
+    np.testing.assert_array_equal(cut[0] > 0, inside)
+    np.testing.assert_array_equal(cut[1] > 0, inside)
+    beside = cut_to_lassos(logits, [LassoPrompt(SQUARE), BoxPrompt(20, 80, 40, 120)], FIELD)
+    inside[:10, :10] = True
+    np.testing.assert_array_equal(beside[0] > 0, inside)
+    without = cut_to_lassos(logits, [LassoPrompt(SQUARE, positive=False)], FIELD)
+    assert (without[0] < 0).sum() == 400
+    assert cut_to_lassos(logits, [PointPrompt(1, 1)], FIELD) is logits
+    assert cut_to_lassos(no_candidates(), [LassoPrompt(SQUARE)], FIELD).size == 0
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [ScribblePrompt(((0.5, 1.25), (3.0, 4.0)), positive=False), LassoPrompt(SQUARE)],
+)
+def test_gestures_are_stored_exactly(prompt: object) -> None:
+    record = FieldRecord.new(
+        FIELD, ClassList(), slide_identity="a", slide_name="b", mpp=None, prompts=[prompt]
+    )
+    assert FieldRecord.from_json(record.to_json()) == record

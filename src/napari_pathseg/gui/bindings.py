@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from napari_pathseg.gui.controller import PathsegController
+from napari_pathseg.gui.keys import Keys
+from napari_pathseg.gui.messages import Message
 from napari_pathseg.gui.tools import Tool
 
-KEYS = (
-    ("T", "type what to find"),
-    ("Enter", "in the line: segment what you see"),
-    ("click", "this too"),
-    ("Shift+click", "not this"),
-    ("P, N", "click adds, click takes away"),
-    ("B", "drag a box"),
-    ("D, E", "draw, erase"),
-    ("[, ]", "smaller, larger brush"),
-    ("A, X", "accept, reject"),
-    ("Ctrl+Z", "undo anything"),
-    ("Ctrl+Shift+Z", "redo"),
-    ("Space (hold)", "hide the masks"),
-    ("O", "outlines or filled"),
-    ("Esc", "cancel, then put the tool down"),
-    ("?", "this list"),
-)
 BRUSH_STEP = 1.25
+QUESTION = "?"
 
 
 class Bindings:
@@ -38,46 +24,73 @@ class Bindings:
     def __init__(
         self,
         controller: PathsegController,
-        focus_prompt: Callable[[], None],
-        show_keys: Callable[[], None],
+        panel: Mapping[str, Callable[[], None]],
+        keys: Keys | None = None,
     ) -> None:
         self._controller = controller
         editing = controller.editing
         self._actions: dict[str, Callable[[Any], Any]] = {
-            "T": lambda _: focus_prompt(),
-            "P": lambda _: controller.set_tool(Tool.ADD),
-            "N": lambda _: controller.set_tool(Tool.REMOVE),
-            "B": lambda _: controller.set_tool(Tool.BOX),
-            "D": lambda _: controller.set_tool(Tool.BRUSH),
-            "E": lambda _: controller.set_tool(Tool.ERASER),
-            "A": lambda _: editing.accept(),
-            "X": lambda _: editing.reject(),
-            "O": lambda _: controller.outline(),
-            "Ctrl-Z": lambda _: editing.undo(),
-            "Ctrl-Shift-Z": lambda _: editing.redo(),
-            "Escape": lambda _: self._escape(),
-            "Space": self._peek,
-            "[": lambda _: self._resize(1 / BRUSH_STEP),
-            "]": lambda _: self._resize(BRUSH_STEP),
-            "Shift-/": lambda _: show_keys(),
-            "Shift-?": lambda _: show_keys(),
-            "?": lambda _: show_keys(),
+            "add": lambda _: controller.set_tool(Tool.ADD),
+            "remove": lambda _: controller.set_tool(Tool.REMOVE),
+            "box": lambda _: controller.set_tool(Tool.BOX),
+            "brush": lambda _: controller.set_tool(Tool.BRUSH),
+            "eraser": lambda _: controller.set_tool(Tool.ERASER),
+            "smaller_brush": lambda _: self._resize(1 / BRUSH_STEP),
+            "larger_brush": lambda _: self._resize(BRUSH_STEP),
+            "accept": lambda _: editing.accept(),
+            "reject": lambda _: editing.reject(),
+            "undo": lambda _: editing.undo(),
+            "redo": lambda _: editing.redo(),
+            "peek": self._peek,
+            "outline": lambda _: controller.outline(),
+            "cancel": lambda _: self._escape(),
         }
+        self._actions |= {name: _without_provider(run) for name, run in panel.items()}
         self._bound: list[Any] = []
+        self._taken: dict[str, Callable[[Any], Any]] = {}
+        self.keys = keys or Keys()
+        self.use(self.keys)
         self.bind(controller.viewer)
+
+    @property
+    def names(self) -> set[str]:
+        """The actions that keys are bound to."""
+        return set(self._actions)
+
+    def use(self, keys: Keys) -> None:
+        """Take other keys from now on; those that are none are named in a message."""
+        bound, self._bound = self._bound, []
+        for provider in bound:
+            self._release(provider)
+        self.keys, self._taken = keys, {}
+        wrong = []
+        for name, action in self._actions.items():
+            for key in _spellings(keys[name]):
+                if _is_key(key):
+                    self._taken.setdefault(key, action)
+                else:
+                    wrong.append(key)
+        for provider in bound:
+            self.bind(provider)
+        if wrong:
+            text = f"{', '.join(wrong)}: no key of that name. Preferences > PathSeg > Keys."
+            self._controller.say(Message(text, "warning"))
 
     def bind(self, provider: Any) -> None:
         """Bind the keys on the viewer or on a layer."""
-        for key, action in self._actions.items():
+        for key, action in self._taken.items():
             provider.bind_key(key, action, overwrite=True)
         self._bound.append(provider)
 
     def detach(self) -> None:
         """Give every key back."""
         for provider in self._bound:
-            for key in self._actions:
-                provider.bind_key(key, None, overwrite=True)
+            self._release(provider)
         self._bound.clear()
+
+    def _release(self, provider: Any) -> None:
+        for key in self._taken:
+            provider.bind_key(key, None, overwrite=True)
 
     def _escape(self) -> None:
         if self._controller.busy:
@@ -96,3 +109,22 @@ class Bindings:
         if desk is not None and desk.field_layer is not None:
             size = desk.field_layer.brush_size * ratio
             desk.field_layer.brush_size = max(1, round(size + (0.5 if ratio > 1 else -0.5)))
+
+
+def _without_provider(run: Callable[[], None]) -> Callable[[Any], None]:
+    return lambda _provider: run()
+
+
+def _spellings(key: str) -> tuple[str, ...]:
+    """How a key may arrive; a question mark needs Shift on most keyboards."""
+    if key == QUESTION:
+        return QUESTION, f"Shift-{QUESTION}", "Shift-/"
+    return (key,) if key else ()
+
+
+def _is_key(key: str) -> bool:
+    """Whether napari knows a key by this name; it takes any other text without a word."""
+    from napari.utils.key_bindings import coerce_keybinding
+
+    last = key[-1] if key[-2:-1] in ("", "-") else key.rsplit("-", 1)[-1]
+    return len(last) == 1 or str(coerce_keybinding(last).parts[0].key) != "unknown"

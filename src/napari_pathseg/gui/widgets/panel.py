@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_pathseg.gui.bindings import KEYS, Bindings
+from napari_pathseg.gui.bindings import Bindings
 from napari_pathseg.gui.controller import PathsegController, default_controller
 from napari_pathseg.gui.pages import PAGES
 from napari_pathseg.gui.tools import Pointer
@@ -49,7 +49,8 @@ class PathsegPanel(QWidget):
         self._connect(segment)
         self._closed = False
         self.pointer = Pointer(self.controller)
-        self.bindings = Bindings(self.controller, self.focus_prompt, self.show_keys)
+        own = {"type_prompt": self.focus_prompt, "show_keys": self.show_keys}
+        self.bindings = Bindings(self.controller, own)
         self.message.show_message(self.controller.message)
         self.refresh()
         self.controller.warm_up()
@@ -109,7 +110,10 @@ class PathsegPanel(QWidget):
         if found is not None and found.isVisible():
             found.hide()
             return
-        rows = "".join(f"<tr><td><b>{k}</b>&nbsp;&nbsp;</td><td>{w}</td></tr>" for k, w in KEYS)
+        rows = "".join(
+            f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{text}</td></tr>"
+            for key, text in self.bindings.keys.listed()
+        )
         label = QLabel(f"<table cellspacing=4>{rows}</table>", self)
         label.setWindowFlag(Qt.WindowType.Tool)
         label.setWindowTitle("Keys of the PathSeg panel")

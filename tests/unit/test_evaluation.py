@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,16 @@ from napari_pathseg.classes import Term
 from napari_pathseg.cli import evaluate as command
 from napari_pathseg.cli.main import main
 from napari_pathseg.errors import PromptError
-from napari_pathseg.inference.evaluation import PROTOCOLS, Truth, dice_and_iou, evaluate
-from napari_pathseg.inference.report import summarize
+from napari_pathseg.inference.evaluation import (
+    PROTOCOLS,
+    Measured,
+    Truth,
+    dice_and_iou,
+    evaluate,
+)
+from napari_pathseg.inference.panoptic import panoptic_quality
+from napari_pathseg.inference.report import calibration, summarize
+from napari_pathseg.inference.report_page import worth_a_look
 from napari_pathseg.models.base import ModelCard, TileAnswer, TileQuery
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
@@ -110,6 +119,45 @@ def test_overlaps_of_nothing_and_of_halves() -> None:
     assert dice_and_iou(left, whole) == pytest.approx((2 / 3, 1 / 2))
 
 
+def test_panoptic_quality_by_hand() -> None:
+    truth = np.zeros((10, 20), int)
+    truth[:, :5], truth[:, 10:15] = 1, 2
+    found = np.zeros_like(truth)
+    found[:, :4], found[:8, 15:20] = 1, 2
+    # One match of IoU 0.8, one object missed, one invented.
+    assert panoptic_quality(found, truth) == pytest.approx(0.8 / (1 + 0.5 + 0.5))
+    assert panoptic_quality(truth, truth) == 1
+    assert panoptic_quality(0 * truth, 0 * truth) is None
+
+
+def test_touching_objects_count_one_by_one(truth: Truth, vocabulary: Vocabulary) -> None:
+    halves = truth.objects.copy()
+    halves[:, 240:] *= 2
+    single = replace(truth, objects=halves, single=True)
+    (found,) = evaluate([single], Reddish(), vocabulary, "text")
+    assert found.dice > 0.95
+    assert found.panoptic == pytest.approx(0.0), "one object over two is no match"
+    (row,) = summarize([found])["rows"]
+    assert row["panoptic"] == found.panoptic
+
+
+def test_a_score_that_is_the_iou_is_calibrated(truth: Truth, vocabulary: Vocabulary) -> None:
+    (found,) = evaluate([truth], Reddish(), vocabulary, "text")
+    exact = [replace(found, score=v, iou=v) for v in (0.05, 0.5, 1.0)]
+    assert calibration(exact)["error"] == 0
+    assert [b["n"] for b in calibration(exact)["bins"]] == [1, 1, 1]
+    off = [replace(found, score=0.9, iou=0.4), replace(found, score=0.9, iou=0.6)]
+    assert calibration(off)["error"] == pytest.approx(0.4)
+
+
+def test_the_page_shows_the_best_the_median_and_the_worst(truth: Truth) -> None:
+    one = Measured("toy", "gland", "text", "a.png", 0.5, 0.4, True, 0.0, 1.0)
+    ones = [replace(one, dice=d) for d in (0.2, 0.9, 0.6, 0.7)]
+    chosen = [(name, m.dice) for name, m in worth_a_look(ones)]
+    assert chosen == [("best", 0.9), ("median", 0.6), ("worst", 0.2)]
+    assert worth_a_look(ones[:1]) == [("best", ones[0])]
+
+
 def test_the_command_offers_every_protocol() -> None:
     assert set(command._KINDS) == set(PROTOCOLS)
 
@@ -117,7 +165,7 @@ def test_the_command_offers_every_protocol() -> None:
 def test_the_command_writes_its_report(
     truth: Truth, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("napari_pathseg.models.registry.load_segmenter", Reddish)
+    monkeypatch.setattr("napari_pathseg.models.registry.load_segmenter", lambda _: Reddish())
     Image.fromarray(truth.mask.astype(np.uint8)).save(tmp_path / "a.mask.png")
     row = {
         "id": "a",
@@ -146,6 +194,9 @@ def test_the_command_writes_its_report(
     assert figures["dice"] > 0.95
     lines = (tmp_path / "out" / "images.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["image"] for line in lines] == ["a.png"]
+    look = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert look.count("data:image/jpeg;base64,") == 1
+    assert "gland, best: Dice 0.9" in look or "gland, best: Dice 1.0" in look
     nothing = CliRunner().invoke(main, [*arguments, "--split", "test"])
     assert nothing.exit_code == 1
     assert "no case has split 'test'" in nothing.stderr

@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -20,9 +21,11 @@ from napari_pathseg.models.prompt_encoder import NEGATIVE, POSITIVE
 from napari_pathseg.training.augment import augment_colors, turn
 from napari_pathseg.training.cases import Case, read_cases
 from napari_pathseg.training.clicks import box_around, corrections, point_in
+from napari_pathseg.training.curves import draw_curves
 from napari_pathseg.training.finish import write_model
-from napari_pathseg.training.loop import Trainer
+from napari_pathseg.training.loop import Trainer, build_network
 from napari_pathseg.training.losses import bce_loss, dice_loss, mask_loss, soft_iou
+from napari_pathseg.training.points import read_point_cases
 from napari_pathseg.training.recipe import (
     DEFAULT_RECIPE,
     DatasetRecipe,
@@ -177,7 +180,9 @@ def test_corrections_click_at_the_errors_with_the_right_sign() -> None:
 
 def test_the_shipped_recipe_can_be_read_and_a_broken_one_is_named(tmp_path: Path) -> None:
     recipe = load_recipe()
-    assert recipe.rate("mask_decoder.sam.iou_token.weight") == recipe.rates["mask_decoder.sam"]
+    assert (
+        recipe.rate("prompt_encoder.sam.no_mask_embed.weight") == recipe.rates["prompt_encoder.sam"]
+    )
     assert recipe.looked_at("nucleus") == recipe.working_mpp[""]
     path = tmp_path / "recipe.toml"
     shipped = DEFAULT_RECIPE.read_text(encoding="utf-8")
@@ -206,6 +211,53 @@ def test_what_is_no_table_of_cases_is_named(tmp_path: Path) -> None:
         read_cases(path)
 
 
+def test_points_become_disks_with_unknown_rings(tmp_path: Path) -> None:
+    Image.new("RGB", (100, 80)).save(tmp_path / "a.png")
+    (tmp_path / "a.csv").write_text("x,y,class\n20,30,round\n70,30,odd\n", encoding="utf-8")
+    names = "id,dataset,case,split,image,points,organ,mpp\n"
+    rows = "a,toy,p,train,a.png,a.csv,colon,0.5\nb,other,p,train,a.png,a.csv,colon,0.5\n"
+    (tmp_path / "points.csv").write_text(names + rows, encoding="utf-8")
+    (case,) = read_point_cases(tmp_path / "points.csv", {"toy": {"round": "lymphocyte"}})
+    mask = case.read_mask()
+    term = Term("colon", "nuclei", "lymphocyte")
+    inside, known = case.term_mask(mask, term), case.known(mask)
+    assert inside[30, 20]
+    assert inside.sum() == pytest.approx(np.pi * (2.2 / 0.5) ** 2, rel=0.1)
+    assert not known[30, 28], "where the nucleus may end"
+    assert not known[30, 70], "a class that is not taught"
+    assert known[70, 50]
+    assert not inside[70, 50]
+    with pytest.raises(PathsegError, match=r"a\.csv"):
+        read_point_cases(tmp_path / "a.csv", {"toy": {}})
+    with pytest.raises(PathsegError, match=r"no\.csv"):
+        read_point_cases(tmp_path / "no.csv", {})
+
+
+def test_a_model_goes_on_from_another_and_learns_new_terms(
+    cases: list[Case], dataset: DatasetRecipe, tmp_path: Path
+) -> None:
+    recipe = replace(load_recipe(), datasets=(dataset,))
+    torch.manual_seed(0)
+    old = PathsegNetwork((("tissue", "stroma"),), ("lung",))
+    write_model(old, tmp_path / "old.safetensors", recipe)
+    grown = build_network(cases, recipe, tmp_path / "old.safetensors").term_encoder
+    assert grown.objects == (("tissue", "stroma"), ("tissue", "gland"))
+    assert grown.regions == ("unspecified", "lung", "colon")
+    kept = old.term_encoder.object_embedding.weight
+    assert torch.allclose(grown.object_embedding.weight[:1], kept, atol=1e-3)
+
+
+def test_curves_are_drawn_from_what_was_logged(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(
+        "step,seconds,group,loss\n1,60,cells,2.0\n2,120,cells,1.0\n", encoding="utf-8"
+    )
+    (tmp_path / "v.csv").write_text("step,seconds,object,dice\n1,60,a<b,0.5\n", encoding="utf-8")
+    draw_curves(tmp_path / "log.csv", tmp_path / "v.csv", tmp_path / "c.svg")
+    root = ElementTree.fromstring((tmp_path / "c.svg").read_text(encoding="utf-8"))
+    texts = [e.text for e in root.iter() if e.text]
+    assert {"cells", "a<b", "loss", "Dice"} <= set(texts)
+
+
 def test_a_run_goes_on_where_it_stopped(
     cases: list[Case], dataset: DatasetRecipe, tmp_path: Path
 ) -> None:
@@ -219,6 +271,7 @@ def test_a_run_goes_on_where_it_stopped(
             "datasets": (dataset,),
         }
     )
+    cases = [*cases, replace(cases[0], split="val")]
     objects = (("tissue", "gland"), ("tissue", "glomerulus"), ("tissue", "stroma"))
     network = PathsegNetwork(objects, ("colon",))
     frozen = network.image_encoder.stem.conv1.conv.weight.detach().clone()
@@ -233,5 +286,8 @@ def test_a_run_goes_on_where_it_stopped(
     average = Trainer(again, longer, cases, run).run()
     steps = [int(r["step"]) for r in csv.DictReader((run / "log.csv").open(encoding="utf-8"))]
     assert steps[:2] == [1, 2]
+    found = list(csv.DictReader((run / "validation.csv").open(encoding="utf-8")))
+    assert {row["object"] for row in found} == {"gland", "stroma"}
+    assert (run / "curves.svg").exists()
     write_model(average, tmp_path / "model.safetensors", recipe)
     assert (tmp_path / "model.safetensors").stat().st_size < 30_000_000

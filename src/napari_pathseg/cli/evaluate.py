@@ -15,8 +15,11 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.progress import Progress
 
 if TYPE_CHECKING:
-    from napari_pathseg.inference.evaluation import Truth
+    from napari_pathseg.inference.evaluation import Measured, Truth
+    from napari_pathseg.inference.report_page import Shown
+    from napari_pathseg.models.base import Segmenter
     from napari_pathseg.training.cases import Case
+    from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 _KINDS = ("text", "point", "points5", "box")
 
@@ -27,7 +30,9 @@ _KINDS = ("text", "point", "points5", "box")
 @click.option("--split", default="val", help="Which cases, by their column split.")
 @click.option("--dataset", "datasets", multiple=True, help="Only this data set; may be repeated.")
 @click.option("--limit", type=int, metavar="N", help="At most N images of each data set.")
-@click.option("--model", type=click.Path(path_type=Path), help="A model file. [default: ours]")
+@click.option(
+    "--model", default="default", help="A model of `pathseg doctor`, or a .safetensors file."
+)
 @click.option("--seed", type=int, default=0, help="For the choice of images and objects.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR"
@@ -39,37 +44,46 @@ def evaluate(
     split: str,
     datasets: Sequence[str],
     limit: int | None,
-    model: Path | None,
+    model: str,
     seed: int,
     out: Path,
     as_json: bool,
 ) -> None:
-    """Measure Dice and IoU on the images of CASES, a CSV, and write DIR/report.json.
+    """Measure Dice and IoU on the images of CASES, a CSV; write DIR/report.json and report.html.
 
     Columns of CASES: id, dataset, case, split, image, mask, kind, terms, ignore, organ, mpp. A
     point or box comes from the true mask (an oracle); the report says how.
     """
     from napari_pathseg.inference.evaluation import evaluate as ask
     from napari_pathseg.inference.report import summarize
-    from napari_pathseg.models.registry import load_segmenter, load_segmenter_file
+    from napari_pathseg.inference.report_page import page
+    from napari_pathseg.models.registry import load_segmenter
     from napari_pathseg.training.cases import read_cases
     from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
     chosen = _choose(read_cases(cases), split, datasets, limit, seed)
     if not chosen:
         raise PathsegError(f"{cases}: no case has split '{split}'.", "Give --split or --dataset.")
-    segmenter = load_segmenter_file(model) if model else load_segmenter()
+    segmenter = load_segmenter(model)
     vocabulary = Vocabulary.load()
-    measured = []
+    measured: list[Measured] = []
+    case_of: dict[int, Case] = {}
     with progress_line() as progress:
         for number, case in enumerate(chosen):
             progress(Progress(number, len(chosen), case.id))
-            measured += list(ask(_truths(case), segmenter, vocabulary, prompt, seed=seed))
+            for one in ask(_truths(case), segmenter, vocabulary, prompt, seed=seed):
+                case_of[id(one)] = case
+                measured.append(one)
     report = summarize(measured, seed) | {"model": segmenter.card.identity, "split": split}
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     lines = [json.dumps(asdict(one)) for one in measured]
     (out / "images.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+    def show(one: Measured) -> Shown:
+        return _show(one, case_of[id(one)], segmenter, vocabulary)
+
+    (out / "report.html").write_text(page(report, measured, show), encoding="utf-8")
     if as_json:
         print_json(report)
     else:
@@ -99,18 +113,32 @@ def _truths(case: Case) -> Iterator[Truth]:
     from napari_pathseg.inference.evaluation import Truth
 
     mask = case.read_mask()
+    single = case.kind == "instance"
     for term in dict.fromkeys(term for _, term in case.terms):
         inside = case.term_mask(mask, term)
-        objects = mask if case.kind == "instance" else ndimage.label(inside)[0]
+        objects = np.where(inside, mask, 0) if single else ndimage.label(inside)[0]
         yield Truth(
-            case.dataset,
-            case.image,
-            case.mpp,
-            term,
-            inside,
-            case.known(mask),
-            objects.astype(np.int32),
+            dataset=case.dataset,
+            image=case.image,
+            mpp=case.mpp,
+            term=term,
+            mask=inside,
+            known=case.known(mask),
+            objects=objects.astype(np.int32),
+            single=single,
         )
+
+
+def _show(one: Measured, case: Case, segmenter: Segmenter, vocabulary: Vocabulary) -> Shown:
+    """The pixels behind a figure, asked again: few are looked at, and masks are large."""
+    from napari_pathseg.inference.evaluation import answer_again, session_for
+    from napari_pathseg.inference.report_page import Shown
+
+    truth = next(t for t in _truths(case) if t.term.object == one.term)
+    with session_for(truth, segmenter, vocabulary) as session:
+        answer = answer_again(session, truth, one)
+    mask = truth.objects == one.target if one.target else truth.mask
+    return Shown(one, case.read_image(), mask, answer)
 
 
 def _print(report: dict[str, Any]) -> None:

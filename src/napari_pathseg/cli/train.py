@@ -26,21 +26,29 @@ from napari_pathseg.cli.console import note, progress_line
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     metavar="DIR",
-    help="Folder for the checkpoint (a stopped run goes on from it), log.csv and the model.",
+    help="Folder for the checkpoint (a stopped run goes on from it), curves and the model.",
 )
 @click.option(
-    "--mobile-sam",
+    "--points",
     type=click.Path(path_type=Path),
-    help="MobileSAM's checkpoint. [default: fetched once by name, checked by sha256]",
+    metavar="CSV",
+    help="Also learn from images with classified centres of nuclei, as the recipe maps them.",
+)
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="Go on from a .safetensors model of ours, or MobileSAM's checkpoint. "
+    "[default: MobileSAM, fetched once by name, checked by sha256]",
 )
 def train(
     cases: Path,
     recipe_path: Path | None,
     minutes: float | None,
     out: Path,
-    mobile_sam: Path | None,
+    points: Path | None,
+    start: Path | None,
 ) -> None:
-    """Train a model on CASES, a CSV of images and masks, starting from MobileSAM's weights.
+    """Train a model on CASES, a CSV of images and masks.
 
     Writes DIR/model.safetensors; `pathseg evaluate CASES --model DIR/model.safetensors` measures
     it.
@@ -49,14 +57,17 @@ def train(
     from napari_pathseg.training.cases import read_cases
     from napari_pathseg.training.finish import write_model
     from napari_pathseg.training.loop import Trainer, build_network
+    from napari_pathseg.training.points import read_point_cases
     from napari_pathseg.training.recipe import DEFAULT_RECIPE, load_recipe
 
     recipe = load_recipe(recipe_path or DEFAULT_RECIPE)
     if minutes is not None:
         recipe = replace(recipe, minutes=minutes)
     known = read_cases(cases)
+    if points is not None:
+        known += read_point_cases(points, {d.name: d.points for d in recipe.datasets if d.points})
     with progress_line() as progress:
-        start = mobile_sam or fetch_mobile_sam(progress)
+        start = start or fetch_mobile_sam(progress)
         trainer = Trainer(build_network(known, recipe, start), recipe, known, out)
         network = trainer.run(progress)
     path = out / "model.safetensors"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from napari_pathseg.classes import Term
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.errors import PromptError
 from napari_pathseg.geometry import Region
+from napari_pathseg.inference.panoptic import panoptic_quality
+from napari_pathseg.inference.segmentation import Segmentation
 from napari_pathseg.inference.session import Session
+from napari_pathseg.labels.raster import split_touching
 from napari_pathseg.models.base import Segmenter
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
 from napari_pathseg.slide.open import open_slide
@@ -42,6 +46,8 @@ class Truth:
         Where the term is; where anything is known.
     objects : int array (height, width)
         Single objects, 0 = none; connected parts where the data does not tell them apart.
+    single : bool
+        Whether the data tells touching objects apart.
     """
 
     dataset: str
@@ -51,13 +57,25 @@ class Truth:
     mask: Bool
     known: Bool
     objects: npt.NDArray[np.int32]
+    single: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """The outcome for one term of one image, or for one object in it.
 
-    `false_area` is the share of known pixels that were marked though the term is absent.
+    Attributes
+    ----------
+    present : bool
+        Whether the term is in the image.
+    false_area : float
+        The share of known pixels that were marked though the term is absent.
+    presence, score : float
+        The model's own estimates: that the term is there; the IoU of its mask.
+    panoptic : float or None
+        Panoptic quality of the objects, where the data has single objects and words were asked.
+    target : int
+        The number of the object in the truth that was pointed at; 0 for words.
     """
 
     dataset: str
@@ -69,6 +87,9 @@ class Measured:
     present: bool
     false_area: float
     presence: float
+    score: float = 0.0
+    panoptic: float | None = None
+    target: int = 0
 
 
 def evaluate(
@@ -94,13 +115,28 @@ def evaluate(
     for truth in truths:
         if prompt == "text" and not segmenter.knows(truth.term):
             continue
-        with open_slide(truth.image) as slide:
-            mpp = (truth.mpp, truth.mpp) if truth.mpp else None
-            session = Session(slide, segmenter, vocabulary, mpp=mpp, config=config)
+        with session_for(truth, segmenter, vocabulary, config) as session:
             if prompt == "text":
                 yield _ask_words(session, truth)
             else:
                 yield from _ask_objects(session, truth, prompt, objects_per_image, rng)
+
+
+@contextmanager
+def session_for(
+    truth: Truth, segmenter: Segmenter, vocabulary: Vocabulary, config: SegmentConfig | None = None
+) -> Iterator[Session]:
+    """A session on a truth's image."""
+    with open_slide(truth.image) as slide:
+        mpp = (truth.mpp, truth.mpp) if truth.mpp else None
+        yield Session(slide, segmenter, vocabulary, mpp=mpp, config=config)
+
+
+def answer_again(session: Session, truth: Truth, measured: Measured) -> Bool:
+    """The mask (height, width) that was measured, to be looked at."""
+    if measured.prompt == "text":
+        return _words_mask(session, truth)[0]
+    return _ask_object(session, truth.objects == measured.target, measured.prompt)[0]
 
 
 def dice_and_iou(answer: Bool, truth: Bool) -> tuple[float, float]:
@@ -109,12 +145,20 @@ def dice_and_iou(answer: Bool, truth: Bool) -> tuple[float, float]:
     return (2 * overlap / total, overlap / (total - overlap)) if total else (1.0, 1.0)
 
 
-def _ask_words(session: Session, truth: Truth) -> Measured:
+def _words_mask(session: Session, truth: Truth) -> tuple[Bool, Segmentation]:
     region = Region.whole(session.slide.shape)
     result = session.segment(region, [TextPrompt(truth.term.object)])
-    answer = (result.mask > 0) & truth.known
+    return (result.mask > 0) & truth.known, result
+
+
+def _ask_words(session: Session, truth: Truth) -> Measured:
+    answer, result = _words_mask(session, truth)
     dice, iou = dice_and_iou(answer, truth.mask)
     present = bool(truth.mask.any())
+    panoptic = None
+    if truth.single and present:
+        found = split_touching(answer.astype(np.uint8), min_area_px=MIN_OBJECT_PX)
+        panoptic = panoptic_quality(found, truth.objects)
     return Measured(
         dataset=truth.dataset,
         term=truth.term.object,
@@ -125,6 +169,8 @@ def _ask_words(session: Session, truth: Truth) -> Measured:
         present=present,
         false_area=0.0 if present else float(answer.sum() / max(truth.known.sum(), 1)),
         presence=result.answers[0].presence,
+        score=result.answers[0].score,
+        panoptic=panoptic,
     )
 
 
@@ -135,25 +181,36 @@ def _ask_objects(
     large = [i for i in range(1, len(sizes)) if sizes[i] >= MIN_OBJECT_PX]
     for i in rng.permutation(large)[:count]:
         target = truth.objects == i
-        answer = _ask_object(session, target, prompt)
+        answer, score = _ask_object(session, target, prompt)
         dice, iou = dice_and_iou(answer, target)
         yield Measured(
-            truth.dataset, truth.term.object, prompt, truth.image.name, dice, iou, True, 0.0, 1.0
+            dataset=truth.dataset,
+            term=truth.term.object,
+            prompt=prompt,
+            image=truth.image.name,
+            dice=dice,
+            iou=iou,
+            present=True,
+            false_area=0.0,
+            presence=1.0,
+            score=score,
+            target=int(i),
         )
 
 
-def _ask_object(session: Session, target: Bool, prompt: str) -> Bool:
+def _ask_object(session: Session, target: Bool, prompt: str) -> tuple[Bool, float]:
+    """The mask of one object, and the model's own score of it."""
     region = Region.whole(session.slide.shape)
 
-    def answer(prompts: Sequence[Prompt]) -> Bool:
-        mask: Bool = session.segment(region, prompts).mask > 0
-        return mask
+    def answer(prompts: Sequence[Prompt]) -> tuple[Bool, float]:
+        result = session.segment(region, prompts)
+        return result.mask > 0, result.answers[0].score
 
     if prompt == "box":
         ys, xs = np.nonzero(target)
         return answer([BoxPrompt(ys.min(), xs.min(), ys.max() + 1, xs.max() + 1)])
     points = [_deepest(target, positive=True)]
-    mask = answer(points)
+    mask, score = answer(points)
     for _ in range(4 if prompt == "points5" else 0):
         missing, wrong = target & ~mask, mask & ~target
         positive = bool(missing.sum() >= wrong.sum())
@@ -161,8 +218,8 @@ def _ask_object(session: Session, target: Bool, prompt: str) -> Bool:
         if not error.any():
             break
         points.append(_deepest(error, positive=positive))
-        mask = answer(points)
-    return mask
+        mask, score = answer(points)
+    return mask, score
 
 
 def _deepest(mask: Bool, *, positive: bool) -> PointPrompt:

@@ -1,9 +1,8 @@
-"""One decoder for words, points, boxes and previous masks.
+"""One decoder for points, boxes and previous masks, with or without words.
 
-SAM's two-way decoder gets one token more for the answer to words (as HQ-SAM and WSI-SAM add
-theirs), a text query among its prompt tokens, a presence output, and sharp maps of stride 8 and
-4 in its upscaling (as SAM 2 has them). Every prompt is a row of its own: classes never see each
-other (SAT, arXiv 2312.17183, section on the query decoder).
+SAM's two-way decoder gets one token more for answers that words are part of (as HQ-SAM and
+WSI-SAM add theirs), a text query among its prompt tokens, and sharp maps of stride 8 and 4 in
+its upscaling (as SAM 2 has them). Every prompt is a row of its own: none sees another.
 """
 
 from __future__ import annotations
@@ -29,19 +28,16 @@ class DecodedMasks:
     Attributes
     ----------
     text : Tensor (N, H/4, W/4)
-        Logits of the words' mask.
+        Logits of the mask where words are part of the prompt.
     clicks : Tensor (N, 4, H/4, W/4)
         SAM's masks: the single one, then whole, part and sub-part.
     quality : Tensor (N, 5)
-        Estimated IoU of the four click masks and the words' mask.
-    presence : Tensor (N,)
-        Logit that the term occurs in the image.
+        Estimated IoU of the four click masks and the mask with words.
     """
 
     text: Tensor
     clicks: Tensor
     quality: Tensor
-    presence: Tensor
 
 
 class MaskDecoder(nn.Module):
@@ -54,7 +50,7 @@ class MaskDecoder(nn.Module):
         self.text_token = nn.Embedding(1, 256)
         self.no_text = nn.Embedding(1, 256)
         self.text_mask = MLP(256, 256, 32, 3)
-        self.text_outputs = MLP(256, 256, 2, 3)
+        self.text_quality = MLP(256, 256, 1, 3)
         middle, early = nn.Conv2d(128, 64, 1), nn.Conv2d(64, 32, 3, padding=1)
         for conv in (middle, early):  # starts as SAM's own upscaling
             nn.init.zeros_(conv.weight)
@@ -94,12 +90,10 @@ class MaskDecoder(nn.Module):
         codes.append(self.text_mask(text_out))
         masks = torch.einsum("nmc,nchw->nmhw", torch.stack(codes, dim=1), pixels)
         quality = self.sam.iou_prediction_head(hidden[:, 0])  # (N, 4)
-        text_quality, presence = self.text_outputs(text_out).unbind(1)
         return DecodedMasks(
             text=masks[:, 4],
             clicks=masks[:, :4],
-            quality=torch.cat([quality, text_quality[:, None]], dim=1),
-            presence=presence,
+            quality=torch.cat([quality, self.text_quality(text_out)], dim=1),
         )
 
     def sharpen(self, middle: Tensor, early: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from napari_pathseg.models.image_encoder import ImageEncoder, ImageMaps
 from napari_pathseg.models.mask_decoder import DecodedMasks, MaskDecoder
+from napari_pathseg.models.pixel_decoder import PixelDecoder
 from napari_pathseg.models.prompt_encoder import PromptBatch, PromptEncoder
+from napari_pathseg.models.query_decoder import QueryDecoder, WordMasks
 from napari_pathseg.models.text_encoder import TermEncoder
 
 
@@ -23,15 +25,19 @@ class ImageEmbedding:
     ----------
     tokens, position : Tensor (B, 256, H/16, W/16)
     sharp : (Tensor (B, 64, H/8, W/8), Tensor (B, 32, H/4, W/4))
+        What keeps the masks of clicks sharp.
+    pixels : Tensor (B, 64, H/4, W/4)
+        What words are compared with.
     """
 
     tokens: Tensor
     position: Tensor
     sharp: tuple[Tensor, Tensor]
+    pixels: Tensor
 
 
 class PathsegNetwork(nn.Module):
-    """Image, term and prompt encoders and one mask decoder.
+    """Image, term and prompt encoders; a decoder for words, and one for clicks, boxes and words.
 
     Parameters
     ----------
@@ -45,6 +51,8 @@ class PathsegNetwork(nn.Module):
         super().__init__()
         self.image_encoder = ImageEncoder()
         self.term_encoder = TermEncoder(objects, regions)
+        self.pixel_decoder = PixelDecoder()
+        self.query_decoder = QueryDecoder()
         self.prompt_encoder = PromptEncoder()
         self.mask_decoder = MaskDecoder()
 
@@ -58,12 +66,17 @@ class PathsegNetwork(nn.Module):
         if origin_yx is None:
             origin_yx = torch.zeros(batch, 2, device=maps.tokens.device)
         position = self.prompt_encoder.grid_position(height, width, origin_yx)
-        return ImageEmbedding(
-            maps.tokens, position, self.mask_decoder.sharpen(maps.middle, maps.early)
-        )
+        sharp = self.mask_decoder.sharpen(maps.middle, maps.early)
+        return ImageEmbedding(maps.tokens, position, sharp, self.pixel_decoder(maps))
+
+    def ask(self, embedding: ImageEmbedding, term: Tensor, image: Tensor) -> WordMasks:
+        """Answer words alone: terms (N, 3), rows of the term encoder, of images (N,)."""
+        query = self.term_encoder(term)
+        answers = self.query_decoder(embedding.tokens, embedding.pixels, query, image)
+        return cast(WordMasks, answers)
 
     def decode(self, embedding: ImageEmbedding, prompts: PromptBatch) -> DecodedMasks:
-        """Answer prompts; no pass of the image encoder."""
+        """Answer points, boxes and masks, with or without words; no pass of the image encoder."""
         i = prompts.image
         query = self.term_encoder(prompts.term.clamp(min=0))
         none = self.mask_decoder.no_text.weight.expand_as(query)

@@ -1,11 +1,14 @@
-"""The models that can be chosen by name."""
+"""The models that can be chosen by name, and where they run."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from napari_pathseg.errors import ModelError
 from napari_pathseg.fetch import sha256_of
@@ -15,25 +18,56 @@ from napari_pathseg.models.segmenter import PathsegSegmenter
 from napari_pathseg.models.weights import load_weights, read_card
 
 DEFAULT = "default"
+SUFFIX = ".safetensors"
 MODELS: Mapping[str, Path] = {
     DEFAULT: Path(__file__).parent / "data" / "pathseg-default.safetensors",
 }
 
 
-def load_segmenter(name: str = DEFAULT, device: str = "cpu") -> Segmenter:
-    """Load a model by name; the last one loaded is kept.
+def _mobile_sam(device: str) -> Segmenter:
+    from napari_pathseg.models.adapters.mobile_sam import MobileSamSegmenter
+
+    return MobileSamSegmenter(device)
+
+
+# Models of others; their weights are fetched by name when first asked for.
+ADAPTERS: Mapping[str, Callable[[str], Segmenter]] = {"mobile-sam": _mobile_sam}
+
+
+def load_segmenter(name: str = DEFAULT, device: str | None = None) -> Segmenter:
+    """Load a model by name, or from a file of ours; the last one loaded is kept.
+
+    Parameters
+    ----------
+    name : str
+        A key of `MODELS` or `ADAPTERS`, or the path of a `.safetensors` file.
+    device : str, optional
+        "cpu", "cuda" or "mps"; by default the fastest that is there.
 
     Raises
     ------
     ModelError
         When the name is unknown or the file is missing or damaged.
+    FetchError
+        When the weights of another's model can not be had.
     """
-    return _kept(model_path(name), device)
+    return _kept(name, device or fastest_device())
 
 
 @functools.lru_cache(maxsize=1)
-def _kept(path: Path, device: str) -> Segmenter:
-    return load_segmenter_file(path, device)
+def _kept(name: str, device: str) -> Segmenter:
+    if name in ADAPTERS:
+        return ADAPTERS[name](device)
+    return load_segmenter_file(model_path(name), device)
+
+
+def fastest_device() -> str:
+    """The device that torch computes on fastest here; `PATHSEG_DEVICE` overrules."""
+    if chosen := os.environ.get("PATHSEG_DEVICE"):
+        return chosen
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def load_segmenter_file(path: Path, device: str = "cpu") -> Segmenter:
@@ -52,11 +86,14 @@ def load_segmenter_file(path: Path, device: str = "cpu") -> Segmenter:
 
 def model_path(name: str) -> Path:
     """The file of a model; ModelError for an unknown name."""
-    if name not in MODELS:
-        raise ModelError(
-            f"There is no model named '{name}'.", f"Choose one of: {', '.join(MODELS)}."
-        )
-    return MODELS[name]
+    if name in MODELS:
+        return MODELS[name]
+    if name.endswith(SUFFIX):
+        return Path(name)
+    names = ", ".join([*MODELS, *ADAPTERS])
+    raise ModelError(
+        f"There is no model named '{name}'.", f"Choose one of: {names}; or a {SUFFIX} file."
+    )
 
 
 def load_card(path: Path) -> ModelCard:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,11 +36,12 @@ ROWS_AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class StoredEmbedding:
-    """An embedding of one tile in half precision, 10 MB for 1024 x 1024 pixels."""
+    """An embedding of one tile in half precision, 18 MB for 1024 x 1024 pixels."""
 
     shape: tuple[int, int]
     tokens: Tensor
     sharp: tuple[Tensor, Tensor]
+    pixels: Tensor
 
 
 class PathsegSegmenter:
@@ -85,27 +86,54 @@ class PathsegSegmenter:
             shape=(image.shape[0], image.shape[1]),
             tokens=embedding.tokens.half(),
             sharp=(embedding.sharp[0].half(), embedding.sharp[1].half()),
+            pixels=embedding.pixels.half(),
         )
 
     def decode(self, embedding: TileEmbedding, queries: Sequence[TileQuery]) -> list[TileAnswer]:
         """Answer queries, each independent of the others; no encoder pass."""
         if not isinstance(embedding, StoredEmbedding):
             raise TypeError("the embedding was made by another segmenter")
-        answers: dict[int, TileAnswer] = {}
+        worded = [i for i, q in enumerate(queries) if q.term is not None and q.mask is None]
         with self._lock, torch.inference_mode():
             full = self._unpack(embedding)
-            for rows in _alike([_padded_points(q) for q in queries]):
-                batch = self._batch([queries[i] for i in rows], embedding.shape)
-                decoded = self._network.decode(full, batch)
-                answers |= {i: _answer(decoded, k, queries[i]) for k, i in enumerate(rows)}
+            words = dict(zip(worded, self._ask(full, [queries[i] for i in worded]), strict=True))
+            answers = {i: a for i, a in words.items() if _is_words_alone(queries[i])}
+            prompted = [
+                (i, replace(q, mask=words[i].logits) if i in words else q)
+                for i, q in enumerate(queries)
+                if i not in answers
+            ]
+            for rows in _alike([_padded_points(q) for _, q in prompted]):
+                own = [prompted[row] for row in rows]
+                decoded = self._network.decode(
+                    full, self._batch([q for _, q in own], embedding.shape)
+                )
+                answers |= {i: _answer(decoded, k, q) for k, (i, q) in enumerate(own)}
         return [answers[i] for i in range(len(queries))]
+
+    def _ask(self, full: ImageEmbedding, queries: Sequence[TileQuery]) -> list[TileAnswer]:
+        """Answers to the words of queries alone."""
+        if not queries:
+            return []
+        terms = torch.cat([self._term_row(q.term) for q in queries]).to(self._device)
+        image = torch.zeros(len(queries), dtype=torch.int64, device=self._device)
+        masks = self._network.ask(full, terms, image)
+        presence = masks.presence.sigmoid().tolist()
+        quality = masks.quality.clamp(0, 1).tolist()
+        none = np.empty((0, *masks.logits.shape[1:]), dtype=np.float32)
+        # Answers are kept: each a copy, or the masks of all would be kept alive.
+        return [
+            TileAnswer(logits.cpu().numpy().copy(), none, quality[k], presence[k])
+            for k, logits in enumerate(masks.logits)
+        ]
 
     def _unpack(self, stored: StoredEmbedding) -> ImageEmbedding:
         tokens = stored.tokens.float()
         origin = torch.zeros(1, 2, device=tokens.device)
         height, width = tokens.shape[2:]
         position = self._network.prompt_encoder.grid_position(height, width, origin)
-        return ImageEmbedding(tokens, position, (stored.sharp[0].float(), stored.sharp[1].float()))
+        sharp = (stored.sharp[0].float(), stored.sharp[1].float())
+        return ImageEmbedding(tokens, position, sharp, stored.pixels.float())
 
     def _batch(self, queries: Sequence[TileQuery], shape: tuple[int, int]) -> PromptBatch:
         points = [_padded_points(q) for q in queries]
@@ -153,6 +181,11 @@ def _alike(points: Sequence[Sequence[object]]) -> list[list[int]]:
     ]
 
 
+def _is_words_alone(query: TileQuery) -> bool:
+    """Whether the words' own mask is the answer, and not what places then correct."""
+    return query.term is not None and not query.points and query.box is None and query.mask is None
+
+
 def _answer(decoded: DecodedMasks, row: int, query: TileQuery) -> TileAnswer:
     """Pick the masks that fit the kind of query."""
     clicks = decoded.clicks[row].cpu().numpy()  # (4, h, w)
@@ -160,10 +193,8 @@ def _answer(decoded: DecodedMasks, row: int, query: TileQuery) -> TileAnswer:
     order = np.argsort(-quality[1 : 1 + CANDIDATES])
     candidates = clicks[1 : 1 + CANDIDATES][order]
     if query.term is not None:
-        presence = float(decoded.presence[row].sigmoid())
-        # Answers to words are kept: a copy, or the masks of the whole batch would be kept alive.
         text = decoded.text[row].cpu().numpy().copy()
-        return TileAnswer(text, candidates[:0].copy(), float(quality[4]), presence)
+        return TileAnswer(text, candidates[:0].copy(), float(quality[4]), 1.0)
     if len(query.points) == 1 and query.box is None and query.mask is None:
-        return TileAnswer(candidates[0], candidates, float(quality[1:].max()), 1.0)
+        return TileAnswer(candidates[0], candidates, float(quality[1:4].max()), 1.0)
     return TileAnswer(clicks[0], candidates, float(quality[0]), 1.0)

@@ -16,27 +16,50 @@ from torch import Tensor, nn
 from napari_pathseg.classes import Term
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.models.network import PathsegNetwork
-from napari_pathseg.models.weights import load_matching, read_mobile_sam
+from napari_pathseg.models.registry import load_card
+from napari_pathseg.models.weights import load_matching, load_weights, read_mobile_sam
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 from napari_pathseg.training.cases import Case, taught_terms
+from napari_pathseg.training.curves import draw_curves
 from napari_pathseg.training.recipe import GroupRecipe, Recipe
 from napari_pathseg.training.sampling import Sample, Sampler
 from napari_pathseg.training.step import TrainingStep
+from napari_pathseg.training.validation import Validation
 
 CHECKPOINT_SECONDS = 240
+VALIDATION_SECONDS = 600
 CLIP_NORM = 1.0
 
 
-def build_network(cases: Sequence[Case], recipe: Recipe, mobile_sam: Path) -> PathsegNetwork:
-    """A network for the terms of the cases, started from MobileSAM's weights."""
+def build_network(cases: Sequence[Case], recipe: Recipe, start: Path) -> PathsegNetwork:
+    """A network for the terms of the cases.
+
+    Parameters
+    ----------
+    start : Path
+        MobileSAM's checkpoint, or a model file of ours to go on from; terms that it was not
+        taught start anew.
+    """
     torch.manual_seed(recipe.seed)
     terms = set(taught_terms(cases))
     for dataset in recipe.datasets:
         terms |= {Term("unspecified", "nuclei", wide) for wide in dataset.unions}
-    objects = sorted({(t.structure, t.object) for t in terms})
-    network = PathsegNetwork(objects, sorted({t.region for t in terms}))
-    state = network.state_dict() | read_mobile_sam(mobile_sam)
-    load_matching(network, state, mobile_sam)
+    if start.suffix != ".safetensors":
+        objects = sorted({(t.structure, t.object) for t in terms})
+        network = PathsegNetwork(objects, sorted({t.region for t in terms}))
+        load_matching(network, network.state_dict() | read_mobile_sam(start), start)
+        return network
+    card = load_card(start)
+    known = PathsegNetwork(card.objects, card.regions)
+    load_weights(known, start)
+    new = sorted({(t.structure, t.object) for t in terms} - set(card.objects))
+    regions = sorted({t.region for t in terms} - set(known.term_encoder.regions))
+    network = PathsegNetwork((*card.objects, *new), (*known.term_encoder.regions, *regions))
+    grown = network.state_dict()
+    for name, value in known.state_dict().items():
+        if value.ndim:
+            grown[name][: len(value)] = value
+    network.load_state_dict(grown)
     return network
 
 
@@ -68,9 +91,10 @@ class Trainer:
     network : PathsegNetwork
     recipe : Recipe
     cases : sequence of Case
-        Only those of the split "train" are used.
+        It learns from the split "train"; "val" says which state of the network is the best.
     folder : Path
-        Holds `checkpoint.pt`, from which a stopped run goes on, and `log.csv`.
+        Holds `checkpoint.pt`, from which a stopped run goes on, `best.pt`, `log.csv`,
+        `validation.csv` and their picture `curves.svg`.
     """
 
     def __init__(
@@ -81,6 +105,8 @@ class Trainer:
         self._groups = [GroupSampler(g, recipe, train) for g in recipe.groups]
         weights = np.array([g.weight for g in recipe.groups])
         self._chance = weights / weights.sum()
+        self._validation = Validation(cases, recipe)
+        self._best = 0.0
         self._optimizer = self._make_optimizer()
         self._average = copy.deepcopy(network).eval()
         self._step = 0
@@ -90,12 +116,14 @@ class Trainer:
     def run(
         self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
     ) -> PathsegNetwork:
-        """Train until the recipe's time is spent; the average of the weights comes back."""
+        """Train until the recipe's time is spent; the average of the weights comes back, as it
+        was when it did best on the cases of the split "val".
+        """
         self._resume()
         rng = np.random.default_rng(self._recipe.seed + self._step)
         step = TrainingStep(self._network, rng)
         budget = self._recipe.minutes * 60
-        saved = time.monotonic()
+        saved = validated = time.monotonic()
         while self._spent < budget:
             if cancel is not None and cancel.cancelled:
                 break
@@ -109,9 +137,31 @@ class Trainer:
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._save()
                 saved = time.monotonic()
+            if time.monotonic() - validated > VALIDATION_SECONDS:
+                self._validate()
+                validated = time.monotonic()
             progress(Progress(int(self._spent), int(budget), f"step {self._step}"))
         self._save()
+        self._validate()
+        best = self._folder / "best.pt"
+        if best.exists():
+            load_matching(self._average, torch.load(best, weights_only=True), best)
         return self._average
+
+    def _validate(self) -> None:
+        """Measure the average of the weights; keep it where it is the best so far."""
+        found = self._validation.dice(self._average) if self._validation else {}
+        _append(
+            self._folder / "validation.csv",
+            ["step", "seconds", "object", "dice"],
+            [[self._step, f"{self._spent:.1f}", n, f"{d:.4f}"] for n, d in found.items()],
+        )
+        mean = float(np.mean(list(found.values()))) if found else 0.0
+        if mean > self._best:
+            self._best = mean
+            _save_whole(self._average.state_dict(), self._folder / "best.pt")
+        log = self._folder / "log.csv"
+        draw_curves(log, self._folder / "validation.csv", self._folder / "curves.svg")
 
     def _make_optimizer(self) -> torch.optim.AdamW:
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -158,28 +208,21 @@ class Trainer:
                     mean.lerp_(value, 1 - keep)
 
     def _log(self, group: str, loss: float, parts: dict[str, float]) -> None:
-        names = ("text", "click", "second_text", "second_click")
-        path = self._folder / "log.csv"
-        new = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            if new:
-                writer.writerow(["step", "seconds", "group", "loss", *names])
-            values = [f"{parts[n]:.4f}" if n in parts else "" for n in names]
-            writer.writerow([self._step, f"{self._spent:.1f}", group, f"{loss:.4f}", *values])
+        names = ("words", "presence", "click", "words_click", "correction")
+        values = [f"{parts[n]:.4f}" if n in parts else "" for n in names]
+        row = [self._step, f"{self._spent:.1f}", group, f"{loss:.4f}", *values]
+        _append(self._folder / "log.csv", ["step", "seconds", "group", "loss", *names], [row])
 
     def _save(self) -> None:
-        path = self._folder / "checkpoint.pt"
-        part = path.with_suffix(".part")
         state = {
             "network": self._network.state_dict(),
             "average": self._average.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "step": self._step,
             "spent": self._spent,
+            "best": self._best,
         }
-        torch.save(state, part)
-        part.replace(path)
+        _save_whole(state, self._folder / "checkpoint.pt")
 
     def _resume(self) -> None:
         path = self._folder / "checkpoint.pt"
@@ -190,3 +233,18 @@ class Trainer:
         load_matching(self._average, state["average"], path)
         self._optimizer.load_state_dict(state["optimizer"])
         self._step, self._spent = state["step"], state["spent"]
+        self._best = state["best"]
+
+
+def _append(path: Path, names: list[str], rows: list[list[object]]) -> None:
+    """Add rows to a CSV, which gets its line of names when it is new."""
+    new = not path.exists()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([*([names] if new else []), *rows])
+
+
+def _save_whole(state: object, path: Path) -> None:
+    """Save so that a crash leaves the old file or the new one."""
+    part = path.with_suffix(".part")
+    torch.save(state, part)
+    part.replace(path)

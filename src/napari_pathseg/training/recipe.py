@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,8 @@ class DatasetRecipe:
         Wider terms whose parts are all annotated.
     restain : float
         Chance that a crop is given the colours of another laboratory's H&E.
+    points : mapping of class to object
+        For a data set of classified centres: which nucleus each class is.
     """
 
     name: str
@@ -45,6 +47,7 @@ class DatasetRecipe:
     absent: tuple[tuple[str, str], ...]
     unions: Mapping[str, tuple[str, ...]]
     restain: float = 0.15
+    points: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,4 +163,5 @@ def _dataset(name: str, data: dict[str, Any]) -> DatasetRecipe:
         absent=tuple((s, o) for s, o in data.get("absent", ())),
         unions={k: tuple(v) for k, v in data.get("unions", {}).items()},
         restain=float(data.get("restain", 0.15)),
+        points=dict(data.get("points", {})),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,6 +28,11 @@ GLASS_CHANCE = 0.2
 # How often a term that can not be in the organ is among those drawn: seldom, or a term of one
 # organ would be absent ten times for every time it is there.
 IMPOSSIBLE_CHANCE = 0.3
+# Terms asked of one crop: those that are there, and some of those that are not.
+PRESENT_TERMS, ABSENT_TERMS = 6, 2
+RAREST_WEIGHT = 3.0
+# The share of crops in which an object is clicked at.
+OBJECT_CHANCE = 0.8
 
 Image = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.int32]
@@ -72,7 +78,9 @@ class Sampler:
         Of one data set; kept decoded in memory.
     recipe : DatasetRecipe
     crop_px : int
-    terms_per_image, objects_per_image : int
+    objects_per_image : int
+    augmented : bool
+        With other colours, turned, blurred and with glass laid over.
     """
 
     def __init__(
@@ -80,30 +88,31 @@ class Sampler:
         cases: Sequence[Case],
         recipe: DatasetRecipe,
         crop_px: int,
-        terms_per_image: int = 3,
         objects_per_image: int = 1,
+        *,
+        augmented: bool = True,
     ) -> None:
         self._cases = list(cases)
         self._recipe = recipe
         self._crop = crop_px
-        self._terms = terms_per_image
         self._objects = objects_per_image
+        self._augmented = augmented
         self._cache: dict[str, tuple[Image, Values]] = {}
+        self._chance = self._chances()
 
     def draw(self, rng: np.random.Generator) -> Sample:
         """One augmented crop."""
-        case = self._cases[rng.integers(len(self._cases))]
+        case = self._cases[rng.choice(len(self._cases), p=self._chance)]
         image, mask = self._read(case)
         pixels, values = self._crop_of(case, image, mask, rng)
-        if rng.random() < GLASS_CHANCE:
-            # A white hole in a gland would be its lumen, which belongs to it.
-            holes = case.terms[0][1].structure == "nuclei"
-            _lay_glass(pixels, values, holes, rng)
-        color = augment_colors(pixels, rng, self._recipe.restain)
-        turns, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
-        tensor = torch.from_numpy(np.ascontiguousarray(color.transpose(2, 0, 1)))
-        tensor = self._resize(tensor, self._crop)
-        tensor = jitter_focus(turn(tensor, turns, flip).contiguous(), rng)
+        turns, flip = 0, False
+        if self._augmented:
+            turns, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
+            if rng.random() < GLASS_CHANCE:
+                # A white hole in a gland would be its lumen, which belongs to it.
+                holes = case.terms[0][1].structure == "nuclei"
+                _lay_glass(pixels, values, holes, rng)
+        tensor = self._image(pixels, turns, flip, rng)
         valid = self._target(case.known(values) & (values != OUTSIDE), turns, flip)
         return Sample(
             image=tensor,
@@ -111,6 +120,18 @@ class Sampler:
             terms=self._draw_terms(case, values, turns, flip, rng),
             objects=self._draw_objects(case, values, turns, flip, rng),
         )
+
+    def _chances(self) -> npt.NDArray[np.float64]:
+        """How often each case is drawn: more often where it holds a term that few cases hold."""
+        held = []
+        for case in self._cases:
+            _, mask = self._read(case)
+            held.append({t for _, t in case.terms if case.term_mask(mask, t).any()})
+        count = Counter(term for terms in held for term in terms)
+        rarest = [min((count[t] for t in terms), default=len(held)) for terms in held]
+        weight = np.minimum(np.sqrt(len(held) / np.array(rarest)), RAREST_WEIGHT)
+        chances: npt.NDArray[np.float64] = weight / weight.sum()
+        return chances
 
     def _read(self, case: Case) -> tuple[Image, Values]:
         if case.id not in self._cache:
@@ -135,6 +156,15 @@ class Sampler:
         pixels[into], values[into] = image[part], mask[part]
         return pixels, values
 
+    def _image(self, pixels: Image, turns: int, flip: bool, rng: np.random.Generator) -> Tensor:
+        """Pixels as the network sees them (3, crop, crop)."""
+        color = pixels.astype(np.float32)
+        if self._augmented:
+            color = augment_colors(pixels, rng, self._recipe.restain)
+        tensor = torch.from_numpy(np.ascontiguousarray(color.transpose(2, 0, 1)))
+        tensor = turn(self._resize(tensor, self._crop), turns, flip).contiguous()
+        return jitter_focus(tensor, rng) if self._augmented else tensor
+
     def _draw_terms(
         self, case: Case, values: Values, turns: int, flip: bool, rng: np.random.Generator
     ) -> tuple[TermTarget, ...]:
@@ -146,11 +176,9 @@ class Sampler:
             absent += [Term(case.region, s, o) for s, o in self._recipe.absent]
         rng.shuffle(present)
         rng.shuffle(absent)
-        negatives = 1 if present else 2
-        chosen = present[: self._terms - min(negatives, len(absent))] + absent[:negatives]
         empty = np.zeros(values.shape, dtype=bool)
         drawn = []
-        for term in chosen[: self._terms]:
+        for term in present[:PRESENT_TERMS] + absent[:ABSENT_TERMS]:
             asked = term if rng.random() < 0.5 else term.without_region
             target = self._target(masks.get(term, empty), turns, flip)
             drawn.append(TermTarget(asked, target))
@@ -167,6 +195,8 @@ class Sampler:
     def _draw_objects(
         self, case: Case, values: Values, turns: int, flip: bool, rng: np.random.Generator
     ) -> tuple[Tensor, ...]:
+        if case.kind == "points" or rng.random() > OBJECT_CHANCE:
+            return ()
         if case.kind == "instance" or any(v == ANY_VALUE for v, _ in case.terms):
             ids = np.maximum(values, 0)
             if case.kind != "instance":

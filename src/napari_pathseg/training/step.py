@@ -13,23 +13,40 @@ from napari_pathseg.models.image_encoder import ImageMaps
 from napari_pathseg.models.mask_decoder import DecodedMasks
 from napari_pathseg.models.network import ImageEmbedding, PathsegNetwork
 from napari_pathseg.models.prompt_encoder import FRAME, POSITIVE, PromptBatch
+from napari_pathseg.models.query_decoder import WordMasks
 from napari_pathseg.training.clicks import (
     Clicks,
     box_around,
     corrections,
-    no_clicks,
     point_in,
     random_box,
 )
 from napari_pathseg.training.losses import mask_loss, soft_iou
 from napari_pathseg.training.sampling import Sample
 
-PRESENCE_WEIGHT, QUALITY_WEIGHT, CLICK_WEIGHT = 0.3, 0.3, 0.7
+PRESENCE_WEIGHT, QUALITY_WEIGHT, CLICK_WEIGHT, ABSENT_WEIGHT = 0.3, 0.3, 0.5, 0.5
+# The share of words' masks that are corrected by clicks or restricted by a box.
+WORDS_CLICKED = 0.1
+MIN_CLICKED_PX = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One prompt of the step and its target (crop / 2, crop / 2)."""
+class WordRow:
+    """One term asked of one image and its target (crop / 2, crop / 2)."""
+
+    image: int
+    term: Tensor
+    target: Tensor
+
+    @property
+    def is_present(self) -> bool:
+        """Whether there is enough of it to click at."""
+        return int((self.target > 0.5).sum()) >= MIN_CLICKED_PX
+
+
+@dataclass(frozen=True, slots=True)
+class ClickRow:
+    """Places, with or without words and a previous mask, and their target (crop / 2, crop / 2)."""
 
     image: int
     term: Tensor
@@ -63,61 +80,81 @@ class TrainingStep:
     def __call__(self, samples: list[Sample]) -> tuple[Tensor, dict[str, float]]:
         """The loss to minimise and its parts for the log."""
         image = torch.stack([s.image for s in samples])
-        room = FRAME - image.shape[-1]
-        origin = torch.from_numpy(self._rng.integers(0, room + 1, (len(samples), 2))).float()
+        crop = image.shape[-1]
+        origin = torch.from_numpy(self._rng.integers(0, FRAME - crop + 1, (len(samples), 2)))
+        origin = origin.float()
         encoder = self._network.image_encoder
         with torch.no_grad():
             early, middle = encoder.lower(image)
         maps = ImageMaps(encoder.upper(middle), middle, early)
         embedding = self._network.embedding_of(maps, origin)
 
-        first = self._first_rows(samples)
-        answers = self._decode(embedding, first, origin, image.shape[-1])
-        loss, parts = self._losses(answers, first, samples)
-        second = self._second_rows(first, answers, samples)
-        if second:
-            again = self._decode(embedding, second, origin, image.shape[-1])
-            more, more_parts = self._losses(again, second, samples)
+        words = self._word_rows(samples)
+        asked = torch.stack([r.term for r in words]), torch.tensor([r.image for r in words])
+        answers = self._network.ask(embedding, *asked)
+        loss, parts = _word_loss(answers, words, samples)
+
+        rounds = (self._first_clicks(samples), self._on_words(words, answers.logits, samples))
+        for name, rows in zip(("click", "words_click"), rounds, strict=True):
+            if not rows:
+                continue
+            clicked = self._decode(embedding, rows, origin, crop)
+            more, parts[name] = _click_loss(clicked, rows, samples)
             loss = loss + more
-            parts |= {f"second_{k}": v for k, v in more_parts.items()}
+            again = self._corrected(rows, clicked, samples) if name == "click" else []
+            if again:
+                corrected = self._decode(embedding, again, origin, crop)
+                more, parts["correction"] = _click_loss(corrected, again, samples)
+                loss = loss + more
         return loss, parts
 
-    def _first_rows(self, samples: list[Sample]) -> list[Row]:
+    def _word_rows(self, samples: list[Sample]) -> list[WordRow]:
         rows = []
         for i, sample in enumerate(samples):
-            terms = [t.term for t in sample.terms]
-            for index, t in zip(
-                self._network.term_encoder.indices(terms), sample.terms, strict=True
-            ):
-                rows.append(Row(i, index, no_clicks(), t.target))
+            indices = self._network.term_encoder.indices([t.term for t in sample.terms])
+            pairs = zip(indices, sample.terms, strict=True)
+            rows += [WordRow(i, index, t.target) for index, t in pairs]
+        return rows
+
+    def _first_clicks(self, samples: list[Sample]) -> list[ClickRow]:
+        """A point in, or a box around, an object of some of the images."""
+        rows = []
+        for i, sample in enumerate(samples):
             for target in sample.objects:
                 if self._rng.random() < 0.65:
                     clicks = Clicks.of([(*point_in(target, self._rng), POSITIVE)])
                 else:
                     clicks = box_around(target, self._rng)
-                rows.append(Row(i, NO_TERM, clicks, target))
+                rows.append(ClickRow(i, NO_TERM, clicks, target))
         return rows
 
-    def _second_rows(
-        self, first: list[Row], answers: DecodedMasks, samples: list[Sample]
-    ) -> list[Row]:
-        """Corrections of some answers, and words restricted by a box."""
+    def _on_words(
+        self, words: list[WordRow], logits: Tensor, samples: list[Sample]
+    ) -> list[ClickRow]:
+        """Words restricted by a box, and words corrected by clicks, on the words' own mask."""
+        rows = []
+        for k, row in enumerate(words):
+            if not row.is_present or self._rng.random() > WORDS_CLICKED:
+                continue
+            mask = logits[k].detach()
+            if self._rng.random() < 0.5:
+                clicks, target = random_box(row.target, self._rng)
+                rows.append(ClickRow(row.image, row.term, clicks, target, mask[None]))
+                continue
+            points = self._errors(mask, row.target, samples[row.image].valid)
+            if points:
+                clicks = Clicks.of(points)
+                rows.append(ClickRow(row.image, row.term, clicks, row.target, mask[None]))
+        return rows
+
+    def _corrected(
+        self, first: list[ClickRow], answers: DecodedMasks, samples: list[Sample]
+    ) -> list[ClickRow]:
+        """Clicks on the errors of the answers to clicks."""
         rows = []
         for k, row in enumerate(first):
-            if row.has_text and self._rng.random() < 0.75:
-                continue
-            if bool((row.target > 0.5).sum() < 4):
-                continue
-            if row.has_text and self._rng.random() < 0.5:
-                clicks, target = random_box(row.target, self._rng)
-                rows.append(Row(row.image, row.term, clicks, target))
-                continue
-            best = answers.text[k] if row.has_text else self._best_click_mask(answers, k)
-            best = best.detach()
-            fine = _enlarge(best[None], row.target.shape[-1])[0]
-            valid = samples[row.image].valid
-            count = int(self._rng.integers(1, 4))
-            points = corrections(fine, row.target, valid, self._rng, count)
+            best = answers.clicks[k, 1 + int(answers.quality[k, 1:4].argmax())].detach()
+            points = self._errors(best, row.target, samples[row.image].valid)
             if not points:
                 continue
             kept = [
@@ -125,19 +162,21 @@ class TrainingStep:
                 for (x, y), label in zip(row.clicks.xy, row.clicks.labels, strict=True)
                 if label >= 0
             ]
-            rows.append(Row(row.image, row.term, Clicks.of(kept + points), row.target, best[None]))
+            clicks = Clicks.of(kept + points)
+            rows.append(ClickRow(row.image, row.term, clicks, row.target, best[None]))
         return rows
 
-    @staticmethod
-    def _best_click_mask(answers: DecodedMasks, k: int) -> Tensor:
-        return answers.clicks[k, 1 + int(answers.quality[k, 1:4].argmax())]
+    def _errors(
+        self, logits: Tensor, target: Tensor, valid: Tensor
+    ) -> list[tuple[float, float, int]]:
+        fine = _enlarge(logits[None], target.shape[-1])[0]
+        return corrections(fine, target, valid, self._rng, int(self._rng.integers(1, 4)))
 
     def _decode(
-        self, embedding: ImageEmbedding, rows: list[Row], origin_yx: Tensor, crop: int
+        self, embedding: ImageEmbedding, rows: list[ClickRow], origin_yx: Tensor, crop: int
     ) -> DecodedMasks:
         image = torch.tensor([r.image for r in rows])
-        side = crop // 4
-        empty = torch.zeros(1, side, side)
+        empty = torch.zeros(1, crop // 4, crop // 4)
         prompts = PromptBatch(
             image=image,
             term=torch.stack([r.term for r in rows]),
@@ -148,50 +187,43 @@ class TrainingStep:
         )
         return self._network.decode(embedding, prompts)
 
-    def _losses(
-        self, answers: DecodedMasks, rows: list[Row], samples: list[Sample]
-    ) -> tuple[Tensor, dict[str, float]]:
-        target = torch.stack([r.target for r in rows])
-        valid = torch.stack([samples[r.image].valid for r in rows])
-        text = torch.tensor([r.has_text for r in rows])
-        loss, parts = torch.zeros(()), {}
-        if bool(text.any()):
-            worded, parts["text"] = self._text_loss(answers, text, target[text], valid[text])
-            loss = loss + worded
-        if bool((~text).any()):
-            single = torch.tensor([r.is_single_point for r in rows if not r.has_text])
-            clicked, parts["click"] = self._click_loss(
-                answers, ~text, single, target[~text], valid[~text]
-            )
-            loss = loss + CLICK_WEIGHT * clicked
-        return loss, parts
 
-    @staticmethod
-    def _text_loss(
-        answers: DecodedMasks, rows: Tensor, target: Tensor, valid: Tensor
-    ) -> tuple[Tensor, float]:
-        logits = _enlarge(answers.text[rows], target.shape[-1])
-        mask = mask_loss(logits, target, valid).mean()
-        present = ((target * valid).sum((-2, -1)) > 0).float()
-        presence = functional.binary_cross_entropy_with_logits(answers.presence[rows], present)
-        iou = soft_iou(logits.detach(), target, valid)
-        quality = functional.mse_loss(answers.quality[rows, 4], iou)
-        return mask + PRESENCE_WEIGHT * presence + QUALITY_WEIGHT * quality, float(mask.detach())
+def _word_loss(
+    answers: WordMasks, rows: list[WordRow], samples: list[Sample]
+) -> tuple[Tensor, dict[str, float]]:
+    target = torch.stack([r.target for r in rows])
+    valid = torch.stack([samples[r.image].valid for r in rows])
+    logits = _enlarge(answers.logits, target.shape[-1])
+    present = ((target * valid).sum((-2, -1)) > 0).float()
+    weight = torch.where(present > 0, 1.0, ABSENT_WEIGHT)
+    mask = (mask_loss(logits, target, valid) * weight).sum() / weight.sum()
+    presence = functional.binary_cross_entropy_with_logits(answers.presence, present)
+    quality = functional.mse_loss(answers.quality, soft_iou(logits.detach(), target, valid))
+    loss = mask + PRESENCE_WEIGHT * presence + QUALITY_WEIGHT * quality
+    return loss, {"words": float(mask.detach()), "presence": float(presence.detach())}
 
-    @staticmethod
-    def _click_loss(
-        answers: DecodedMasks, rows: Tensor, single: Tensor, target: Tensor, valid: Tensor
-    ) -> tuple[Tensor, float]:
-        """The best of three candidates for a single click, the first mask for everything else."""
-        side = target.shape[-1]
-        masks = answers.clicks[rows]  # (M, 4, h, w)
-        fine = _enlarge(masks.flatten(0, 1), side).view(len(masks), 4, side, side)
-        each = torch.stack([mask_loss(fine[:, i], target, valid) for i in range(4)], dim=1)
-        mask = torch.where(single, each[:, 1:].amin(dim=1), each[:, 0]).mean()
-        with torch.no_grad():
-            iou = torch.stack([soft_iou(fine[:, i], target, valid) for i in range(4)], dim=1)
-        quality = functional.mse_loss(answers.quality[rows, :4], iou)
-        return mask + QUALITY_WEIGHT * quality, float(mask.detach())
+
+def _click_loss(
+    answers: DecodedMasks, rows: list[ClickRow], samples: list[Sample]
+) -> tuple[Tensor, float]:
+    """The words' mask where there are words; for a single click the best of three candidates;
+    the single mask for everything else.
+    """
+    target = torch.stack([r.target for r in rows])
+    valid = torch.stack([samples[r.image].valid for r in rows])
+    masks = torch.cat([answers.clicks, answers.text[:, None]], dim=1)  # (M, 5, h, w)
+    side = target.shape[-1]
+    fine = _enlarge(masks.flatten(0, 1), side).view(len(rows), 5, side, side)
+    each = torch.stack([mask_loss(fine[:, i], target, valid) for i in range(5)], dim=1)
+    single = torch.tensor([r.is_single_point for r in rows])
+    text = torch.tensor([r.has_text for r in rows])
+    chosen = torch.where(single, each[:, 1:4].amin(dim=1), each[:, 0])
+    mask = torch.where(text, each[:, 4], chosen).mean()
+    with torch.no_grad():
+        iou = torch.stack([soft_iou(fine[:, i], target, valid) for i in range(5)], dim=1)
+        counts = torch.where(text[:, None], torch.eye(5)[4], 1 - torch.eye(5)[4])
+    quality = ((answers.quality - iou) ** 2 * counts).sum() / counts.sum()
+    return CLICK_WEIGHT * (mask + QUALITY_WEIGHT * quality), float(mask.detach())
 
 
 def _enlarge(logits: Tensor, side: int) -> Tensor:

@@ -1,0 +1,1 @@
+"""Models of others behind the Segmenter protocol, one file each."""

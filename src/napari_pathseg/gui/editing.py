@@ -19,8 +19,8 @@ from napari_pathseg.gui.saving import Saving
 from napari_pathseg.gui.stage import Stage
 from napari_pathseg.gui.tools import PAINTING, Tool
 from napari_pathseg.gui.work import FieldWork, State, answered, author
-from napari_pathseg.labels.journal import Change
 from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.labels.rows import Change
 from napari_pathseg.vocabulary import Vocabulary
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.inference.segmentation import Mask
-from napari_pathseg.labels.journal import Change
 from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.labels.rows import Change
 
 
 class Saving:

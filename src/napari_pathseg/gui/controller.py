@@ -26,6 +26,7 @@ from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message, of_error
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.saving import Saving
+from napari_pathseg.gui.settings import NapariSettings, SettingsStore
 from napari_pathseg.gui.stage import Stage
 from napari_pathseg.gui.tools import PAINTING, Tool
 from napari_pathseg.progress import CancelToken, ProgressCallback
@@ -51,6 +52,8 @@ class PathsegController:
         Of the label stores; the user's data folder by default.
     remembered : Remembered, optional
     config : SegmentConfig
+    settings : SettingsStore, optional
+        What a person has set; the defaults, kept nowhere, without it.
 
     Attributes
     ----------
@@ -78,11 +81,13 @@ class PathsegController:
         labels_folder: Path | None = None,
         remembered: Remembered | None = None,
         config: SegmentConfig | None = None,
+        settings: SettingsStore | None = None,
     ) -> None:
         self.viewer = viewer
         self.vocabulary = vocabulary
         self.model = model
         self.remembered = remembered or Remembered()
+        self.settings = settings or SettingsStore()
         self.message = Message(OPEN_FIRST)
         self.tool = Tool.ADD
         self.threshold = (config or SegmentConfig()).threshold
@@ -298,8 +303,7 @@ class PathsegController:
     def outline(self) -> None:
         """Outlines instead of filled masks, and back."""
         self.outlined = not self.outlined
-        if self.desk is not None:
-            self.stage.outline(self.desk, 2 if self.outlined else 0)
+        self.stage.outline(self.desks, self.outlined)
         self.changed.emit()
 
     # Coming and going.
@@ -324,17 +328,23 @@ class PathsegController:
         self.asking.close()
         self.saving.flush()
         self._writer.close()
+        self.settings.close()
         self.desks.close()
 
 
 def default_controller(
     viewer: ViewerModel, runner: Runner, writer: Runner, **options: Any
 ) -> PathsegController:
-    """A controller with the model and the vocabulary that ship with the package."""
-    from napari_pathseg.gui.models import default_model
+    """A controller with the chosen model, the vocabulary that ships, and napari's settings."""
+    from napari_pathseg.gui.models import load_chosen
 
-    model = SharedModel(default_model)
-    vocabulary = Vocabulary.load()
+    settings = options.pop("settings", None) or NapariSettings()
     return PathsegController(
-        viewer, runner=runner, writer=writer, model=model, vocabulary=vocabulary, **options
+        viewer,
+        runner=runner,
+        writer=writer,
+        model=SharedModel(lambda: load_chosen(settings.value.model)),
+        vocabulary=Vocabulary.load(),
+        settings=settings,
+        **options,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from napari_pathseg.geometry import Field, Pair, exact_downsample, world_scale, world_translate
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
+OUTLINE_PX, OUTLINE_OPACITY = 2, 0.9
+
 
 def slide_path(layer: object) -> str | None:
     """Path of the slide that a layer shows, None for any other layer."""
@@ -36,6 +39,9 @@ class Stage:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
+        self._opacity = FIELD_OPACITY
+        self._outline_px = OUTLINE_PX
+        self._outlined = False
 
     def show_work(self, desk: Desk) -> Labels | None:
         """Show the field under work, in a new layer when there is none; returns a new layer."""
@@ -51,6 +57,7 @@ class Stage:
             return None
         layer = add_field(self.viewer, field, desk.mpp, work.mask, name, desk.classes, desk.hidden)
         layer.metadata["colors"] = (desk.classes, frozenset(desk.hidden))
+        self._dress(layer)
         desk.field_layer = layer
         self.recolor(desk)
         self.viewer.layers.selection.active = layer
@@ -85,6 +92,7 @@ class Stage:
             units=units(desk.mpp),
         )
         layer.editable = False
+        self._dress(layer)
         desk.overview = layer
         active = self.viewer.layers.selection.active
         place = self.viewer.layers.index(desk.layer) + 1
@@ -126,12 +134,25 @@ class Stage:
             if layer is not None:
                 layer.visible = not only
 
-    def outline(self, desk: Desk, width: int) -> None:
-        """Show masks as outlines of this many pixels; 0 fills them."""
-        for layer in (desk.field_layer, desk.overview):
-            if layer is not None:
-                layer.contour = width
-                layer.opacity = 0.9 if width else FIELD_OPACITY
+    def outline(self, desks: Iterable[Desk], outlined: bool) -> None:
+        """Show masks as outlines, or filled."""
+        self._outlined = outlined
+        self._dress_all(desks)
+
+    def set_look(self, desks: Iterable[Desk], opacity: float, outline_px: int) -> None:
+        """Another opacity for filled masks, another width for outlines (mask pixels)."""
+        self._opacity, self._outline_px = opacity, outline_px
+        self._dress_all(desks)
+
+    def _dress_all(self, desks: Iterable[Desk]) -> None:
+        for desk in desks:
+            for layer in (desk.field_layer, desk.overview):
+                if layer is not None:
+                    self._dress(layer)
+
+    def _dress(self, layer: Labels) -> None:
+        layer.contour = self._outline_px if self._outlined else 0
+        layer.opacity = OUTLINE_OPACITY if self._outlined else self._opacity
 
     def look_at(self, field: Field, mpp: Pair | None) -> None:
         """Move the camera so that a field fills the canvas."""

@@ -18,7 +18,7 @@ import zarr
 from napari_pathseg.classes import ClassList, LabelClass
 from napari_pathseg.errors import ExportError
 from napari_pathseg.export.fields import ExportField
-from napari_pathseg.export.folder import recover, whole_folder
+from napari_pathseg.export.folder import check_ours, recover, whole_folder
 from napari_pathseg.geometry import Pair, world_scale, world_translate
 from napari_pathseg.labels.raster import Instances
 from napari_pathseg.labels.record import FieldRecord
@@ -68,7 +68,7 @@ def write_ome_zarr(path: Path, field: ExportField) -> None:
             f"Field {field.record.id} has no image.", "Open its slide and export again."
         )
     recover(path)
-    _check_ours(path)
+    check_ours(path, is_ours, "no OME-Zarr of napari-pathseg")
     masks: dict[str, npt.NDArray[Any]] = {
         "classes": field.mask.astype(np.uint16),
         "instances": field.objects(),
@@ -110,17 +110,9 @@ def read_ome_zarr(path: Path) -> ZarrLabels:
     return ZarrLabels(mask.astype(np.uint16), wide, classes)
 
 
-def _check_ours(path: Path) -> None:
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    try:
-        attributes = json.loads((path / "zarr.json").read_bytes())["attributes"]
-    except (OSError, ValueError, KeyError, TypeError):
-        attributes = {}
-    if _OURS not in attributes:
-        raise ExportError(
-            f"{path} was not written by napari-pathseg.", "Choose a new or an empty folder."
-        )
+def is_ours(path: Path) -> bool:
+    """Whether a folder is an OME-Zarr that we wrote."""
+    return _OURS in json.loads((path / "zarr.json").read_bytes())["attributes"]
 
 
 def _write_level(group: zarr.Group, data: npt.NDArray[Any], axes: Sequence[str]) -> None:

@@ -20,6 +20,8 @@ PLACES = {
     "outline_px": "look",
     "go_on": "review",
     "stains": "measure",
+    "color_managed": "slides",
+    "cache_mb": "slides",
 }
 """The group of each setting in the manifest."""
 
@@ -42,6 +44,10 @@ class Settings:
         Accepting shows the next field of the review queue while that is open.
     stains : str
         Name of a stain pair.
+    color_managed : bool
+        The scanner's colours are turned to sRGB.
+    cache_mb : int
+        Memory for decoded pixels of all slides in view.
     keys : mapping of str to str
         Key by the name of an action.
     """
@@ -52,6 +58,8 @@ class Settings:
     outline_px: int = 2
     go_on: bool = True
     stains: str = "H&E"
+    color_managed: bool = False
+    cache_mb: int = 512
     keys: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -99,8 +99,8 @@ class Stack:
 
     @property
     def shown(self) -> Plane:
-        """The plane that :meth:`Slide.read` shows: middle focus, first time point."""
-        return Plane(self.z // 2, 0, 0 if self.channels else None)
+        """The plane that :meth:`Slide.read` shows: the middle one, as a viewer begins with."""
+        return Plane((self.z - 1) // 2, (self.t - 1) // 2, 0 if self.channels else None)
 
     @property
     def is_flat(self) -> bool:

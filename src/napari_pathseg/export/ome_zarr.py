@@ -17,11 +17,13 @@ import zarr
 
 from napari_pathseg.classes import ClassList, LabelClass
 from napari_pathseg.errors import ExportError
+from napari_pathseg.export.canvas import Canvas
 from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.folder import check_ours, recover, whole_folder
 from napari_pathseg.geometry import Pair, world_scale, world_translate
 from napari_pathseg.labels.raster import Instances
 from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.progress import CancelToken
 
 Json = dict[str, Any]
 
@@ -63,28 +65,80 @@ def write_ome_zarr(path: Path, field: ExportField) -> None:
         When the folder is something else, there is no image, or it can not be written; the
         folder is then as it was.
     """
+    recover(path)
+    check_ours(path, is_ours, "no OME-Zarr of napari-pathseg")
+    with whole_folder(path, empty=True) as part:
+        fill_ome_zarr(part, field)
+
+
+def fill_ome_zarr(part: Path, field: ExportField) -> None:
+    """Write a field with its image into a folder that is nobody's yet."""
     if field.image is None:
         raise ExportError(
             f"Field {field.record.id} has no image.", "Open its slide and export again."
         )
-    recover(path)
-    check_ours(path, is_ours, "no OME-Zarr of napari-pathseg")
     masks: dict[str, npt.NDArray[Any]] = {
         "classes": field.mask.astype(np.uint16),
         "instances": field.objects(),
     }
-    with whole_folder(path, empty=True) as part:
-        root = zarr.open_group(part, mode="w", zarr_format=3)
-        _write_level(root, np.moveaxis(field.image, 2, 0), ("c", "y", "x"))
-        image = _multiscales(field.record, ("c", "y", "x"), f"field {field.record.id}")
-        root.attrs.update({"ome": image, _OURS: {"record": _without_name(field.record)}})
-        labels = root.create_group("labels")
-        labels.attrs["ome"] = {"version": _VERSION, "labels": sorted(masks)}
-        for name, mask in masks.items():
-            group = labels.create_group(name)
-            _write_level(group, mask, ("y", "x"))
-            ome = _multiscales(field.record, ("y", "x"), name)
-            group.attrs["ome"] = ome | {"image-label": _image_label(field.record, name)}
+    root = zarr.open_group(part, mode="w", zarr_format=3)
+    _write_level(root, np.moveaxis(field.image, 2, 0), ("c", "y", "x"))
+    image = _multiscales(field.record, ("c", "y", "x"), f"field {field.record.id}")
+    root.attrs.update({"ome": image, _OURS: {"record": _without_name(field.record)}})
+    labels = root.create_group("labels")
+    labels.attrs["ome"] = {"version": _VERSION, "labels": sorted(masks)}
+    for name, mask in masks.items():
+        group = labels.create_group(name)
+        _write_level(group, mask, ("y", "x"))
+        ome = _multiscales(field.record, ("y", "x"), name)
+        group.attrs["ome"] = ome | {"image-label": _image_label(field.record, name)}
+
+
+def write_zarr_labels(
+    path: Path, canvas: Canvas, name: str, image: str, cancel: CancelToken
+) -> None:
+    """Write a canvas's classes or instances as a label pyramid of its own.
+
+    Chunks without a label are not stored.
+
+    Parameters
+    ----------
+    path : Path
+        A folder that is nobody's yet.
+    canvas : Canvas
+    name : "classes" or "instances"
+    image : str
+        Where the image is, seen from the label group; "" when it is no OME-Zarr.
+    cancel : CancelToken
+
+    Raises
+    ------
+    CancelledError
+    """
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    levels = canvas.levels()
+    for index, level in enumerate(levels):
+        chunk = min(_CHUNK, level.shape[0]), min(_CHUNK, level.shape[1])
+        array = group.create_array(
+            str(index),
+            shape=level.shape,
+            dtype="uint16" if name == "classes" else "uint32",
+            chunks=chunk,
+            fill_value=0,
+            dimension_names=["y", "x"],
+        )
+        for y in range(0, level.shape[0], _CHUNK):
+            for x in range(0, level.shape[1], _CHUNK):
+                cancel.raise_if_cancelled()
+                window = canvas.window(level, y, x, _CHUNK, _CHUNK, name)
+                if window.any():
+                    array[y : y + window.shape[0], x : x + window.shape[1]] = window
+    record = canvas.record
+    scales = [level.scale for level in levels]
+    label = _image_label(record, name)
+    label["source"] = {"image": image} if image else {}
+    ome = _multiscales(record, ("y", "x"), name, scales) | {"image-label": label}
+    group.attrs.update({"ome": ome, _OURS: {"record": _without_name(record)}})
 
 
 def read_ome_zarr(path: Path) -> ZarrLabels:
@@ -134,7 +188,9 @@ def _ome(group: object) -> Json:
     return cast("Json", attributes["ome"])
 
 
-def _multiscales(record: FieldRecord, axes: Sequence[str], name: str) -> Json:
+def _multiscales(
+    record: FieldRecord, axes: Sequence[str], name: str, scales: Sequence[int] = (1,)
+) -> Json:
     field, mpp = record.field, record.mpp
     slide_mpp: Pair | None = None
     if mpp is not None:
@@ -145,17 +201,20 @@ def _multiscales(record: FieldRecord, axes: Sequence[str], name: str) -> Json:
         "y": {"name": "y", "type": "space"} | unit,
         "x": {"name": "x", "type": "space"} | unit,
     }
-    flat = [0.0] * (len(axes) - 2)
-    scale = [1.0] * len(flat) + list(world_scale(field.downsample, slide_mpp))
-    translation = flat + list(world_translate(field, slide_mpp))
-    dataset = {
-        "path": "0",
-        "coordinateTransformations": [
-            {"type": "scale", "scale": scale},
-            {"type": "translation", "translation": translation},
-        ],
-    }
-    image = {"name": name, "axes": [places[axis] for axis in axes], "datasets": [dataset]}
+    flat = len(axes) - 2
+    datasets = []
+    for index, scale in enumerate(scales):
+        own_y, own_x = world_scale(field.downsample, slide_mpp)
+        y, x = own_y * scale, own_x * scale
+        # Corner on corner: the middle of a coarser first pixel lies further in.
+        top, left = world_translate(field, slide_mpp)
+        top, left = top + (scale - 1) / 2 * own_y, left + (scale - 1) / 2 * own_x
+        transformations = [
+            {"type": "scale", "scale": [1.0] * flat + [y, x]},
+            {"type": "translation", "translation": [0.0] * flat + [top, left]},
+        ]
+        datasets.append({"path": str(index), "coordinateTransformations": transformations})
+    image = {"name": name, "axes": [places[axis] for axis in axes], "datasets": datasets}
     return {"version": _VERSION, "multiscales": [image]}
 
 

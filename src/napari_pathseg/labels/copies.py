@@ -118,7 +118,19 @@ def put_aside(path: Path, why: str) -> None:
 
 
 def last_change(path: Path, identity: str) -> datetime | None:
-    """When a field of a stored copy was changed last; None where it is none of this slide."""
+    """When a field of a copy was changed last; None where it is none of this slide's."""
+    read = _read(path)
+    return None if read is None or read[0] != identity else read[1]
+
+
+def is_of(path: Path, identity: str) -> bool:
+    """Whether a file is a copy of this slide's labels, whole and readable."""
+    read = _read(path)
+    return read is not None and read[0] == identity
+
+
+def _read(path: Path) -> tuple[str, datetime | None] | None:
+    """The slide's identity in a copy and its last change, None when it can not be read."""
     try:
         with plain_errors(path, "Not read"):
             connection = connect(path, read_only=True)
@@ -129,8 +141,8 @@ def last_change(path: Path, identity: str) -> datetime | None:
                 connection.close()
     except StoreError:
         return None
-    times = [record.updated for record in records]
-    return max(times, default=None) if found == (identity,) else None
+    identity = "" if found is None else str(found[0])
+    return identity, max((record.updated for record in records), default=None)
 
 
 def _copy_durably(source: Path, target: Path) -> None:

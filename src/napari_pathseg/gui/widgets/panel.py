@@ -11,6 +11,7 @@ from napari_pathseg.gui.bindings import Bindings
 from napari_pathseg.gui.controller import PathsegController, default_controller
 from napari_pathseg.gui.keys import Keys
 from napari_pathseg.gui.pages import PAGES
+from napari_pathseg.gui.provenance import Origins
 from napari_pathseg.gui.settings import Settings, apply
 from napari_pathseg.gui.tools import Pointer
 from napari_pathseg.gui.widgets.message_line import MessageLine
@@ -40,7 +41,9 @@ class PathsegPanel(QWidget):
     def __init__(self, napari_viewer: Viewer, controller: PathsegController | None = None) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.controller = controller or default_controller(napari_viewer, QtRunner(), QtRunner())
+        self.controller = controller or default_controller(
+            napari_viewer, QtRunner(), QtRunner(), mender=QtRunner()
+        )
         self.setMinimumWidth(WIDTH_PX)
         self.slide_line = SlideLine(self.controller, self)
         self.tabs = PageTabs(self.controller, PAGES, self)
@@ -51,6 +54,7 @@ class PathsegPanel(QWidget):
         self._lay_out()
         self._connect(segment)
         self._closed = False
+        self.origins = Origins(self.controller)
         self.pointer = Pointer(self.controller)
         own = {"type_prompt": self.focus_prompt, "show_keys": self.show_keys}
         self.bindings = Bindings(self.controller, own)

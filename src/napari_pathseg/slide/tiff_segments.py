@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import threading
 import zlib
@@ -14,6 +15,10 @@ import numpy.typing as npt
 import tifffile
 
 from napari_pathseg.errors import DamagedSlideError, SlideError
+
+# What tifffile says of a damaged file is raised by us; it must not be printed besides. Who wants
+# to see it sets up logging, as ever.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 Page = tifffile.TiffPage | tifffile.TiffFrame
 Samples = npt.NDArray[Any]

@@ -174,8 +174,8 @@ class Desk:
 
     @property
     def name(self) -> str:
-        """File name of the slide."""
-        return self.slide.path.name
+        """File name of the slide, and which of the slides in the file."""
+        return self.slide.name
 
     @property
     def identity(self) -> str:

@@ -157,7 +157,8 @@ class Desks:
             return None
         path = slide_path(layer) or _picture_path(layer)
         if path is not None and layer.ndim == 2:
-            return (), lambda: open_source(Path(path))
+            scene = layer.metadata.get(KEY, {}).get("scene")
+            return (), lambda: open_source(Path(path), scene)
         plane = plane_of(layer, self._stage.viewer.dims.current_step)
         return plane, lambda: LayerSlide(layer, plane)
 
@@ -172,8 +173,9 @@ class Desks:
         identity = opened.slide.metadata.identity
         mpp = opened.slide.metadata.mpp or self._remembered.scale(identity)
         if not plane and opened.slide.path.exists():
+            known = layer.metadata.get(KEY, {})
             layer.metadata = dict(layer.metadata) | {
-                KEY: {"path": str(opened.slide.path), "identity": identity}
+                KEY: known | {"path": str(opened.slide.path), "identity": identity}
             }
         desk = Desk(layer, opened.slide, opened.store, mpp, plane, opened.copy)
         self._desks[layer] = self._latest = desk

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,19 @@ def _layer(slide: Slide, channel: int | None, options: dict[str, Any]) -> LayerD
     if axes:
         placed["axis_labels"] = (*(axis[0] for axis in axes), "y", "x")
     return (levels if len(levels) > 1 else levels[0]), placed, "image"
+
+
+def file_of(origin: Any) -> Slide | None:
+    """The slide that a layer shows, opened anew, by its metadata; None where it shows none.
+
+    Raises
+    ------
+    SlideError
+        When it can not be opened.
+    """
+    if not isinstance(origin, Mapping) or "path" not in origin:
+        return None
+    return open_source(Path(origin["path"]), origin.get("scene"))
 
 
 def _origin(slide: Slide, channel: int | None) -> dict[str, Any]:

@@ -70,11 +70,20 @@ class Canvas:
 
     @property
     def record(self) -> FieldRecord:
-        """The record of a single piece; of many, the first one's with the canvas's classes."""
+        """The record of a single field; of a larger canvas, what holds for all of it."""
         first = self.pieces[0].record
-        if len(self.pieces) == 1:
+        if first.field == self.grid:
             return first
-        return replace(first, field=self.grid, mpp=self.mpp, classes=self.classes)
+        return replace(
+            first,
+            field=self.grid,
+            mpp=self.mpp,
+            classes=self.classes,
+            prompts=(),
+            asked_as=(),
+            presence=(),
+            scores=(),
+        )
 
     def levels(self) -> list[CanvasLevel]:
         """The grid and its halves, down to one tile."""

@@ -24,6 +24,7 @@ from napari_pathseg.export.merging import merge_classes
 from napari_pathseg.export.objects import bands_of, measured
 from napari_pathseg.geometry import Shape
 from napari_pathseg.labels.raster import Instances, Outline
+from napari_pathseg.labels.record import field_to_json
 from napari_pathseg.labels.scan import fill
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 
@@ -45,12 +46,15 @@ class CocoImage:
     instances : uint32 array (height, width)
         The i-th annotation of the image is value i, from 1, seen where no later one covers it.
     classes : ClassList
+    extra : mapping
+        What the file says of the image besides.
     """
 
     file_name: str
     mask: npt.NDArray[np.uint16]
     instances: Instances
     classes: ClassList
+    extra: Mapping[str, Any]
 
 
 def write_coco(
@@ -205,6 +209,8 @@ def _image(number: int, field: ExportField) -> Json:
         "height": height,
         "width": width,
         "field": record.id,
+        "place": field_to_json(record.field),
+        "slide": record.slide_identity,
         "region": record.field.region.as_list(),
         "mpp": None if record.mpp is None else list(record.mpp),
         "prompt": "; ".join(record.texts),
@@ -235,7 +241,7 @@ def _read(image: Mapping[str, Any], annotations: Sequence[Json], classes: ClassL
     for number, annotation in enumerate(annotations, start=1):
         values[number] = classes[annotation["category_id"]].value
         instances[_pixels(annotation["segmentation"], shape)] = number
-    return CocoImage(str(image["file_name"]), values[instances], instances, classes)
+    return CocoImage(str(image["file_name"]), values[instances], instances, classes, image)
 
 
 def _pixels(segmentation: Any, shape: Shape) -> tuple[npt.NDArray[np.int64], ...]:

@@ -22,7 +22,7 @@ from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.objects import objects_of
 from napari_pathseg.labels.measure import ObjectMeasure
 from napari_pathseg.labels.raster import Outline, Ring
-from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.labels.record import FieldRecord, field_to_json
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 
 # Ids of objects follow from the field's id, so that the same labels give the same file.
@@ -160,6 +160,8 @@ def _metadata(record: FieldRecord) -> dict[str, str]:
         "level": str(field.level),
         "downsample": json.dumps(list(field.downsample)),
         "field": record.id,
+        "place": json.dumps(field_to_json(field)),
+        "slide": record.slide_identity,
         "region": json.dumps(field.region.as_list()),
         "author": record.author,
         "status": record.status,

@@ -31,6 +31,7 @@ _VERSION = "0.5"
 _CHUNK = 512
 # Where the whole record is, besides what OME-Zarr has words for; also how we know our own files.
 _OURS = "napari-pathseg"
+_UM = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,11 +43,20 @@ class ZarrLabels:
     mask : uint16 array (height, width)
     instances : uint32 array (height, width) or None
     classes : ClassList
+    record : FieldRecord or None
+        Where we wrote it; its slide has no name.
+    um : (float, float) or None
+        Size of a pixel; None where the file does not say.
+    first_um : (float, float)
+        Centre of the first pixel from that of the slide's.
     """
 
     mask: npt.NDArray[np.uint16]
     instances: Instances | None
     classes: ClassList
+    record: FieldRecord | None = None
+    um: Pair | None = None
+    first_um: Pair = (0.0, 0.0)
 
 
 def write_ome_zarr(path: Path, field: ExportField) -> None:
@@ -142,7 +152,7 @@ def write_zarr_labels(
 
 
 def read_ome_zarr(path: Path) -> ZarrLabels:
-    """Read the masks of :func:`write_ome_zarr`, or the first label image of any OME-Zarr 0.5.
+    """Read the masks that we write, or the first label image of any OME-Zarr 0.5.
 
     Raises
     ------
@@ -151,17 +161,51 @@ def read_ome_zarr(path: Path) -> ZarrLabels:
     """
     try:
         group = zarr.open_group(path, mode="r")
-        names = _ome(group["labels"])["labels"]
-        mask = _read_level(group, "classes" if "classes" in names else names[0])
-        instances = _read_level(group, "instances") if "instances" in names else None
-        label = _ome(group[f"labels/{'classes' if 'classes' in names else names[0]}"])
-        classes = _classes(label.get("image-label", {}), mask)
+        names = _ome(group["labels"])["labels"] if "labels" in group else []
+        ours = [name for name in ("classes", "pathseg-classes") if name in names]
+        chosen = ours[0] if ours else names[0] if names else ""
+        own = cast("zarr.Group", group[f"labels/{chosen}"] if chosen else group)
+        mask = _read_level(own)
+        beside = chosen.replace("classes", "instances")
+        paired = ours and beside in names
+        instances = _read_level(cast("zarr.Group", group[f"labels/{beside}"])) if paired else None
+        classes = _classes(_ome(own).get("image-label", {}), mask)
+        um, first_um = _um_of(_ome(own))
+        record = _record_of(own) or _record_of(group)
     except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
         raise ExportError(f"{path} holds no OME-Zarr labels or is damaged: {error!r}.") from error
     if mask.ndim != 2 or mask.dtype.kind not in "ui" or int(mask.max(initial=0)) > 65_535:
         raise ExportError(f"{path} holds labels of {mask.dtype} and shape {mask.shape}.")
     wide = None if instances is None else instances.astype(np.uint32)
-    return ZarrLabels(mask.astype(np.uint16), wide, classes)
+    return ZarrLabels(mask.astype(np.uint16), wide, classes, record, um, first_um)
+
+
+def _record_of(group: zarr.Group) -> FieldRecord | None:
+    known = cast("Json", dict(group.attrs).get(_OURS) or {})
+    if "record" not in known:
+        return None
+    record = known["record"]
+    return FieldRecord.from_json(record | {"slide": {"name": ""} | record["slide"]})
+
+
+def _um_of(ome: Json) -> tuple[Pair | None, Pair]:
+    """Size and place of the first pixel, None where the axes have no unit that we know."""
+    image = ome["multiscales"][0]
+    units = [axis.get("unit") for axis in image["axes"][-2:]]
+    if any(unit not in _UM for unit in units):
+        return None, (0.0, 0.0)
+    scale, first = [1.0, 1.0], [0.0, 0.0]
+    steps = [*image["datasets"][0]["coordinateTransformations"]]
+    steps += image.get("coordinateTransformations", [])
+    for step in steps:
+        values = [float(value) for value in step[step["type"]][-2:]]
+        if step["type"] == "scale":
+            scale = [a * b for a, b in zip(scale, values, strict=True)]
+            first = [a * b for a, b in zip(first, values, strict=True)]
+        else:
+            first = [a + b for a, b in zip(first, values, strict=True)]
+    (y, x), (top, left), (own_y, own_x) = scale, first, (_UM[unit] for unit in units)
+    return (y * own_y, x * own_x), (top * own_y, left * own_x)
 
 
 def is_ours(path: Path) -> bool:
@@ -174,12 +218,12 @@ def _write_level(group: zarr.Group, data: npt.NDArray[Any], axes: Sequence[str])
     group.create_array("0", data=data, chunks=chunks, dimension_names=list(axes))
 
 
-def _read_level(group: zarr.Group, name: str) -> npt.NDArray[Any]:
+def _read_level(group: zarr.Group) -> npt.NDArray[Any]:
     """All of the finest level of a label image."""
-    path = _ome(group[f"labels/{name}"])["multiscales"][0]["datasets"][0]["path"]
-    array = group[f"labels/{name}/{path}"]
+    path = _ome(group)["multiscales"][0]["datasets"][0]["path"]
+    array = group[path]
     if not isinstance(array, zarr.Array):
-        raise TypeError(f"labels/{name}/{path} is no array")
+        raise TypeError(f"{path} is no array")
     return np.asarray(array[...])
 
 

@@ -14,8 +14,9 @@ from napari_pathseg.classes import ClassList
 from napari_pathseg.config import ExportConfig
 from napari_pathseg.errors import ExportError
 from napari_pathseg.export.fields import ExportField, hidden_name
-from napari_pathseg.export.sources import Source, grid_of, resampled
+from napari_pathseg.export.sources import Source, grid_of
 from napari_pathseg.geometry import Field, Pair, Region
+from napari_pathseg.labels.masks import regridded
 from napari_pathseg.labels.raster import Instances, Ints, instances_of
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
@@ -39,8 +40,8 @@ class Arrays:
         mask, instances = source.masks(record.id)
         objects = instances_of(mask) if instances is None else instances.astype(np.uint32)
         found = (
-            resampled(mask, record.field, grid),
-            resampled(objects, record.field, grid).astype(np.uint32, copy=False),
+            on_grid(mask, record.field, grid),
+            on_grid(objects, record.field, grid).astype(np.uint32, copy=False),
         )
         self._last = source, record, grid, found
         return found
@@ -83,7 +84,7 @@ class Piece:
         own = np.where(kept > 0, _cut(instances, self.window), 0).astype(np.uint32)
         old = self.source.before(self.of.id) if before else None
         if old is not None:
-            old = _only(_cut(resampled(old, self.of.field, self.grid), self.window), values)
+            old = _only(_cut(on_grid(old, self.of.field, self.grid), self.window), values)
         picture = self.source.image(self.of.id, self.record.field) if image else None
         return ExportField(self.record, kept, picture, own, old)
 
@@ -330,6 +331,11 @@ def _stems(sources: Sequence[Source], config: ExportConfig) -> dict[str, str]:
 
 def _stem(name: str) -> str:
     return name.rsplit(".", 1)[0].removesuffix(".ome") or name
+
+
+def on_grid(mask: Ints, field: Field, grid: Field) -> Ints:
+    """A field's mask on another grid; itself on its own."""
+    return mask if grid == field else regridded(mask, field, grid)
 
 
 def _cut(array: Ints, window: Window) -> Ints:

@@ -169,25 +169,6 @@ def grid_of(
     return Field(level, starts[0], starts[1], sizes[0], sizes[1], downsample)
 
 
-def resampled(mask: Ints, field: Field, grid: Field) -> Ints:
-    """A field's mask on another grid: the value at the centre of each pixel, 0 outside."""
-    if grid == field:
-        return mask
-    index, inside = [], []
-    for axis in (0, 1):
-        count = grid.shape[axis]
-        centers = ((grid.y, grid.x)[axis] + np.arange(count) + 0.5) * grid.downsample[axis]
-        # 1e-9: as in `grid_of`.
-        at = np.floor(centers / field.downsample[axis] + 1e-9).astype(np.int64)
-        at -= (field.y, field.x)[axis]
-        inside.append((at >= 0) & (at < field.shape[axis]))
-        index.append(np.clip(at, 0, field.shape[axis] - 1))
-    found: Ints = mask[np.ix_(*index)]
-    found[~inside[0]] = 0
-    found[:, ~inside[1]] = 0
-    return found
-
-
 def read_grid(slide: Slide, grid: Field) -> RGB:
     """Pixels of a grid of any downsample, shrunk or grown from the level that suits it best."""
     level = slide.levels[grid.level] if grid.level < len(slide.levels) else None

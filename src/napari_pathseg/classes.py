@@ -90,6 +90,14 @@ class ClassList:
         value = max((c.value for c in self.classes), default=0) + 1
         return ClassList((*self.classes, LabelClass(value, name, term, color)))
 
+    def of_term(self, term: Term | None) -> LabelClass | None:
+        """The class of a term, whatever it is called, or None."""
+        return next((c for c in self.classes if term is not None and c.term == term), None)
+
+    def with_changed(self, changed: LabelClass) -> ClassList:
+        """The list with another name or colour for the class of this value."""
+        return ClassList(tuple(changed if c.value == changed.value else c for c in self.classes))
+
     @classmethod
     def from_names(cls, names: Sequence[str], colors: Sequence[Color]) -> ClassList:
         """Classes 1..n without terms."""

@@ -14,6 +14,26 @@ Extent = Literal["field", "slide"]
 
 
 @dataclass(frozen=True, slots=True)
+class SlideConfig:
+    """How slides are opened and shown.
+
+    Attributes
+    ----------
+    color_managed : bool
+        Turn the scanner's colours to sRGB where the file has a colour profile.
+    cache_mb : int
+        Memory, in megabytes, for decoded pixels of all slides that are shown.
+    """
+
+    color_managed: bool = False
+    cache_mb: int = 512
+
+    def __post_init__(self) -> None:
+        if self.cache_mb < 16:
+            raise ValueError(f"the cache needs 16 MB at least: {self.cache_mb}")
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentConfig:
     """How a field is segmented.
 

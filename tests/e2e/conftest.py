@@ -53,6 +53,7 @@ def make_hand(viewer: object, tmp_path: Path) -> Iterator[Callable[..., object]]
         settings = {
             "runner": QtRunner(),
             "writer": QtRunner(),
+            "mender": QtRunner(),
             "model": SharedModel(lambda: chosen),
             "vocabulary": Vocabulary.load(),
             "labels_folder": tmp_path / "labels",

@@ -80,7 +80,7 @@ def test_several_words_make_several_classes(controller, marked_slide) -> None:
 
 def test_the_same_field_is_asked_again_with_one_encoding(asked: PathsegController) -> None:
     passes = asked.model.loaded.encoder_passes
-    asked.add_point(PointPrompt(200, 300))
+    asked.add(PointPrompt(200, 300))
     assert asked.model.loaded.encoder_passes == passes
     assert len(asked.desk.work.state.prompts) == 2
 
@@ -124,7 +124,7 @@ def test_undo_and_redo_go_over_prompts_clicks_and_strokes(asked: PathsegControll
     layer.data_setitem((np.array([5, 6]), np.array([300, 300])), 1)
     masks.append(layer.data.copy())
     asked.editing.accept()
-    asked.add_point(PointPrompt(*NUCLEI[0].center))
+    asked.add(PointPrompt(*NUCLEI[0].center))
     masks.append(layer.data.copy())
     assert len({m.tobytes() for m in masks}) == 4
     asked.editing.undo()
@@ -167,7 +167,7 @@ def test_a_stroke_is_never_taken_away_by_the_model(asked: PathsegController) -> 
 def test_finer_structures_lie_over_coarser_ones_that_were_kept(controller, marked_slide) -> None:
     open_in(controller, marked_slide)
     look_at(controller, Region(380, 480, 100, 150))
-    controller.add_class("gland")
+    controller.classing.add("gland")
     controller.set_tool(Tool.BRUSH)
     controller.desk.field_layer.brush_size = 3
     controller.editing.accept()
@@ -180,7 +180,7 @@ def test_finer_structures_lie_over_coarser_ones_that_were_kept(controller, marke
 def test_reject_and_threshold(asked: PathsegController) -> None:
     layer = asked.desk.field_layer
     whole = layer.data.copy()
-    asked.editing.set_threshold(0.98, final=True)
+    asked.refining.set_threshold(0.98, final=True)
     assert layer.data.sum() < whole.sum()
     asked.editing.undo()
     np.testing.assert_array_equal(layer.data, whole)
@@ -197,18 +197,18 @@ def test_not_this_takes_an_accepted_object_away(controller, marked_slide) -> Non
     controller.segment_field("nuclei")
     controller.editing.accept()
     before = controller.desk.counts()[1].objects
-    controller.add_point(PointPrompt(NUCLEI[0].center[0], NUCLEI[0].center[1], positive=False))
+    controller.add(PointPrompt(NUCLEI[0].center[0], NUCLEI[0].center[1], positive=False))
     assert (before, controller.desk.counts()[1].objects) == (2, 1)
     assert area_in(level0_mask(controller, "nucleus"), NUCLEI[0]) == 0
-    controller.add_point(PointPrompt(355, 405, positive=False))
+    controller.add(PointPrompt(355, 405, positive=False))
     assert "nothing to take away" in controller.message.text
 
 
 def test_clicks_and_boxes_beside_the_slide_are_refused(asked: PathsegController) -> None:
     before = asked.desk.field_layer.data.copy()
-    asked.add_point(PointPrompt(-5, 10))
+    asked.add(PointPrompt(-5, 10))
     assert "beside the slide" in asked.message.text
-    asked.add_box(BoxPrompt(2000, 10, 2100, 50))
+    asked.add(BoxPrompt(2000, 10, 2100, 50))
     assert "beside the slide" in asked.message.text
     np.testing.assert_array_equal(asked.desk.field_layer.data, before)
 
@@ -216,8 +216,8 @@ def test_clicks_and_boxes_beside_the_slide_are_refused(asked: PathsegController)
 def test_a_click_without_words_belongs_to_the_selected_class(controller, marked_slide) -> None:
     open_in(controller, marked_slide)
     look_at(controller, VIEW)
-    controller.add_class("my own thing")
-    controller.add_point(PointPrompt(*GLANDS[0].center))
+    controller.classing.add("my own thing")
+    controller.add(PointPrompt(*GLANDS[0].center))
     assert area_in(level0_mask(controller, "my own thing"), GLANDS[0]) > 0.9
     assert [c.name for c in controller.desk.classes] == ["my own thing"]
 
@@ -250,7 +250,7 @@ def test_everything_comes_back_when_the_slide_is_opened_again(
     assert (np.asarray(finest[y - 5 : y + 5, x - 5 : x + 5]) == gland).all()
     again.editing.undo()  # the stroke of last time
     assert again.desk.field_layer.data[3, 3] == 0
-    again.add_point(PointPrompt(*GLANDS[0].center))  # back to the stored field
+    again.add(PointPrompt(*GLANDS[0].center))  # back to the stored field
     assert again.desk.work.record.field.region.contains(*GLANDS[0].center)
 
 
@@ -418,7 +418,7 @@ def test_a_click_while_the_model_works_waits_for_it(make_controller, marked_slid
     runner.run()
     look_at(controller, VIEW)
     controller.segment_field("gland")
-    controller.add_point(PointPrompt(200, 300))
+    controller.add(PointPrompt(200, 300))
     runner.run()
     assert len(runner.jobs) == 1
     runner.run()
@@ -477,14 +477,14 @@ def test_a_field_layer_that_is_deleted_is_still_stored(asked: PathsegController)
     assert asked.desk.work is None
     (stored,) = asked.desk.stored.placed()
     np.testing.assert_array_equal(stored.mask, mask)
-    asked.add_point(PointPrompt(*GLANDS[0].center))
+    asked.add(PointPrompt(*GLANDS[0].center))
     assert asked.desk.field_layer is not None
 
 
 def test_drawing_without_a_model(controller: PathsegController, marked_slide: Path) -> None:
     open_in(controller, marked_slide)
     look_at(controller, VIEW)
-    controller.add_class("scar")
+    controller.classing.add("scar")
     controller.set_tool(Tool.BRUSH)
     layer = controller.desk.field_layer
     assert (str(layer.mode), layer.selected_label) == ("paint", 1)

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from napari_pathseg.classes import ClassList, LabelClass, Term
 from napari_pathseg.geometry import Field
 from napari_pathseg.gui.ask import on_grid
-from napari_pathseg.gui.counts import count_classes, object_at
+from napari_pathseg.gui.counts import count_classes
 from napari_pathseg.gui.draft import Draft
 from napari_pathseg.gui.overview import PlacedMask, StoredLabels, stored_pyramid
 from napari_pathseg.gui.remembered import RECENT, Remembered
 from napari_pathseg.inference.segmentation import Answer, Segmentation
+from napari_pathseg.labels.cleanup import Cleanup, object_at
 
 TISSUE = LabelClass(1, "gland", Term("unspecified", "tissue", "gland"), (200, 0, 0))
 NUCLEI = LabelClass(2, "nucleus", Term("unspecified", "nuclei", "nucleus"), (0, 0, 200))
@@ -77,7 +78,7 @@ def test_each_level_shows_the_field_under_its_pixels(y, x, downsample, seed) -> 
     mask = np.random.default_rng(seed).integers(0, 3, (16, 16)).astype(np.uint16)
     field = Field(1, y, x, 16, 16, (downsample, downsample))
     stored = StoredLabels()
-    stored.put("a", PlacedMask(field, mask))
+    stored.put("a", PlacedMask.of(field, mask, np.zeros(mask.shape, bool), CLASSES))
     full, half = stored_pyramid(
         stored, [((256, 256), (1.0, 1.0)), ((128, 128), (2.0, 2.0))], np.uint8
     )
@@ -92,6 +93,53 @@ def test_each_level_shows_the_field_under_its_pixels(y, x, downsample, seed) -> 
     assert stored.at(top + 0.5, left + 0.5) == "a"
     stored.remove("a")
     assert not np.asarray(full).any()
+
+
+def test_of_overlapping_fields_the_finer_structure_is_seen() -> None:
+    field, none = Field(0, 0, 0, 4, 4, (1.0, 1.0)), np.zeros((4, 4), bool)
+    nuclei, tissue = np.zeros((4, 4), np.uint16), np.full((4, 4), 1, np.uint16)
+    nuclei[:2, :2] = 2
+    stored = StoredLabels()
+    stored.put("nuclei", PlacedMask.of(field, nuclei, none, CLASSES))
+    stored.put("tissue", PlacedMask.of(field, tissue, none, CLASSES))
+    (shown,) = stored_pyramid(stored, [((4, 4), (1.0, 1.0))], np.uint8)
+    np.testing.assert_array_equal(np.asarray(shown), np.where(nuclei > 0, 2, 1))
+    assert stored.at(1, 1) == "nuclei"
+    assert stored.at(3, 3) == "tissue"
+    other = np.where(tissue > 0, 1, 0).astype(np.uint16)
+    other[:, 2:] = 0
+    stored.put("later", PlacedMask.of(field, other, none, CLASSES))
+    assert stored.ids() == ("tissue", "later", "nuclei")
+    assert stored.at(3, 3) == "tissue"
+    assert stored.at(3, 0) == "later"
+
+
+def test_what_was_drawn_is_kept_small_and_exact() -> None:
+    by_hand = np.random.default_rng(0).random((13, 7)) < 0.3
+    field = Field(0, 0, 0, 13, 7, (1.0, 1.0))
+    placed = PlacedMask.of(field, by_hand.astype(np.uint16), by_hand, CLASSES)
+    np.testing.assert_array_equal(placed.by_hand, by_hand)
+    assert placed.packed.nbytes == 12
+    assert placed.mask.dtype == np.uint8
+
+
+def test_locked_classes_and_cleanup_in_the_draft() -> None:
+    inside = np.zeros(SHAPE, bool)
+    inside[1:5, 1:7] = True
+    inside[2, 3] = False
+    draft = Draft.of_mask(np.where(np.arange(8) < 3, 1, 0) * np.ones(SHAPE, np.uint16))
+    draft = draft.with_proposal(proposal(NUCLEI, inside), (2,), CLASSES, {1})
+    assert (draft.mask(CLASSES)[1:5, 1:3] == 2).all()
+    assert (draft.mask(CLASSES, {1})[1:5, 1:3] == 1).all()
+    assert not (draft.mask(CLASSES, {2}) == 2).any()
+    filled = draft.with_cleanup(Cleanup(holes_px=2), ())
+    assert filled.mask(CLASSES, {1})[2, 3] == 2
+    assert filled.with_cleanup(Cleanup(), ()).mask(CLASSES, {1})[2, 3] == 0
+    kept = filled.accepted(CLASSES, {1}).with_cleanup(Cleanup(small_px=99), (2,))
+    assert not (kept.mask(CLASSES) == 2).any()
+    drawn = kept.with_stroke(kept.mask(CLASSES), np.full(SHAPE, 2, np.uint16))
+    assert (drawn.mask(CLASSES) == 2).all()
+    assert not drawn.cleanup
 
 
 def test_an_answer_moves_to_another_grid_without_a_shift() -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+from napari.components import ViewerModel
+from napari.layers import Image
 from npe2 import PluginManifest
+from numpy.typing import NDArray
 
 import napari_pathseg
 from conftest import SHAPE
@@ -71,3 +76,76 @@ def test_a_generated_slide_is_opened_by_its_name() -> None:
 def test_the_picture_sample_needs_no_network() -> None:
     ((data, options, kind),) = sample_data.ihc_picture()
     assert (kind, options["rgb"], data.shape) == ("image", True, (512, 512, 3))
+
+
+def write_stack(path: Path) -> NDArray[np.uint16]:
+    """Two time points, three focal planes and two channels that name their colours."""
+    pixels = np.random.default_rng(4).integers(0, 4000, (2, 3, 2, 70, 90), dtype=np.uint16)
+    facts = {
+        "axes": "TZCYX",
+        "PhysicalSizeX": 0.5,
+        "PhysicalSizeY": 0.25,
+        "PhysicalSizeZ": 1.5,
+        "TimeIncrement": 3.0,
+        "TimeIncrementUnit": "s",
+        "Channel": {"Name": ["DAPI", "CK"], "Color": [0x0000FFFF, 0x00FF00FF]},
+    }
+    tifffile.imwrite(path, pixels, photometric="minisblack", ome=True, metadata=facts)
+    return pixels
+
+
+def test_channels_are_layers_and_planes_are_axes(tmp_path: Path) -> None:
+    path = tmp_path / "stack.ome.tif"
+    pixels = write_stack(path)
+    viewer = ViewerModel()
+    for data, options, _ in read_slides(str(path)):
+        viewer.add_layer(Image(data, **options))
+    dapi, keratin = viewer.layers
+    assert (dapi.name, keratin.name) == ("stack.ome.tif DAPI", "stack.ome.tif CK")
+    assert dapi.colormap.colors[-1, :3].tolist() == [0, 0, 1]
+    assert keratin.colormap.colors[-1, :3].tolist() == [0, 1, 0]
+    assert str(keratin.blending) == "additive"
+    assert tuple(dapi.scale) == (3.0, 1.5, 0.25, 0.5)
+    assert [str(unit) for unit in dapi.units] == ["second", *["micrometer"] * 3]
+    assert dapi.axis_labels == ("t", "z", "y", "x")
+    assert keratin.data.dtype == np.uint16
+    np.testing.assert_array_equal(np.asarray(keratin.data), pixels[:, :, 1])
+    viewer.dims.current_step = (1, 2, 0, 0)
+    np.testing.assert_array_equal(keratin._slice.image.raw, pixels[1, 2, 1])
+    assert "path" in dapi.metadata["pathseg"]
+    assert "path" not in keratin.metadata["pathseg"]
+
+
+def test_scenes_are_layers_and_the_label_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "scenes.ome.tif"
+    pictures = {"left": (200, 300), "right": (220, 310), "label image": (50, 60)}
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        for index, (name, shape) in enumerate(pictures.items()):
+            pixels = np.full((*shape, 3), 40 * (index + 1), np.uint8)
+            tif.write(pixels, photometric="rgb", metadata={"axes": "YXS", "Name": name})
+    left, right = read_slides(str(path))
+    assert (left[1]["name"], right[1]["name"]) == ("scenes.ome.tif left", "scenes.ome.tif right")
+    assert (left[1]["visible"], "visible" in right[1]) == (False, False)
+    assert (left[0].shape[:2], right[0].shape[:2]) == ((200, 300), (220, 310))
+    assert left[1]["metadata"]["pathseg"]["identity"] != right[1]["metadata"]["pathseg"]["identity"]
+    assert (int(np.asarray(left[0])[0, 0, 0]), int(np.asarray(right[0])[0, 0, 0])) == (40, 80)
+
+
+def test_slides_of_layers_that_are_gone_are_closed(tmp_path: Path) -> None:
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("this system does not list open files")
+    path = tmp_path / "stack.ome.tif"
+    write_stack(path)
+
+    def opened() -> int:
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return sum("stack.ome.tif" in str(link.readlink()) for link in links)
+
+    viewer = ViewerModel()
+    for data, options, _ in read_slides(str(path)):
+        viewer.add_layer(Image(data, **options))
+    assert opened() >= 1
+    viewer.layers.clear()
+    del data, options, viewer
+    gc.collect()
+    assert opened() == 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.folder import recover
 from napari_pathseg.geometry import Field
 from napari_pathseg.labels.record import FieldRecord
-from napari_pathseg.progress import CancelToken
+from napari_pathseg.progress import CancelToken, Progress
 from napari_pathseg.prompts import PointPrompt, TextPrompt
 
 
@@ -190,13 +189,13 @@ def test_cancel_and_errors_leave_the_bundle_as_it_was(
     before = contents(path)
     token = CancelToken()
 
-    def fields() -> Iterator[ExportField]:
-        yield replace(first, mask=first.mask * 0)
-        token.cancel()
-        yield make_field(seed=3)
+    def second(step: Progress) -> None:
+        if step.done == 1:
+            token.cancel()
 
+    changed = [replace(first, mask=first.mask * 0), make_field(seed=3), make_field(seed=4)]
     with pytest.raises(CancelledError):
-        write_bundle(path, fields(), cancel=token)
+        write_bundle(path, changed, progress=second, cancel=token)
     with pytest.raises(ExportError, match="no image"):
         write_bundle(path, [make_field(seed=2), replace(make_field(), image=None)])
 

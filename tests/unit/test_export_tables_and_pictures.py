@@ -153,7 +153,7 @@ def test_nnunet_is_replaced_whole_or_left_alone(tmp_path: Path) -> None:
         )
     assert sorted(path.rglob("*")) == before
     (path / "dataset.json").write_text("{}")
-    with pytest.raises(ExportError, match="not written by"):
+    with pytest.raises(ExportError, match="no data set of"):
         write_nnunet(tmp_path, [make_field()], number=7, name="Glands")
     for number, name in ((0, "a"), (1000, "a"), (1, "../a"), (1, "")):
         with pytest.raises(ExportError, match="no name"):

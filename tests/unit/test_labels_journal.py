@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,9 @@ from hypothesis import strategies as st
 from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ReadOnlyStoreError, StoreError
 from napari_pathseg.geometry import Field
+from napari_pathseg.labels.copies import copy_path, last_change, take_up
 from napari_pathseg.labels.journal import LabelStore, default_folder, store_path
+from napari_pathseg.labels.masks import regridded
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.prompts import TextPrompt
 
@@ -505,3 +508,76 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
         store._connection.execute("PRAGMA user_version=99")
     with pytest.raises(StoreError, match="newer version"):
         LabelStore.open("abc", "a.svs", tmp_path)
+
+
+def fine_and_coarse() -> tuple[FieldRecord, Field]:
+    record = make_record(64, 80)
+    record = replace(record, field=Field(0, 40, 80, 64, 80, (1.0, 1.0)))
+    return record, Field(1, 20, 40, 32, 40, (2.0, 2.0))
+
+
+def test_a_field_goes_to_another_level_and_back(store: LabelStore) -> None:
+    record, coarse = fine_and_coarse()
+    mask = np.zeros((64, 80), np.uint16)
+    mask[10:31, 10:31] = 1
+    store.save_field(record, mask)
+    draw(store, record.id, 40, 40, 8, 2)
+    drawn = store.load(record.id)[1]
+    moved = regridded(drawn, record.field, coarse)
+    assert (moved == 2).sum() == 16
+    store.change_grid(replace(record, field=coarse), moved)
+    loaded, back = store.load(record.id)
+    assert loaded.field == coarse
+    np.testing.assert_array_equal(back, moved)
+    np.testing.assert_array_equal(store.corrected(record.id), moved == 2)
+    np.testing.assert_array_equal(store.proposal(record.id), regridded(mask, record.field, coarse))
+    draw(store, record.id, 0, 0, 4, 1)
+    assert store.corrected(record.id)[:4, :4].all()
+    store.undo(record.id)
+    change = store.undo(record.id)
+    assert (change.kind, change.pixels.shape) == ("grid", (64, 80))
+    loaded, back = store.load(record.id)
+    assert loaded.field == record.field
+    np.testing.assert_array_equal(back, drawn)
+    np.testing.assert_array_equal(store.corrected(record.id), drawn == 2)
+    change = store.redo(record.id)
+    np.testing.assert_array_equal(change.pixels, moved)
+    assert store.load(record.id)[1].shape == (32, 40)
+
+
+def test_the_field_changed_last_is_known(store: LabelStore) -> None:
+    assert store.last_changed() is None
+    first, second = make_record(), make_record()
+    for record in (first, second):
+        store.save_field(record, make_mask(record))
+    draw(store, first.id, 0, 0, 4, 1)
+    assert store.last_changed() == first.id
+    store.undo(first.id)
+    assert store.last_changed() == second.id
+    store.undo(second.id)
+    store.undo(first.id)
+    assert store.last_changed() is None
+
+
+def test_labels_are_taken_up_from_the_copy_beside_the_slide(tmp_path: Path) -> None:
+    slide, here, there = tmp_path / "a.svs", tmp_path / "here", tmp_path / "there"
+    copy, record = copy_path(slide, "abc"), make_record()
+    assert copy == tmp_path / "a.svs.pathseg.sqlite"
+    with LabelStore.open("abc", "a.svs", here) as store:
+        store.save_field(record, make_mask(record))
+        store.checkpoint(copy)
+    assert list(tmp_path.glob("*.part")) == []
+    assert last_change(copy, "abc") == record.updated
+    assert not take_up(copy, store_path("other", there), "other")
+    assert take_up(copy, store_path("abc", there), "abc")
+    with LabelStore.open("abc", "a.svs", there) as store:
+        np.testing.assert_array_equal(store.load(record.id)[1], make_mask(record))
+        assert not take_up(copy, store.path, "abc")
+        draw(store, record.id, 0, 0, 3, 1)
+        assert not take_up(copy, store.path, "abc", instead=True)  # a window has it
+    assert take_up(copy, store_path("abc", there), "abc", instead=True)
+    assert len(list(there.glob("*.older-*"))) >= 1
+    copy.write_bytes(b"x" * 5000)
+    with pytest.raises(StoreError, match="damaged"):
+        take_up(copy, store_path("new", there), "new")
+    assert last_change(copy, "abc") is None

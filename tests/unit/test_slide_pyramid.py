@@ -19,12 +19,12 @@ from PIL import Image
 from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide.base import Level, Slide, SlideMetadata
+from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.pyramid import dask_pyramid, level_downsamples
 from napari_pathseg.slide.sources import (
     OVERVIEW_PX,
     AveragedSource,
-    ChunkCache,
     LevelSource,
     added_levels,
     halved,
@@ -101,10 +101,15 @@ def test_cache_is_bounded() -> None:
         cache.put((0, index, 0), np.zeros((10, 33, 3), np.uint8))
     held = [index for index in range(50) if cache.get((0, index, 0)) is not None]
     assert held == [47, 48, 49]
-    source = added_levels(LevelSource(CountingSlide((2600, 2600)), 0), 1_000_000)[-1]
+    cache.resize(1000)
+    assert cache.held_bytes == 990
+    cache.put("too large", np.zeros(1001, np.uint8))
+    assert cache.held_bytes == 990
+    cache = ChunkCache(1_000_000)
+    source = added_levels(LevelSource(CountingSlide((2600, 2600)), 0, None, cache), cache)[-1]
     assert isinstance(source, AveragedSource)
     source[slice(0, source.shape[0]), slice(0, source.shape[1]), slice(None)]
-    assert source.cache._bytes <= 1_000_000
+    assert 0 < cache.held_bytes <= 1_000_000
 
 
 def test_read_errors_surface_as_they_are() -> None:

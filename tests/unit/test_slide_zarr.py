@@ -113,7 +113,7 @@ def test_channels_are_mixed_in_their_colours(tmp_path: Path) -> None:
     path = write_zarr(tmp_path / "f.zarr", [planes], "tczyx", omero=omero)
     with open_slide(path) as slide:
         assert isinstance(slide, ZarrSlide)
-        assert [channel.name for channel in slide.channels] == ["DAPI", "channel 2"]
+        assert [channel.name for channel in slide.stack.channels] == ["DAPI", "channel 2"]
         pixels = slide.read(Field(0, 0, 0, 64, 96, (1.0, 1.0)))
     assert pixels[0, 0].tolist() == [0, 0, 255]
     assert pixels[63, 95].tolist() == [255, 128, 0]

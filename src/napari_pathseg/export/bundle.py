@@ -8,14 +8,15 @@ Layout::
     before/<id>.png       uint16 class mask as the model proposed it
     metadata.jsonl        one line a field: prompts, terms, place, model, author, times, files
     classes.json          value, name, term and colour of each class
-    splits.json           ids of "train" and "val", all fields of a slide on the same side
+    splits.json           ids of "train" and "val", all fields of a slide on the same side; of the
+                          fields of a single slide, those that overlap
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sized
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,8 @@ import numpy.typing as npt
 from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError, StoreError
 from napari_pathseg.export.atomic import os_errors
-from napari_pathseg.export.fields import ExportField
-from napari_pathseg.export.folder import recover, whole_folder
+from napari_pathseg.export.fields import ExportField, hidden_name, reported
+from napari_pathseg.export.folder import check_ours, recover, whole_folder
 from napari_pathseg.export.merging import merge_classes
 from napari_pathseg.export.pictures import (
     read_labels,
@@ -36,15 +37,16 @@ from napari_pathseg.export.pictures import (
     write_labels,
     write_rgb,
 )
+from napari_pathseg.export.splitting import splits_of
 from napari_pathseg.labels.raster import Ints
 from napari_pathseg.labels.record import FieldRecord, classes_from_json, classes_to_json
-from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
+from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
 
 FORMAT = "napari-pathseg training bundle"
 VERSION = 1
 
-# Of five slides one is for validation.
-_SLIDES_PER_VALIDATION = 5
+# Lines of fields that are written, until all are.
+_FRESH = ".fresh"
 _FILES = {
     "image": "file_name",
     "classes": "classes_file_name",
@@ -55,7 +57,7 @@ _FILES = {
 
 def write_bundle(
     path: Path,
-    fields: Iterable[ExportField],
+    fields: Sequence[ExportField],
     *,
     hide_names: bool = True,
     progress: ProgressCallback = no_progress,
@@ -70,8 +72,8 @@ def write_bundle(
     ----------
     path : Path
         A folder that is new, empty or a bundle. Changed in one move at the end.
-    fields : iterable of ExportField
-        With images; read one by one.
+    fields : sequence of ExportField
+        With images.
     hide_names : bool
         Put a hash in the place of the slide's file name, which may name a patient.
 
@@ -88,21 +90,50 @@ def write_bundle(
     CancelledError
     """
     recover(path)
-    _check_ours(path)
-    lines = {line["id"]: line for line in _read_lines(path)}
-    classes = _read_classes(path)
-    written = 0
-    total = len(fields) if isinstance(fields, Sized) else 0
+    check_bundle(path)
+    records = [field.record for field in fields]
+    if hide_names:
+        records = [replace(r, slide_name=hidden_name(r.slide_identity)) for r in records]
     with whole_folder(path) as part:
-        for field in fields:
-            if cancel is not None:
-                cancel.raise_if_cancelled()
-            progress(Progress(written, total, f"Writing field {written + 1}"))
-            _remove(part, lines.pop(field.record.id, {}))
-            classes, lines[field.record.id] = _write_field(part, field, classes, hide_names)
-            written += 1
-        _write_indexes(part, lines, classes)
-    return written
+        named = (replace(f, record=r) for f, r in zip(fields, records, strict=True))
+        fill_bundle(part, records, reported(named, len(fields), progress, cancel))
+    return len(fields)
+
+
+def fill_bundle(part: Path, records: Sequence[FieldRecord], fields: Iterable[ExportField]) -> None:
+    """Write fields into a folder that is nobody's yet, or a copy of a bundle.
+
+    Parameters
+    ----------
+    part : Path
+    records : sequence of FieldRecord
+        Of all fields, those included that an interrupted export has written here.
+    fields : iterable of ExportField
+        The others, with images; read one by one.
+
+    Raises
+    ------
+    ExportError
+        When a field has no image.
+    """
+    classes = _read_classes(part)
+    values = []
+    for record in records:
+        classes, table = merge_classes(classes, record.classes)
+        values.append(table)
+    tables = {record.id: table for record, table in zip(records, values, strict=True)}
+    lines = {line["id"]: line for line in _read_lines(part)}
+    fresh = part / _FRESH
+    fresh.mkdir(exist_ok=True)
+    for field in fields:
+        field_id = field.record.id
+        _remove(part, lines.get(field_id, {}))
+        line = _write_field(part, field, tables[field_id])
+        _write_json(fresh / f"{field_id}.json", line)
+    for record in records:
+        lines[record.id] = _read_json(fresh / f"{record.id}.json")
+    shutil.rmtree(fresh)
+    _write_indexes(part, lines, classes)
 
 
 def read_bundle(path: Path) -> list[ExportField]:
@@ -115,26 +146,28 @@ def read_bundle(path: Path) -> list[ExportField]:
     ExportError
         When the folder is no bundle, or a file is missing or damaged; names it.
     """
+    return [read_bundle_field(path, line) for line in read_bundle_lines(path)]
+
+
+def read_bundle_lines(path: Path) -> list[dict[str, Any]]:
+    """What a bundle says of its fields, one mapping each; raises as :func:`read_bundle`."""
     recover(path)
     if not (path / "metadata.jsonl").is_file():
         raise ExportError(f"{path} is no training bundle: metadata.jsonl is missing.")
-    _check_ours(path)
-    return [_read_field(path, line) for line in _read_lines(path)]
+    check_bundle(path)
+    return _read_lines(path)
 
 
 def read_splits(path: Path) -> dict[str, list[str]]:
     """Ids of the fields by split: "train" and "val"."""
-    splits: dict[str, list[str]] = _read_json(path / "splits.json")
-    return splits
+    splits = _read_json(path / "splits.json")
+    return {side: list(splits[side]) for side in ("train", "val")}
 
 
-def _write_field(
-    part: Path, field: ExportField, classes: ClassList, hide_names: bool
-) -> tuple[ClassList, dict[str, Any]]:
+def _write_field(part: Path, field: ExportField, values: npt.NDArray[np.uint16]) -> dict[str, Any]:
     record = field.record
     if field.image is None:
         raise ExportError(f"Field {record.id} has no image.", "Open its slide and export again.")
-    classes, values = merge_classes(classes, record.classes)
     files = {
         "image": write_rgb(part, f"images/{record.id}.png", field.image),
         "classes": write_labels(part, f"classes/{record.id}.png", _revalued(field.mask, values)),
@@ -144,22 +177,14 @@ def _write_field(
         known = np.isin(field.before, [c.value for c in record.classes])
         before = _revalued(np.where(known, field.before, 0), values)
         files["before"] = write_labels(part, f"before/{record.id}.png", before)
-    if hide_names:
-        record = replace(record, slide_name=_hidden(record.slide_identity))
     own = ClassList(tuple(replace(c, value=int(values[c.value])) for c in record.classes))
     line = {_FILES[kind]: file for kind, file in files.items()}
-    return classes, line | {"text": "; ".join(record.texts)} | replace(
-        record, classes=own
-    ).to_json()
+    return line | {"text": "; ".join(record.texts)} | replace(record, classes=own).to_json()
 
 
 def _revalued(mask: Ints, values: npt.NDArray[np.uint16]) -> npt.NDArray[np.uint16]:
     revalued: npt.NDArray[np.uint16] = values[mask]
     return revalued
-
-
-def _hidden(identity: str) -> str:
-    return "slide-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
 
 
 def _remove(part: Path, line: Mapping[str, Any]) -> None:
@@ -177,29 +202,11 @@ def _write_indexes(part: Path, lines: Mapping[str, Mapping[str, Any]], classes: 
     head = {"format": FORMAT, "version": VERSION, "classes": classes_to_json(classes)}
     _write_json(part / "classes.json", head)
     before = _read_json(part / "splits.json") if (part / "splits.json").exists() else {}
-    _write_json(part / "splits.json", _splits(ordered, before))
+    _write_json(part / "splits.json", splits_of(ordered, before))
 
 
-def _splits(
-    lines: list[Mapping[str, Any]], before: Mapping[str, list[str]]
-) -> dict[str, list[str]]:
-    """Fields by split. A slide stays where it was; new ones come in the order of their hashes."""
-    sides = {field_id: side for side, ids in before.items() for field_id in ids}
-    side_of: dict[str, str] = {}
-    for line in lines:
-        if line["id"] in sides:
-            side_of.setdefault(line["slide"]["identity"], sides[line["id"]])
-    new = {line["slide"]["identity"] for line in lines} - set(side_of)
-    for identity in sorted(new, key=_hidden):
-        wanted = (len(side_of) + 1) // _SLIDES_PER_VALIDATION
-        side_of[identity] = "val" if list(side_of.values()).count("val") < wanted else "train"
-    found: dict[str, list[str]] = {"train": [], "val": []}
-    for line in lines:
-        found[side_of[line["slide"]["identity"]]].append(line["id"])
-    return found
-
-
-def _read_field(path: Path, line: Mapping[str, Any]) -> ExportField:
+def read_bundle_field(path: Path, line: Mapping[str, Any], *, image: bool = True) -> ExportField:
+    """The field of one of :func:`read_bundle_lines`; raises as :func:`read_bundle`."""
     try:
         record = FieldRecord.from_json(line)
     except StoreError as error:
@@ -208,7 +215,7 @@ def _read_field(path: Path, line: Mapping[str, Any]) -> ExportField:
     return ExportField(
         record,
         read_labels(_inside(path, line, "classes")).astype(np.uint16),
-        read_rgb(_inside(path, line, "image")),
+        read_rgb(_inside(path, line, "image")) if image else None,
         read_labels(_inside(path, line, "instances")).astype(np.uint32),
         None if before is None else read_labels(_inside(path, line, "before")).astype(np.uint16),
     )
@@ -224,24 +231,19 @@ def _inside(path: Path, line: Mapping[str, Any], kind: str) -> Path:
     return path / name
 
 
-def _check_ours(path: Path) -> None:
-    if path.is_file():
-        raise ExportError(f"{path} is a file.", "Name a folder.")
-    if not path.exists():
-        return
-    with os_errors(path):
-        empty = not any(path.iterdir())
-    if empty:
-        return
-    head = _read_json(path / "classes.json") if (path / "classes.json").is_file() else {}
-    if not isinstance(head, dict) or head.get("format") != FORMAT:
-        raise ExportError(
-            f"{path} holds files that are no training bundle.", "Choose a new or an empty folder."
-        )
-    if head.get("version", 0) > VERSION:
+def check_bundle(path: Path) -> None:
+    """Refuse a folder that holds something and is no bundle, or a newer one."""
+    check_ours(path, _is_bundle, "no training bundle")
+
+
+def _is_bundle(path: Path) -> bool:
+    file = path / "classes.json"
+    head = _read_json(file) if file.is_file() else {}
+    if head["format"] == FORMAT and head["version"] > VERSION:
         raise ExportError(
             f"{path} was written by a newer version of napari-pathseg.", "Update napari-pathseg."
         )
+    return bool(head["format"] == FORMAT)
 
 
 def _read_classes(path: Path) -> ClassList:

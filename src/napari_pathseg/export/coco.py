@@ -10,23 +10,26 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.classes import ClassList, LabelClass
+from napari_pathseg.config import Outlining
 from napari_pathseg.errors import ExportError
 from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.merging import merge_classes
+from napari_pathseg.export.objects import bands_of, measured
 from napari_pathseg.geometry import Shape
-from napari_pathseg.labels.raster import Instances, Outline, outlines
+from napari_pathseg.labels.raster import Instances, Outline
+from napari_pathseg.labels.record import field_to_json
 from napari_pathseg.labels.scan import fill
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 
-Segmentation = Literal["rle", "polygon"]
 Json = dict[str, Any]
+Runs = dict[int, list[int]]
 
 _GREY = (128, 128, 128)
 
@@ -43,19 +46,22 @@ class CocoImage:
     instances : uint32 array (height, width)
         The i-th annotation of the image is value i, from 1, seen where no later one covers it.
     classes : ClassList
+    extra : mapping
+        What the file says of the image besides.
     """
 
     file_name: str
     mask: npt.NDArray[np.uint16]
     instances: Instances
     classes: ClassList
+    extra: Mapping[str, Any]
 
 
 def write_coco(
     path: Path,
     fields: Iterable[ExportField],
     *,
-    segmentation: Segmentation = "rle",
+    segmentation: Outlining = "rle",
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> int:
@@ -83,28 +89,27 @@ def write_coco(
         When the file can not be written; an older one stays as it was.
     CancelledError
     """
+    count = 0
     images: list[Json] = []
-    annotations: list[Json] = []
     classes = ClassList()
-    for number, field in enumerate(fields, start=1):
-        if cancel is not None:
-            cancel.raise_if_cancelled()
-        progress(Progress(number - 1, 0, f"Writing field {number}"))
-        classes, values = merge_classes(classes, field.record.classes)
-        images.append(_image(number, field))
-        for annotation in _annotations(field, segmentation):
-            category = int(values[annotation.pop("value")])
-            head = {"id": len(annotations) + 1, "image_id": number, "category_id": category}
-            annotations.append(head | annotation)
-    content = {
-        "info": {"description": "napari-pathseg labels", "version": "1"},
-        "images": images,
-        "annotations": annotations,
-        "categories": [_category(c) for c in classes],
-    }
-    with whole_file(path) as part:
-        part.write_text(json.dumps(content, allow_nan=False), encoding="utf-8", newline="\n")
-    return len(annotations)
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write('{"info": {"description": "napari-pathseg labels", "version": "1"},')
+        file.write('\n"annotations": [')
+        for number, field in enumerate(fields, start=1):
+            progress(Progress(number - 1, 0, f"Writing field {number}"))
+            classes, values = merge_classes(classes, field.record.classes)
+            images.append(_image(number, field))
+            for annotation in _annotations(field, segmentation):
+                if cancel is not None:
+                    cancel.raise_if_cancelled()
+                category = int(values[annotation.pop("value")])
+                head = {"id": count + 1, "image_id": number, "category_id": category}
+                file.write(",\n" if count else "\n")
+                file.write(json.dumps(head | annotation, allow_nan=False))
+                count += 1
+        rest = {"images": images, "categories": [_category(c) for c in classes]}
+        file.write("],\n" + json.dumps(rest, allow_nan=False)[1:] + "\n")
+    return count
 
 
 def read_coco(path: Path) -> list[CocoImage]:
@@ -131,57 +136,64 @@ def read_coco(path: Path) -> list[CocoImage]:
         raise ExportError(f"{path} is no COCO file or is damaged: {error!r}.") from error
 
 
-def runs_of(instances: Instances) -> dict[int, list[int]]:
+def runs_of(instances: Instances, first_row: int = 0, height: int | None = None) -> Runs:
     """COCO run lengths of every object, over the whole mask.
 
     Parameters
     ----------
-    instances : uint32 array (height, width)
+    instances : uint32 array (rows, width)
+        All rows of the mask, or those from `first_row` on.
+    first_row : int
+    height : int, optional
+        Of the whole mask, where these are some of its rows.
 
     Returns
     -------
     dict
         Counts by value: background, object, background, ... in columns; their sum is the size.
     """
-    flat = instances.T.ravel()
+    rows, width = instances.shape
+    whole = rows if height is None else height
+    # A row of background ends each column, so that no run goes on in the next one.
+    pad = int(rows < whole)
+    flat = np.pad(instances, ((0, pad), (0, 0))).T.ravel()
     if not flat.any():
         return {}
     start = np.flatnonzero(np.r_[True, flat[1:] != flat[:-1]])
     stop = np.r_[start[1:], flat.size]
     inside = flat[start] != 0
     value, start, stop = flat[start][inside], start[inside], stop[inside]
+    length = stop - start
+    start = start // (rows + pad) * whole + start % (rows + pad) + first_row
     order = np.lexsort((start, value))
-    value, ends = value[order], np.stack([start[order], stop[order]], axis=1)
+    value, ends = value[order], np.stack([start, start + length], axis=1)[order]
     first = np.flatnonzero(np.r_[True, value[1:] != value[:-1]])
     found = {}
     for low, high in zip(first, [*first[1:], len(value)], strict=True):
         marks = ends[low:high].ravel()
-        counts = np.diff(marks, prepend=0, append=flat.size).tolist()
+        counts = np.diff(marks, prepend=0, append=whole * width).tolist()
         found[int(value[low])] = counts if counts[-1] else counts[:-1]
     return found
 
 
-def _annotations(field: ExportField, segmentation: Segmentation) -> Iterator[Json]:
-    instances = field.classed_objects()
-    runs = runs_of(instances)
-    flat, inside = instances.ravel(), np.flatnonzero(instances)
-    _, first = np.unique(flat[inside], return_index=True)
-    of_class = field.mask.ravel()[inside[first]]
-    for outline, value in zip(outlines(instances), of_class.tolist(), strict=True):
-        points = np.concatenate([p.exterior for p in outline.polygons])
-        (y0, x0), (y1, x1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-        counts = runs[outline.value]
-        yield {
-            "value": value,
-            "segmentation": _segmentation(outline, counts, instances.shape, segmentation),
-            "area": sum(counts[1::2]),
-            "bbox": [x0, y0, x1 - x0, y1 - y0],
-            "iscrowd": 0,
-        }
+def _annotations(field: ExportField, segmentation: Outlining) -> Iterator[Json]:
+    shape = field.record.field.shape
+    for band in bands_of(field):
+        runs = runs_of(band.instances, band.top, shape[0])
+        for outline, measure in measured(band, field.record.mpp):
+            points = np.concatenate([p.exterior for p in outline.polygons])
+            (y0, x0), (y1, x1) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+            yield {
+                "value": measure.class_value,
+                "segmentation": _segmentation(outline, runs[outline.value], shape, segmentation),
+                "area": measure.area_px,
+                "bbox": [x0, y0, x1 - x0, y1 - y0],
+                "iscrowd": 0,
+            }
 
 
 def _segmentation(
-    outline: Outline, counts: list[int], shape: Shape, wanted: Segmentation
+    outline: Outline, counts: list[int], shape: Shape, wanted: Outlining
 ) -> Json | list[list[int]]:
     if wanted == "polygon" and not any(polygon.holes for polygon in outline.polygons):
         return [p.exterior[:-1, ::-1].ravel().tolist() for p in outline.polygons]
@@ -197,6 +209,8 @@ def _image(number: int, field: ExportField) -> Json:
         "height": height,
         "width": width,
         "field": record.id,
+        "place": field_to_json(record.field),
+        "slide": record.slide_identity,
         "region": record.field.region.as_list(),
         "mpp": None if record.mpp is None else list(record.mpp),
         "prompt": "; ".join(record.texts),
@@ -227,7 +241,7 @@ def _read(image: Mapping[str, Any], annotations: Sequence[Json], classes: ClassL
     for number, annotation in enumerate(annotations, start=1):
         values[number] = classes[annotation["category_id"]].value
         instances[_pixels(annotation["segmentation"], shape)] = number
-    return CocoImage(str(image["file_name"]), values[instances], instances, classes)
+    return CocoImage(str(image["file_name"]), values[instances], instances, classes, image)
 
 
 def _pixels(segmentation: Any, shape: Shape) -> tuple[npt.NDArray[np.int64], ...]:

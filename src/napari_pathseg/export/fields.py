@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy.typing as npt
 from napari_pathseg.errors import ExportError
 from napari_pathseg.labels.raster import Instances, Ints, instances_of
 from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,3 +84,22 @@ class ExportField:
         instances = self.objects()
         instances[self.mask == 0] = 0
         return instances
+
+
+def hidden_name(identity: str) -> str:
+    """What stands in the place of a slide's name, which may name a patient."""
+    return "slide-" + hashlib.sha256(identity.encode()).hexdigest()[:12]
+
+
+def reported(
+    fields: Iterable[ExportField],
+    total: int,
+    progress: ProgressCallback,
+    cancel: CancelToken | None,
+) -> Iterator[ExportField]:
+    """The fields one by one, each told before it is written; CancelledError when cancelled."""
+    for done, field in enumerate(fields):
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+        progress(Progress(done, total, f"Writing field {done + 1}"))
+        yield field

@@ -4,11 +4,42 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from napari_pathseg.errors import ExportError
 from napari_pathseg.export.atomic import flush, os_errors
+
+
+def check_ours(path: Path, is_ours: Callable[[Path], bool], what: str) -> None:
+    """Refuse a folder of somebody else, before anything is written.
+
+    Parameters
+    ----------
+    path : Path
+        May be missing or empty.
+    is_ours : callable
+        Looks into a folder that holds something. What it lets out on odd content (OSError,
+        ValueError, KeyError, TypeError) means no.
+    what : str
+        What such a folder should be, such as "no training bundle".
+
+    Raises
+    ------
+    ExportError
+    """
+    if path.is_file():
+        raise ExportError(f"{path} is a file.", "Name a folder.")
+    with os_errors(path):
+        if not path.exists() or not any(path.iterdir()):
+            return
+    try:
+        ours = is_ours(path)
+    except (OSError, ValueError, KeyError, TypeError):
+        ours = False
+    if not ours:
+        raise ExportError(f"{path} holds files that are {what}.", "Choose a new or empty folder.")
 
 
 def recover(path: Path) -> None:
@@ -43,7 +74,7 @@ def whole_folder(path: Path, *, empty: bool = False) -> Iterator[Path]:
             shutil.rmtree(part, ignore_errors=True)
             part.parent.mkdir(parents=True, exist_ok=True)
             if path.exists() and not empty:
-                shutil.copytree(path, part, copy_function=_link)
+                link_tree(path, part)
             else:
                 part.mkdir()
             yield part
@@ -66,6 +97,11 @@ def whole_folder(path: Path, *, empty: bool = False) -> Iterator[Path]:
 
 def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.before")
+
+
+def link_tree(source: Path, target: Path) -> None:
+    """A copy of a folder, with hard links where the file system has them."""
+    shutil.copytree(source, target, copy_function=_link)
 
 
 def _link(source: str, target: str) -> None:

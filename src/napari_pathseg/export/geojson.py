@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterable, Iterator, Sized
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.config import ObjectForm
 from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.export.fields import ExportField
-from napari_pathseg.labels.measure import ObjectMeasure, measure_objects
-from napari_pathseg.labels.raster import Outline, Ring, outlines
-from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.export.objects import objects_of
+from napari_pathseg.labels.measure import ObjectMeasure
+from napari_pathseg.labels.raster import Outline, Ring
+from napari_pathseg.labels.record import FieldRecord, field_to_json
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
-
-ObjectType = Literal["annotation", "detection"]
 
 # Ids of objects follow from the field's id, so that the same labels give the same file.
 _NAMESPACE = uuid.UUID("b1f6f0ce-3c27-5b1c-9f0e-0d2f6f1f7a55")
@@ -33,7 +34,7 @@ def write_geojson(
     fields: Iterable[ExportField],
     *,
     level0: bool = True,
-    objects: ObjectType = "annotation",
+    objects: ObjectForm = "annotation",
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> int:
@@ -51,8 +52,10 @@ def write_geojson(
     level0 : bool
         Coordinates are [x, y] in continuous level-0 pixels, y down; if False, pixels of the
         field, for use with the field's image.
-    objects : {"annotation", "detection"}
-        QuPath keeps tens of thousands of detections smoothly; annotations can be edited there.
+    objects : {"annotation", "detection", "cell", "class"}
+        QuPath keeps tens of thousands of detections or cells smoothly; annotations can be edited
+        there. A cell whose class is a nucleus has its outline as the nucleus too. "class" makes
+        one annotation of all objects of a class in a field.
 
     Returns
     -------
@@ -82,28 +85,50 @@ def write_geojson(
 
 
 def features(
-    field: ExportField, *, level0: bool = True, objects: ObjectType = "annotation"
+    field: ExportField, *, level0: bool = True, objects: ObjectForm = "annotation"
 ) -> Iterator[dict[str, Any]]:
-    """The GeoJSON Features of a field's objects, in the order of their instance values."""
-    instances = field.classed_objects()
-    traced = outlines(instances)
-    measured = measure_objects(instances, field.mask, field.record.mpp, traced)
+    """The GeoJSON Features of a field's objects, from its top to its bottom."""
+    if objects == "class":
+        field = replace(field, instances=field.mask)
     metadata = _metadata(field.record)
-    for outline, measure in zip(traced, measured, strict=True):
-        yield {
-            "type": "Feature",
-            "id": str(uuid.uuid5(_NAMESPACE, f"{field.record.id}/{outline.value}")),
-            "geometry": _geometry(outline, field.record, level0),
-            "properties": _properties(field.record, measure, objects, metadata),
-        }
+    for outline, measure in objects_of(field):
+        yield object_feature(
+            field.record, outline, measure, metadata, level0=level0, objects=objects
+        )
+
+
+def object_feature(
+    record: FieldRecord,
+    outline: Outline,
+    measure: ObjectMeasure,
+    metadata: dict[str, str],
+    *,
+    level0: bool = True,
+    objects: ObjectForm = "annotation",
+) -> dict[str, Any]:
+    """The GeoJSON Feature of one traced and measured object of a field.
+
+    `metadata` is what else QuPath is to keep with the object.
+    """
+    number = f"class {outline.value}" if objects == "class" else outline.value
+    feature = {
+        "type": "Feature",
+        "id": str(uuid.uuid5(_NAMESPACE, f"{record.id}/{number}")),
+        "geometry": _geometry(outline, record, level0),
+        "properties": _properties(record, measure, objects, metadata),
+    }
+    term = record.classes[measure.class_value].term
+    if objects == "cell" and term is not None and term.structure == "nuclei":
+        feature["nucleusGeometry"] = feature["geometry"]
+    return feature
 
 
 def _properties(
-    record: FieldRecord, measure: ObjectMeasure, objects: ObjectType, metadata: dict[str, str]
+    record: FieldRecord, measure: ObjectMeasure, objects: ObjectForm, metadata: dict[str, str]
 ) -> dict[str, Any]:
     label_class = record.classes[measure.class_value]
     return {
-        "objectType": objects,
+        "objectType": "annotation" if objects == "class" else objects,
         "classification": {"name": label_class.name, "color": list(label_class.color)},
         "isLocked": False,
         "measurements": _measurements(record, measure),
@@ -135,6 +160,8 @@ def _metadata(record: FieldRecord) -> dict[str, str]:
         "level": str(field.level),
         "downsample": json.dumps(list(field.downsample)),
         "field": record.id,
+        "place": json.dumps(field_to_json(field)),
+        "slide": record.slide_identity,
         "region": json.dumps(field.region.as_list()),
         "author": record.author,
         "status": record.status,

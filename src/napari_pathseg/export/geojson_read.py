@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,37 @@ class ReadLabels:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Shape:
+class GeoShape:
+    """One polygon or several of a file.
+
+    Attributes
+    ----------
+    name : str
+        Of its class, "unclassified" without one.
+    color : (int, int, int)
+    rings : list of float arrays (points, 2)
+        Closed, (y, x), exteriors and holes alike.
+    place, slide : str
+        The field it was made in, as JSON, and its slide's identity, where we wrote it.
+    """
+
     name: str
     color: Color
     rings: list[Points]
+    place: str = ""
+    slide: str = ""
+
+    @property
+    def low(self) -> list[float]:
+        """Least y and x."""
+        found: list[float] = np.min([ring.min(axis=0) for ring in self.rings], axis=0).tolist()
+        return found
+
+    @property
+    def high(self) -> list[float]:
+        """Largest y and x."""
+        found: list[float] = np.max([ring.max(axis=0) for ring in self.rings], axis=0).tolist()
+        return found
 
 
 def read_geojson(
@@ -81,6 +108,15 @@ def read_geojson(
         When the file can not be read or is no GeoJSON, or a coordinate is no number; names the
         file and the object.
     """
+    shapes, skipped = read_shapes(path)
+    if add_classes:
+        for shape in shapes:
+            classes = classes.with_class(shape.name, None, shape.color)
+    return fill_shapes(shapes, field, classes, skipped=skipped, level0=level0)
+
+
+def read_shapes(path: Path) -> tuple[list[GeoShape], int]:
+    """All polygons of a file, and the number of objects without one; raises as `read_geojson`."""
     shapes = []
     skipped = 0
     for number, feature in enumerate(_features(_load(path), path), start=1):
@@ -89,21 +125,19 @@ def read_geojson(
             skipped += 1
         else:
             shapes.append(shape)
-    if add_classes:
-        for shape in shapes:
-            classes = classes.with_class(shape.name, None, shape.color)
-    unknown = Counter(s.name for s in shapes if classes.named(s.name) is None)
-    return _filled(shapes, field, classes, unknown, skipped, level0)
+    return shapes, skipped
 
 
-def _filled(
-    shapes: list[_Shape],
+def fill_shapes(
+    shapes: Sequence[GeoShape],
     field: Field,
     classes: ClassList,
-    unknown: Mapping[str, int],
-    skipped: int,
-    level0: bool,
+    *,
+    skipped: int = 0,
+    level0: bool = True,
 ) -> ReadLabels:
+    """The shapes of known classes on a field's grid, as `read_geojson` gives them."""
+    unknown = Counter(s.name for s in shapes if classes.named(s.name) is None)
     down = np.array(field.downsample if level0 else (1.0, 1.0))
     first = np.array((field.y, field.x) if level0 else (0, 0))
     objects, numbers = [], []
@@ -161,7 +195,7 @@ def _features(value: object, path: Path) -> Iterator[Mapping[str, Any]]:
         )
 
 
-def _shape(feature: Mapping[str, Any], place: str) -> _Shape | None:
+def _shape(feature: Mapping[str, Any], place: str) -> GeoShape | None:
     geometry = feature.get("geometry")
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind not in ("Polygon", "MultiPolygon"):
@@ -171,8 +205,13 @@ def _shape(feature: Mapping[str, Any], place: str) -> _Shape | None:
     rings = [_ring(ring, place) for polygon in _items(polygons, place) for ring in polygon or ()]
     if not rings:
         return None
-    name, color = _classification(feature.get("properties"))
-    return _Shape(name, color, rings)
+    properties = feature.get("properties")
+    name, color = _classification(properties)
+    metadata = properties.get("metadata") if isinstance(properties, dict) else None
+    known = metadata if isinstance(metadata, dict) else {}
+    return GeoShape(
+        name, color, rings, str(known.get("place") or ""), str(known.get("slide") or "")
+    )
 
 
 def _items(value: object, place: str) -> list[Any]:

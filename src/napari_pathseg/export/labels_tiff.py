@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,14 @@ from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError, StoreError
 from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.export.pictures import DAMAGED
-from napari_pathseg.geometry import Pair
+from napari_pathseg.geometry import Field, Pair
 from napari_pathseg.labels.raster import Ints
-from napari_pathseg.labels.record import classes_from_json, classes_to_json
+from napari_pathseg.labels.record import (
+    classes_from_json,
+    classes_to_json,
+    field_from_json,
+    field_to_json,
+)
 
 _TILE = 512
 _TILED_FROM = 4096
@@ -34,14 +40,19 @@ class LabelsTiff:
         Micrometres per pixel, (y, x), to the precision of a TIFF rational (1e-9).
     classes : ClassList
         Empty when the file does not say.
+    field : Field or None
+        Where on the slide it belongs, None when the file does not say.
     """
 
     mask: npt.NDArray[np.uint16]
     mpp: Pair | None
     classes: ClassList
+    field: Field | None = None
 
 
-def write_labels_tiff(path: Path, mask: Ints, mpp: Pair | None, classes: ClassList) -> None:
+def write_labels_tiff(
+    path: Path, mask: Ints, mpp: Pair | None, classes: ClassList, field: Field | None = None
+) -> None:
     """Write a class mask; the same mask gives the same bytes.
 
     Parameters
@@ -54,6 +65,8 @@ def write_labels_tiff(path: Path, mask: Ints, mpp: Pair | None, classes: ClassLi
         Micrometres per pixel of the mask, (y, x); left out of the file when None.
     classes : ClassList
         What the values mean; kept as JSON in ImageDescription.
+    field : Field, optional
+        Where on the slide it belongs; kept there too.
 
     Raises
     ------
@@ -63,6 +76,9 @@ def write_labels_tiff(path: Path, mask: Ints, mpp: Pair | None, classes: ClassLi
     if mask.size and (int(mask.min()) < 0 or int(mask.max()) > np.iinfo(np.uint16).max):
         raise ExportError(f"{path}: the mask has values outside 0 to 65535.")
     resolution = None if mpp is None else (_UM_PER_CM / mpp[1], _UM_PER_CM / mpp[0])
+    known: dict[str, Any] = {"classes": classes_to_json(classes)}
+    if field is not None:
+        known["field"] = field_to_json(field)
     with whole_file(path) as part:
         tifffile.imwrite(
             part,
@@ -71,7 +87,7 @@ def write_labels_tiff(path: Path, mask: Ints, mpp: Pair | None, classes: ClassLi
             compression="zlib",
             predictor=False,
             tile=(_TILE, _TILE) if max(mask.shape) > _TILED_FROM else None,
-            description=json.dumps({"classes": classes_to_json(classes)}),
+            description=json.dumps(known),
             metadata=None,
             software=False,
             resolution=resolution,
@@ -103,7 +119,8 @@ def read_labels_tiff(path: Path) -> LabelsTiff:
         )
     if int(array.min()) < 0 or int(array.max()) > np.iinfo(np.uint16).max:
         raise ExportError(f"{path} holds values outside 0 to 65535, which are no classes.")
-    return LabelsTiff(array.astype(np.uint16), mpp, _classes(description, path))
+    classes, field = known_of(description, str(path))
+    return LabelsTiff(array.astype(np.uint16), mpp, classes, field)
 
 
 def _mpp(page: tifffile.TiffPage) -> Pair | None:
@@ -117,10 +134,19 @@ def _mpp(page: tifffile.TiffPage) -> Pair | None:
     return unit_um * y_below / y_above, unit_um * x_below / x_above
 
 
-def _classes(description: str, path: Path) -> ClassList:
+def known_of(description: str, place: str) -> tuple[ClassList, Field | None]:
+    """Classes and field of a description of ours; nothing of any other.
+
+    Raises
+    ------
+    ExportError
+        When it is damaged; names `place`.
+    """
     if not description.startswith('{"classes"'):
-        return ClassList()
+        return ClassList(), None
     try:
-        return classes_from_json(json.loads(description)["classes"])
+        known = json.loads(description)
+        field = field_from_json(known["field"]) if "field" in known else None
+        return classes_from_json(known["classes"]), field
     except (StoreError, ValueError, TypeError, KeyError) as error:
-        raise ExportError(f"{path}: its list of classes is damaged: {error}.") from error
+        raise ExportError(f"{place}: its list of classes is damaged: {error}.") from error

@@ -14,14 +14,21 @@ from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError, StoreError
 from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.export.pictures import DAMAGED
+from napari_pathseg.geometry import Field
 from napari_pathseg.labels.raster import Ints
-from napari_pathseg.labels.record import classes_from_json, classes_to_json
+from napari_pathseg.labels.record import (
+    classes_from_json,
+    classes_to_json,
+    field_from_json,
+    field_to_json,
+)
 
 _KEY = "pathseg-classes"
+_PLACE = "pathseg-field"
 _MAX = 255
 
 
-def write_mask_png(path: Path, mask: Ints, classes: ClassList) -> Path:
+def write_mask_png(path: Path, mask: Ints, classes: ClassList, field: Field | None = None) -> Path:
     """Write a class mask that every viewer shows in the class colours.
 
     Each pixel holds its class value, the palette the colours, black for 0. The legend is a file
@@ -33,6 +40,8 @@ def write_mask_png(path: Path, mask: Ints, classes: ClassList) -> Path:
     mask : integer array (height, width)
         Values from 0 to 255.
     classes : ClassList
+    field : Field, optional
+        Where on the slide it belongs; kept in the PNG.
 
     Returns
     -------
@@ -57,6 +66,8 @@ def write_mask_png(path: Path, mask: Ints, classes: ClassList) -> Path:
     legend = json.dumps(classes_to_json(classes), indent=1)
     info = PngInfo()
     info.add_text(_KEY, legend)
+    if field is not None:
+        info.add_text(_PLACE, json.dumps(field_to_json(field)))
     with whole_file(path) as part:
         image.save(part, format="PNG", pnginfo=info)
     beside = path.with_name(f"{path.stem}.legend.json")
@@ -65,8 +76,8 @@ def write_mask_png(path: Path, mask: Ints, classes: ClassList) -> Path:
     return beside
 
 
-def read_mask_png(path: Path) -> tuple[npt.NDArray[np.uint16], ClassList]:
-    """Mask and classes of a palette or grey PNG; no classes where it does not name any.
+def read_mask_png(path: Path) -> tuple[npt.NDArray[np.uint16], ClassList, Field | None]:
+    """Mask, classes and place of a palette or grey PNG, where it says them.
 
     Raises
     ------
@@ -76,7 +87,9 @@ def read_mask_png(path: Path) -> tuple[npt.NDArray[np.uint16], ClassList]:
     try:
         with Image.open(path) as image:
             array, legend = np.asarray(image), image.info.get(_KEY)
+            place = image.info.get(_PLACE)
         classes = classes_from_json(json.loads(legend)) if legend else ClassList()
+        field = field_from_json(json.loads(place)) if place else None
     except (*DAMAGED, StoreError) as error:
         raise ExportError(f"{path} is no PNG or is damaged: {error}.") from error
     except OSError as error:
@@ -85,4 +98,4 @@ def read_mask_png(path: Path) -> tuple[npt.NDArray[np.uint16], ClassList]:
         raise ExportError(
             f"{path} holds colours and no class values.", "Use a palette or grey PNG."
         )
-    return array.astype(np.uint16), classes
+    return array.astype(np.uint16), classes, field

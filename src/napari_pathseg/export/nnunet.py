@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from napari_pathseg.errors import ExportError
-from napari_pathseg.export.fields import ExportField
-from napari_pathseg.export.folder import recover, whole_folder
-from napari_pathseg.export.pictures import read_labels, write_labels, write_rgb
-from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
+from napari_pathseg.export.fields import ExportField, reported
+from napari_pathseg.export.folder import check_ours, recover, whole_folder
+from napari_pathseg.export.pictures import write_labels, write_rgb
+from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
 
 _SOURCE = "napari-pathseg"
 # Names that mean something else there.
@@ -26,7 +27,7 @@ _RESERVED = {"background": "background tissue", "ignore": "ignore class"}
 
 def write_nnunet(
     folder: Path,
-    fields: Iterable[ExportField],
+    fields: Sequence[ExportField],
     *,
     number: int,
     name: str,
@@ -42,8 +43,8 @@ def write_nnunet(
     ----------
     folder : Path
         nnU-Net's `nnUNet_raw`.
-    fields : iterable of ExportField
-        With images; read one by one.
+    fields : sequence of ExportField
+        With images.
     number : int
         1 to 999.
     name : str
@@ -60,45 +61,61 @@ def write_nnunet(
         When a field has no image, the folder is something else, or it can not be written.
     CancelledError
     """
+    path = folder / dataset_name(number, name)
+    recover(path)
+    check_ours(path, is_nnunet, "no data set of napari-pathseg")
+    with whole_folder(path, empty=True) as part:
+        records = [field.record for field in fields]
+        fill_nnunet(part, records, reported(fields, len(fields), progress, cancel))
+    return path
+
+
+def dataset_name(number: int, name: str) -> str:
+    """The name of a dataset's folder; ExportError when nnU-Net would not take it."""
     if not 0 < number < 1000 or not re.fullmatch(r"[A-Za-z0-9_]+", name):
         raise ExportError(
             f"Dataset{number:03d}_{name} is no name of an nnU-Net dataset.",
             "Give a number from 1 to 999 and a name of letters, digits and _.",
         )
-    path = folder / f"Dataset{number:03d}_{name}"
-    recover(path)
-    _check_ours(path)
+    return f"Dataset{number:03d}_{name}"
+
+
+def is_nnunet(path: Path) -> bool:
+    """Whether a folder is a dataset of ours."""
+    return bool(json.loads((path / "dataset.json").read_bytes())["converted_by"] == _SOURCE)
+
+
+def fill_nnunet(part: Path, records: Sequence[FieldRecord], fields: Iterable[ExportField]) -> None:
+    """Write a dataset's files.
+
+    Parameters
+    ----------
+    part : Path
+    records : sequence of FieldRecord
+        Of all cases, those included that an interrupted export has written here.
+    fields : iterable of ExportField
+        The others, with images; read one by one.
+    """
     labels: dict[str, int] = {}
-    unseen = []
-    cases = 0
-    with whole_folder(path, empty=True) as part:
-        for field in fields:
-            if cancel is not None:
-                cancel.raise_if_cancelled()
-            progress(Progress(cases, 0, f"Writing field {cases + 1}"))
-            _write_case(part, field, labels)
-            cases += 1
-            if field.record.status == "proposed":
-                unseen.append(f"labelsTr/{field.record.id}.png")
-        if unseen:
-            # nnU-Net wants it to be the highest.
-            labels["ignore"] = len(labels) + 1
-        for label in unseen:
-            mask = read_labels(part / label)
-            write_labels(part, label, np.where(mask == 0, labels["ignore"], mask).astype(np.uint16))
-        _write_json(part / "dataset.json", labels, cases)
-    return path
+    for record in records:
+        for c in record.classes:
+            labels.setdefault(_RESERVED.get(c.name, c.name), len(labels) + 1)
+    if any(record.status == "proposed" for record in records):
+        labels["ignore"] = len(labels) + 1  # nnU-Net wants it to be the highest
+    for field in fields:
+        _write_case(part, field, labels)
+    _write_json(part / "dataset.json", labels, len(records))
 
 
-def _write_case(part: Path, field: ExportField, labels: dict[str, int]) -> None:
-    """Write a field; new classes get the next number in `labels`."""
+def _write_case(part: Path, field: ExportField, labels: Mapping[str, int]) -> None:
     record = field.record
     if field.image is None:
         raise ExportError(f"Field {record.id} has no image.", "Open its slide and export again.")
     numbers = np.zeros(max((c.value for c in record.classes), default=0) + 1, dtype=np.uint16)
     for c in record.classes:
-        name = _RESERVED.get(c.name, c.name)
-        numbers[c.value] = labels.setdefault(name, len(labels) + 1)
+        numbers[c.value] = labels[_RESERVED.get(c.name, c.name)]
+    if record.status == "proposed":
+        numbers[0] = labels["ignore"]
     write_rgb(part, f"imagesTr/{record.id}_0000.png", field.image)
     write_labels(part, f"labelsTr/{record.id}.png", numbers[field.mask])
 
@@ -113,16 +130,3 @@ def _write_json(path: Path, labels: dict[str, int], cases: int) -> None:
         "converted_by": _SOURCE,
     }
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8", newline="\n")
-
-
-def _check_ours(path: Path) -> None:
-    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
-        return
-    try:
-        source = json.loads((path / "dataset.json").read_bytes())["converted_by"]
-    except (OSError, ValueError, KeyError, TypeError):
-        source = None
-    if source != _SOURCE:
-        raise ExportError(
-            f"{path} was not written by napari-pathseg.", "Choose another number or name."
-        )

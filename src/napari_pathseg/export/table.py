@@ -7,11 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from napari_pathseg.export.atomic import whole_file
-from napari_pathseg.export.fields import ExportField
-from napari_pathseg.labels.measure import ObjectMeasure, measure_objects
+from napari_pathseg.export.fields import ExportField, hidden_name
+from napari_pathseg.export.objects import objects_of
+from napari_pathseg.labels.measure import ObjectMeasure
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 
 COLUMNS = (
+    "slide",
     "field",
     "object",
     "class",
@@ -39,6 +41,7 @@ def write_table(
     path: Path,
     fields: Iterable[ExportField],
     *,
+    hide_names: bool = True,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> int:
@@ -53,6 +56,8 @@ def write_table(
         Replaced at once when all is written. UTF-8 with a mark, as spreadsheets want it.
     fields : iterable of ExportField
         Read one by one.
+    hide_names : bool
+        Put a hash in the place of slide names, which may name a patient.
 
     Returns
     -------
@@ -76,17 +81,18 @@ def write_table(
             if cancel is not None:
                 cancel.raise_if_cancelled()
             progress(Progress(done, 0, f"Measuring field {done + 1}"))
-            for row in rows(field):
+            for row in rows(field, hide_names):
                 writer.writerow(row)
                 count += 1
     return count
 
 
-def rows(field: ExportField) -> Iterator[tuple[Cell, ...]]:
+def rows(field: ExportField, hide_names: bool = True) -> Iterator[tuple[Cell, ...]]:
     """The rows of a field's objects, in the order of :data:`COLUMNS`."""
-    instances = field.classed_objects()
-    for measure in measure_objects(instances, field.mask, field.record.mpp):
-        yield _row(field, measure)
+    record = field.record
+    name = hidden_name(record.slide_identity) if hide_names else _text(record.slide_name)
+    for _, measure in objects_of(field):
+        yield name, *_row(field, measure)
 
 
 def _row(field: ExportField, measure: ObjectMeasure) -> tuple[Cell, ...]:

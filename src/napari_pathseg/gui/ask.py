@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import ndimage
+import numpy.typing as npt
 
 from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import RegionError
@@ -15,13 +15,17 @@ from napari_pathseg.geometry import Field, Region
 from napari_pathseg.gui.counts import Count, count_classes
 from napari_pathseg.gui.draft import Draft
 from napari_pathseg.gui.messages import Message, read_and_found
-from napari_pathseg.gui.work import State
-from napari_pathseg.inference.segmentation import Mask, Segmentation
+from napari_pathseg.gui.overview import PlacedMask
+from napari_pathseg.inference.segmentation import Logits, Mask, Segmentation
+from napari_pathseg.labels.masks import regridded
 from napari_pathseg.progress import CancelToken, ProgressCallback
 from napari_pathseg.prompts import Prompt, TextPrompt
 
 if TYPE_CHECKING:
+    from napari_pathseg.gui.desk import Desk
     from napari_pathseg.inference.session import Session
+
+Places = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,7 +37,7 @@ class Request:
     region : Region
     prompts : tuple of Prompt
         Text first.
-    base : State or None
+    base : Draft or None
         Of the field under work; None for a new field.
     field : Field or None
         The grid of `base`.
@@ -42,15 +46,21 @@ class Request:
     spatial_class : str or None
         Class that a click or box without words belongs to.
     threshold : float
+    locked : frozenset of int
+        Classes that nothing may change.
+    others : tuple of PlacedMask
+        All other fields: what a person drew in them is left alone in a new one too.
     """
 
     region: Region
     prompts: tuple[Prompt, ...]
-    base: State | None
+    base: Draft | None
     field: Field | None
     classes: ClassList
     spatial_class: str | None
     threshold: float
+    locked: frozenset[int] = frozenset()
+    others: tuple[PlacedMask, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,7 +74,7 @@ class Answered:
         The slide's class value for each class of the segmentation.
     classes : ClassList
         Of the slide, with those that are new.
-    state : State
+    draft : Draft
     mask : uint16 array
         What the viewer is to show.
     same_field : bool
@@ -79,7 +89,7 @@ class Answered:
     segmentation: Segmentation
     values: tuple[int, ...]
     classes: ClassList
-    state: State
+    draft: Draft
     mask: Mask
     same_field: bool
     counts: dict[int, Count]
@@ -131,20 +141,34 @@ def lay(segmentation: Segmentation, request: Request) -> Answered:
     classes, values = _values(segmentation, request.classes, request.spatial_class)
     if request.field is not None and _belongs(segmentation, request.field):
         segmentation = on_grid(segmentation, request.field)
-    draft = Draft.empty(segmentation.field.shape)
     same_field = request.base is not None and request.field == segmentation.field
     if request.base is not None and same_field:
-        draft = request.base.draft
-    state = State(draft.with_proposal(segmentation, values, classes), request.prompts)
-    mask = state.draft.mask(classes)
+        base = request.base
+    else:
+        base = _drawn_elsewhere(segmentation.field, request.others)
+    draft = base.with_proposal(segmentation, values, classes, request.locked)
+    mask = draft.mask(classes, request.locked)
     counts = count_classes(mask, segmentation.mpp)
     message = read_and_found(segmentation)
-    return Answered(segmentation, values, classes, state, mask, same_field, counts, message)
+    return Answered(segmentation, values, classes, draft, mask, same_field, counts, message)
 
 
-def relaid(answered: Answered, request: Request, base: State, classes: ClassList) -> Answered:
-    """The same answer on a draft that was painted on meanwhile."""
-    return lay(answered.segmentation, replace(request, base=base, classes=classes))
+def _drawn_elsewhere(field: Field, others: Sequence[PlacedMask]) -> Draft:
+    """An empty draft that holds what a person drew at this place in other fields."""
+    kept, by_hand = np.zeros(field.shape, np.uint16), np.zeros(field.shape, bool)
+    for other in others:
+        if not other.packed.size or other.field.region.intersection(field.region) is None:
+            continue
+        theirs = regridded(other.by_hand, other.field, field)
+        kept[theirs] = regridded(other.mask, other.field, field)[theirs]
+        by_hand |= theirs
+    return Draft(kept, by_hand)
+
+
+def relaid(answered: Answered, request: Request, base: Draft | None, desk: Desk) -> Answered:
+    """The same answer on a desk where a person went on meanwhile."""
+    now = replace(request, base=base, classes=desk.classes, locked=frozenset(desk.locked))
+    return lay(answered.segmentation, now)
 
 
 def _belongs(segmentation: Segmentation, field: Field) -> bool:
@@ -160,20 +184,34 @@ def on_grid(segmentation: Segmentation, field: Field) -> Segmentation:
     A click is looked at as it is shown, a word at its working resolution: both must land on the
     grid of the field under work.
     """
-    own, layers = segmentation.field, []
+    own = segmentation.field
     rows = (np.arange(field.height) + 0.5 + field.y) * field.downsample[0] / own.downsample[0]
     columns = (np.arange(field.width) + 0.5 + field.x) * field.downsample[1] / own.downsample[1]
-    places = np.meshgrid(rows - own.y - 0.5, columns - own.x - 0.5, indexing="ij")
-    for logits in segmentation.logits:
-        moved = ndimage.map_coordinates(logits, places, order=1, mode="nearest")
-        layers.append(moved.astype(np.float32))
+    places: tuple[Places, Places] = rows - own.y - 0.5, columns - own.x - 0.5
     mpp = segmentation.mpp
     if mpp is not None:
         mpp = (
             mpp[0] * field.downsample[0] / own.downsample[0],
             mpp[1] * field.downsample[1] / own.downsample[1],
         )
-    return replace(segmentation, field=field, logits=np.stack(layers), mpp=mpp)
+    logits = _at_places(segmentation.logits, *places)
+    candidates = _at_places(segmentation.candidates, *places)
+    return replace(segmentation, field=field, logits=logits, candidates=candidates, mpp=mpp)
+
+
+def _at_places(maps: Logits, rows: Places, columns: Places) -> Logits:
+    """Maps (n, height, width) at places along both axes, bilinear; the edge goes on outside."""
+    if not len(maps):
+        return maps
+    for axis, places in ((1, rows), (2, columns)):
+        inside = np.clip(places, 0, maps.shape[axis] - 1)
+        low = np.floor(inside).astype(np.intp)
+        high = np.minimum(low + 1, maps.shape[axis] - 1)
+        shape = (1, -1, 1) if axis == 1 else (1, 1, -1)
+        part = (inside - low).astype(np.float32).reshape(shape)
+        below = maps.take(low, axis=axis)
+        maps = below + (maps.take(high, axis=axis) - below) * part
+    return maps
 
 
 def _values(
@@ -184,6 +222,8 @@ def _values(
         name = label_class.name
         if label_class.term is None and spatial_class is not None:
             name = spatial_class
+        elif (renamed := classes.of_term(label_class.term)) is not None:
+            name = renamed.name
         classes = classes.with_class(name, label_class.term, label_class.color)
         found = classes.named(name)
         assert found is not None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
-from napari_pathseg.config import SegmentConfig
 from napari_pathseg.errors import (
     CancelledError,
     PathsegError,
@@ -13,53 +12,20 @@ from napari_pathseg.errors import (
     UnknownScaleError,
     UnknownTermError,
 )
-from napari_pathseg.geometry import Pair, Region
+from napari_pathseg.geometry import Region
 from napari_pathseg.gui.ask import Answered, Request, ask, relaid
 from napari_pathseg.gui.desk import Desk
-from napari_pathseg.gui.desks import Desks
-from napari_pathseg.gui.editing import Editing
 from napari_pathseg.gui.field import field_in_view
+from napari_pathseg.gui.gestures import beside, cut_to, place_of
+from napari_pathseg.gui.host import Host
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message, of_error
-from napari_pathseg.gui.models import SharedModel
-from napari_pathseg.gui.remembered import Remembered
+from napari_pathseg.gui.overview import PlacedMask
 from napari_pathseg.progress import CancelToken, Progress
-from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, SpatialPrompt, TextPrompt
-from napari_pathseg.vocabulary import Vocabulary
+from napari_pathseg.prompts import Gesture, LassoPrompt, PointPrompt, Prompt, TextPrompt
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
     from napari_pathseg.inference.session import Session
-
-
-class Host(Protocol):
-    """What asking needs of the controller."""
-
-    viewer: ViewerModel
-    vocabulary: Vocabulary
-    model: SharedModel
-    remembered: Remembered
-    config: SegmentConfig
-    desks: Desks
-    editing: Editing
-    threshold: float
-    selected: str | None
-    changed: Any
-    busy_changed: Any
-
-    @property
-    def desk(self) -> Desk | None:
-        """The slide in work."""
-
-    def say(self, message: Message) -> None:
-        """Show a message."""
-
-    def ask_for_scale(self) -> None:
-        """Say that the scale is unknown."""
-
-    def zoom_in(self) -> None:
-        """Show less."""
 
 
 class Asking:
@@ -78,7 +44,7 @@ class Asking:
         self._generation = 0
         self._token: CancelToken | None = None
         self._running = False
-        self._waiting: list[SpatialPrompt] = []
+        self._waiting: list[Gesture] = []
 
     @property
     def busy(self) -> bool:
@@ -98,50 +64,50 @@ class Asking:
         except PathsegError as error:
             self._host.say(of_error(error))
             return
+        if not self._host.may_change(desk):
+            return
         self._host.threshold = self._host.config.threshold
-        same = desk.work is not None and desk.work.shows(region)
+        same = self._host.fields.go_to_view(desk, region)
         region = desk.work.region if same and desk.work is not None else region
         self._ask(desk, region, (TextPrompt(text),), refine=same)
 
-    def add_point(self, point: PointPrompt) -> None:
-        """Ask with a click: this too, or not this."""
-        desk = self._host.desk
-        if desk is None:
-            self._host.say(Message(OPEN_FIRST, "warning"))
-        elif not Region.whole(desk.slide.shape).contains(point.y, point.x):
-            self._host.say(Message("This click is beside the slide.", "warning"))
-        elif not self._host.editing.drawing.takes_away(desk, point):
-            self._ask_spatial(desk, point, (point.y, point.x))
-
-    def add_box(self, box: BoxPrompt) -> None:
-        """Ask with a box."""
-        desk = self._host.desk
+    def add(self, gesture: Gesture) -> None:
+        """Ask with a click, a box, a scribble or a lasso: this too, or not this."""
+        desk, drawing = self._host.desk, self._host.drawing
         if desk is None:
             self._host.say(Message(OPEN_FIRST, "warning"))
             return
-        height, width = desk.slide.shape
-        cut = BoxPrompt(max(box.y0, 0.0), max(box.x0, 0.0), min(box.y1, height), min(box.x1, width))
-        if cut.y1 <= cut.y0 or cut.x1 <= cut.x0:
-            self._host.say(Message("This box is beside the slide.", "warning"))
+        trouble = beside(gesture, desk.slide.shape)
+        if trouble:
+            self._host.say(Message(trouble, "warning"))
             return
-        self._ask_spatial(desk, cut, ((cut.y0 + cut.y1) / 2, (cut.x0 + cut.x1) / 2))
+        if not self._host.may_change(desk):
+            return
+        gesture = cut_to(gesture, Region.whole(desk.slide.shape))
+        if isinstance(gesture, PointPrompt) and drawing.takes_away(desk, gesture):
+            return
+        if isinstance(gesture, LassoPrompt) and drawing.clears(desk, gesture):
+            return
+        self._ask_with(desk, gesture)
 
-    def _ask_spatial(self, desk: Desk, prompt: SpatialPrompt, place: Pair) -> None:
+    def _ask_with(self, desk: Desk, gesture: Gesture) -> None:
         if self.busy:
-            self._waiting.append(prompt)
+            self._waiting.append(gesture)
             return
-        self._host.editing.go_to_field_at(desk, *place)
+        place = place_of(gesture)
+        self._host.fields.go_to_at(desk, *place)
         work = desk.work
         if work is not None and work.record.field.region.contains(*place):
             before = work.state.prompts if self._continues(desk) else ()
-            self._ask(desk, work.region, (*before, prompt), refine=True)
+            inside = cut_to(gesture, work.region)
+            self._ask(desk, work.region, (*before, inside), refine=True)
             return
         try:
             region = field_in_view(self._host.viewer, desk.slide.shape, desk.mpp)
         except PathsegError as error:
             self._host.say(of_error(error))
             return
-        self._ask(desk, region, (prompt,), refine=False)
+        self._ask(desk, region, (cut_to(gesture, region),), refine=False)
 
     def _continues(self, desk: Desk) -> bool:
         """Whether a click adds to the pending proposal, not to another class."""
@@ -160,11 +126,13 @@ class Asking:
         request = Request(
             region,
             prompts,
-            work.state if work is not None else None,
+            work.state.draft if work is not None else None,
             work.record.field if work is not None else None,
             desk.classes,
             self._host.selected,
             self._host.threshold,
+            frozenset(desk.locked),
+            self._others(desk),
         )
         self.cancel()
         self._generation += 1
@@ -180,6 +148,14 @@ class Asking:
         token = self._runner.submit(job)
         # A runner without a background has already answered.
         self._token = token if self._running else None
+
+    def _others(self, desk: Desk) -> tuple[PlacedMask, ...]:
+        """All fields as they are now."""
+        work = desk.work
+        if work is None:
+            return desk.stored.placed()
+        draft, field = work.state.draft, work.record.field
+        return (*desk.stored.placed(), PlacedMask.of(field, work.mask, draft.by_hand, desk.classes))
 
     def _session(self, desk: Desk) -> Session:
         """The desk's session; in the background, since it may load the model."""
@@ -202,19 +178,17 @@ class Asking:
         if desk not in tuple(self._host.desks):
             return
         work = desk.work
-        painted = work is not None and answered.same_field and work.state is not request.base
-        if work is not None and (painted or desk.classes is not request.classes):
-            answered = relaid(answered, request, work.state, desk.classes)
+        base = None if work is None else work.state.draft
+        painted = answered.same_field and base is not request.base
+        if painted or desk.classes is not request.classes or desk.locked != request.locked:
+            answered = relaid(answered, request, base if request.base is not None else None, desk)
         self._host.editing.apply(desk, request, answered)
         self._host.selected = answered.classes[answered.values[0]].name
         self._host.say(answered.message)
         self._host.changed.emit()
         waiting, self._waiting = self._waiting, []
-        for prompt in waiting:
-            if isinstance(prompt, PointPrompt):
-                self.add_point(prompt)
-            else:
-                self.add_box(prompt)
+        for gesture in waiting:
+            self.add(gesture)
 
     def _failed(self, generation: int, error: BaseException) -> None:
         if generation != self._generation:

@@ -30,8 +30,8 @@ class Bindings:
         self._controller = controller
         editing = controller.editing
         self._actions: dict[str, Callable[[Any], Any]] = {
-            "add": lambda _: controller.set_tool(Tool.ADD),
-            "remove": lambda _: controller.set_tool(Tool.REMOVE),
+            "click_adds": lambda _: controller.set_tool(Tool.ADD),
+            "click_removes": lambda _: controller.set_tool(Tool.REMOVE),
             "box": lambda _: controller.set_tool(Tool.BOX),
             "brush": lambda _: controller.set_tool(Tool.BRUSH),
             "eraser": lambda _: controller.set_tool(Tool.ERASER),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_pathseg.classes import LabelClass
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.errors import (
     PathsegError,
@@ -16,20 +15,26 @@ from napari_pathseg.errors import (
 )
 from napari_pathseg.geometry import Pair, world_to_level0
 from napari_pathseg.gui.asking import Asking
+from napari_pathseg.gui.classing import Classing
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.desks import Desks
+from napari_pathseg.gui.drawing import Drawing
 from napari_pathseg.gui.editing import Editing
 from napari_pathseg.gui.exporting import Exported, export_desk
-from napari_pathseg.gui.jobs import Job, Runner
-from napari_pathseg.gui.layers import warm_up
+from napari_pathseg.gui.fields import Fields
+from napari_pathseg.gui.jobs import ImmediateRunner, Job, Runner
+from napari_pathseg.gui.layers import KEY, warm_up
 from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message, of_error
 from napari_pathseg.gui.models import SharedModel
+from napari_pathseg.gui.refining import Refining
+from napari_pathseg.gui.relocating import relocate
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.saving import Saving
+from napari_pathseg.gui.settings import NapariSettings, SettingsStore
 from napari_pathseg.gui.stage import Stage
 from napari_pathseg.gui.tools import PAINTING, Tool
 from napari_pathseg.progress import CancelToken, ProgressCallback
-from napari_pathseg.prompts import BoxPrompt, PointPrompt
+from napari_pathseg.prompts import Gesture, LassoPrompt, ScribblePrompt
 from napari_pathseg.vocabulary import Resolution, Vocabulary
 
 if TYPE_CHECKING:
@@ -43,14 +48,17 @@ class PathsegController:
     ----------
     viewer : napari.components.ViewerModel
         A viewer with or without a window.
-    runner, writer : Runner
-        For the model, and for the label store.
+    runner, writer, mender : Runner
+        For the model, for the label store, and for live changes of the mask; these are made at
+        once without one.
     model : SharedModel
     vocabulary : Vocabulary
     labels_folder : Path, optional
         Of the label stores; the user's data folder by default.
     remembered : Remembered, optional
     config : SegmentConfig
+    settings : SettingsStore, optional
+        What a person has set; the defaults, kept nowhere, without it.
 
     Attributes
     ----------
@@ -60,12 +68,18 @@ class PathsegController:
     busy_changed : Signal(bool)
     field_shown : Signal(Layer)
         A layer came that the keys of the desk work on.
+    accepted : Signal(Desk)
+        What was shown of a desk was accepted.
+    folder_wanted : Signal()
+        The labels can not be kept where they are.
     """
 
     changed = Signal()
     said = Signal(object)
     busy_changed = Signal(bool)
     field_shown = Signal(object)
+    accepted = Signal(object)
+    folder_wanted = Signal()
 
     def __init__(
         self,
@@ -73,37 +87,49 @@ class PathsegController:
         *,
         runner: Runner,
         writer: Runner,
+        mender: Runner | None = None,
         model: SharedModel,
         vocabulary: Vocabulary,
         labels_folder: Path | None = None,
         remembered: Remembered | None = None,
         config: SegmentConfig | None = None,
+        settings: SettingsStore | None = None,
     ) -> None:
         self.viewer = viewer
         self.vocabulary = vocabulary
         self.model = model
         self.remembered = remembered or Remembered()
+        self.settings = settings or SettingsStore()
         self.message = Message(OPEN_FIRST)
         self.tool = Tool.ADD
         self.threshold = (config or SegmentConfig()).threshold
         self.selected: str | None = None
         self.outlined = False
+        self.hand_shown = True
         self.config = config or SegmentConfig()
         self._runner = runner
         self._writer = writer
+        self.mender = mender or ImmediateRunner()
         self.stage = Stage(viewer)
-        self.saving = Saving(writer, self._not_saved)
+        self.saving = Saving(writer, self._not_saved, self._not_copied)
+        self.fields = Fields(self)
+        self.drawing = Drawing(self)
+        self.refining = Refining(self)
+        self.classing = Classing(self)
         self.editing = Editing(self)
         self.asking = Asking(self, runner)
+        self._copy_missed: set[str] = set()
         self.desks = Desks(
             self.stage,
             runner,
+            self.saving,
             self.remembered,
-            labels_folder,
+            labels_folder or self.remembered.labels_folder,
             self.say,
             self.changed.emit,
             self._on_stage,
         )
+        viewer.scene.camera.events.zoom.connect(self._zoomed)
 
     # What the panel reads.
 
@@ -133,12 +159,12 @@ class PathsegController:
         desk, active = self.desk, self.viewer.layers.selection.active
         if desk is None or active is None:
             return desk is not None
-        mine = active in tuple(desk.layers()) or active.metadata.get("pathseg") == "prompts"
+        mine = active in tuple(desk.layers()) or active.metadata.get(KEY) == "prompts"
         return mine and str(active.mode) == "pan_zoom"
 
     def pressed(self, y: float, x: float) -> None:
         """A painting tool came down somewhere."""
-        self.editing.drawing.pressed(y, x)
+        self.drawing.pressed(y, x)
 
     def say(self, message: Message) -> None:
         """Show a message in the place of the last one."""
@@ -158,13 +184,20 @@ class PathsegController:
         """Ask for a text in the visible field."""
         self.asking.segment_field(text)
 
-    def add_point(self, point: PointPrompt) -> None:
-        """Ask with a click: this too, or not this."""
-        self.asking.add_point(point)
+    def add(self, gesture: Gesture) -> None:
+        """Ask with a click, a box, a scribble or a lasso: this too, or not this."""
+        self.asking.add(gesture)
 
-    def add_box(self, box: BoxPrompt) -> None:
-        """Ask with a box."""
-        self.asking.add_box(box)
+    def drew_line(self, tool: Tool, path: Sequence[Pair], positive: bool) -> None:
+        """A line was drawn with a tool; one place where the mouse was not moved."""
+        if tool is Tool.LASSO:
+            self.add(LassoPrompt(tuple(path), positive))
+        elif tool is Tool.SCRIBBLE:
+            self.add(ScribblePrompt(tuple(path), positive))
+        elif tool is Tool.SPLIT:
+            self.drawing.split(path)
+        elif tool is Tool.JOIN:
+            self.drawing.join(path)
 
     def cancel(self) -> None:
         """Stop the request that runs."""
@@ -177,7 +210,9 @@ class PathsegController:
         self.tool = Tool.PAN if tool is self.tool and tool is not Tool.PAN else tool
         if self.desk is not None:
             try:
-                self.editing.drawing.hold(self.desk, self.tool)
+                if self.tool in PAINTING and not self.may_change(self.desk):
+                    self.tool = Tool.PAN
+                self.drawing.hold(self.desk, self.tool)
             except PathsegError as error:
                 self.tool = Tool.ADD
                 self.say(of_error(error))
@@ -206,7 +241,7 @@ class PathsegController:
         if desk is None:
             return
         self.cancel()
-        self.editing.leave_field(desk)
+        self.fields.leave(desk)
         self.stage.drop_field(desk)
         desk.rescale(mpp)
         self.stage.rescale(desk, mpp)
@@ -263,32 +298,7 @@ class PathsegController:
         done = self.changed.emit
         self._runner.submit(Job("Loading the model", load, lambda _none: done(), failed))
 
-    # Classes.
-
-    def select_class(self, name: str) -> None:
-        """The class that is drawn, and that a click without words belongs to."""
-        self.selected = name
-        if self.desk is not None:
-            self.editing.drawing.hold(self.desk, self.tool)
-        self.changed.emit()
-
-    def add_class(self, name: str) -> None:
-        """Add a class of one's own, or a term of the vocabulary, and select it."""
-        desk, name = self.desk, name.strip()
-        if desk is None or not name:
-            return
-        known = next((e for e in self.vocabulary.entries if e.name == name), None)
-        term = known.term if known is not None else None
-        desk.classes = desk.classes.with_class(name, term, self.vocabulary.color(name))
-        self.editing.drawing.classes_changed(desk)
-        self.select_class(name)
-
-    def show_class(self, label_class: LabelClass, shown: bool) -> None:
-        """The eye of a class."""
-        if self.desk is not None:
-            (self.desk.hidden.discard if shown else self.desk.hidden.add)(label_class.value)
-            self.stage.recolor(self.desk)
-            self.changed.emit()
+    # What is seen.
 
     def hide_masks(self, hidden: bool) -> None:
         """Look underneath."""
@@ -298,17 +308,37 @@ class PathsegController:
     def outline(self) -> None:
         """Outlines instead of filled masks, and back."""
         self.outlined = not self.outlined
-        if self.desk is not None:
-            self.stage.outline(self.desk, 2 if self.outlined else 0)
+        self.stage.outline(self.desks, self.outlined)
         self.changed.emit()
+
+    def show_hand(self) -> None:
+        """Hatch what was corrected, or not."""
+        self.hand_shown = not self.hand_shown
+        self.stage.show_hand(self.desks, self.hand_shown)
+        self.changed.emit()
+
+    def _zoomed(self, _event: Any) -> None:
+        self.stage.zoomed(self.desks)
 
     # Coming and going.
 
+    def may_change(self, desk: Desk) -> bool:
+        """Whether labels may be changed here; says why not."""
+        if desk.read_only:
+            self.say(self.desks.why_read_only(desk))
+            return False
+        if not self.desks.on_plane(desk):
+            here = Action("Work on this plane", lambda: self.desks.reopen(desk.layer))
+            plane = " ".join(str(at) for at in desk.plane)
+            self.say(Message(f"You work on plane {plane} of {desk.name}.", "warning", (here,)))
+            return False
+        return True
+
     def _on_stage(self, desk: Desk) -> None:
         """Show what a new desk brings."""
+        self.stage.show_stored(desk)
         if desk.work is not None:
             self.editing.show(desk)
-        self.stage.show_stored(desk)
         if desk.field_layer is None:
             self.viewer.layers.selection.active = desk.layer
         if len(desk.classes):
@@ -316,25 +346,48 @@ class PathsegController:
         self.editing.bound(desk.layer)
 
     def _not_saved(self, desk: Desk, error: PathsegError) -> None:
-        again = Action("Try again", lambda: self.editing.save_again(desk))
-        self.say(of_error(error, (again,)))
+        again = Action("Try again", self.saving.again, "Write what is in memory only")
+        text = f"{error} What you do is kept in memory."
+        self.say(Message(text, "error", (again, self._choose_folder())))
+
+    def _choose_folder(self) -> Action:
+        return Action("Choose another folder", self.folder_wanted.emit, "Keep the labels there")
+
+    def keep_labels_in(self, folder: Path) -> None:
+        """Keep the labels of the slide in another folder from now on."""
+        if self.desk is not None:
+            relocate(self, self._writer, self.desk, folder)
+
+    def _not_copied(self, desk: Desk, error: PathsegError) -> None:
+        if desk.identity not in self._copy_missed:
+            self._copy_missed.add(desk.identity)
+            self.say(Message(f"No copy of the labels beside the slide: {error.what}"))
 
     def close(self) -> None:
         """Stop what runs, finish what is being saved, and leave the viewer alone."""
+        self.viewer.scene.camera.events.zoom.disconnect(self._zoomed)
         self.asking.close()
+        self.mender.close()
+        self.saving.again()
+        self.settings.close()
+        self.desks.close()
         self.saving.flush()
         self._writer.close()
-        self.desks.close()
 
 
 def default_controller(
     viewer: ViewerModel, runner: Runner, writer: Runner, **options: Any
 ) -> PathsegController:
-    """A controller with the model and the vocabulary that ship with the package."""
-    from napari_pathseg.gui.models import default_model
+    """A controller with the chosen model, the vocabulary that ships, and napari's settings."""
+    from napari_pathseg.gui.models import load_chosen
 
-    model = SharedModel(default_model)
-    vocabulary = Vocabulary.load()
+    settings = options.pop("settings", None) or NapariSettings()
     return PathsegController(
-        viewer, runner=runner, writer=writer, model=model, vocabulary=vocabulary, **options
+        viewer,
+        runner=runner,
+        writer=writer,
+        model=SharedModel(lambda: load_chosen(settings.value.model)),
+        vocabulary=Vocabulary.load(),
+        settings=settings,
+        **options,
     )

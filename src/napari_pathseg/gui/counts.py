@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
 
 from napari_pathseg.geometry import Pair
 from napari_pathseg.inference.segmentation import Mask
-
-TOUCHING = np.ones((3, 3), dtype=bool)
+from napari_pathseg.labels.cleanup import TOUCHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +26,10 @@ class Count:
             um2 = self.area_um2 + other.area_um2
         return Count(self.objects + other.objects, self.area_px + other.area_px, um2)
 
+    def at(self, mpp: Pair | None) -> Count:
+        """The same count at another scale, micrometres per pixel of the mask."""
+        return replace(self, area_um2=None if mpp is None else self.area_px * mpp[0] * mpp[1])
+
 
 def count_classes(mask: Mask, mpp: Pair | None) -> dict[int, Count]:
     """Objects (8-connected components) and area of each class value in a mask.
@@ -42,17 +45,6 @@ def count_classes(mask: Mask, mpp: Pair | None) -> dict[int, Count]:
     for value in np.flatnonzero(areas).tolist():
         if value == 0:
             continue
-        area = int(areas[value])
         _, objects = ndimage.label(mask == value, structure=TOUCHING)
-        um2 = None if mpp is None else area * mpp[0] * mpp[1]
-        counts[value] = Count(int(objects), area, um2)
+        counts[value] = Count(int(objects), int(areas[value]), None).at(mpp)
     return counts
-
-
-def object_at(mask: Mask, y: int, x: int) -> np.ndarray:
-    """Pixels of the object under one pixel, bool (height, width); all False on background."""
-    if mask[y, x] == 0:
-        return np.zeros(mask.shape, dtype=bool)
-    labels, _ = ndimage.label(mask == mask[y, x], structure=TOUCHING)
-    found: np.ndarray = labels == labels[y, x]
-    return found

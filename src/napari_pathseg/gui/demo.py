@@ -168,6 +168,7 @@ def _dock(viewer: Viewer, out: Path) -> PathsegPanel:
         viewer,
         QtRunner(),
         QtRunner(),
+        mender=QtRunner(),
         labels_folder=out / "labels",
         remembered=Remembered(out / "remembered.json"),
     )

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_pathseg.classes import ClassList
+from napari_pathseg.classes import ClassList, LabelClass
 from napari_pathseg.errors import StoreError
-from napari_pathseg.geometry import Field, Pair
+from napari_pathseg.geometry import Pair
 from napari_pathseg.gui.counts import Count, count_classes
+from napari_pathseg.gui.draft import Draft
 from napari_pathseg.gui.overview import PlacedMask, StoredLabels
-from napari_pathseg.gui.sources import open_source
-from napari_pathseg.gui.work import FieldWork
+from napari_pathseg.gui.work import FieldWork, State
 from napari_pathseg.inference.segmentation import Mask
-from napari_pathseg.labels.journal import LabelStore
+from napari_pathseg.labels.copies import copy_path, is_of, last_change, take_up
+from napari_pathseg.labels.journal import LabelStore, store_path
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.slide.base import Slide
 
@@ -26,6 +28,15 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels
 
     from napari_pathseg.inference.session import Session
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredField:
+    """A field as it comes from the store: its record, its mask, and what is in it."""
+
+    record: FieldRecord
+    placed: PlacedMask
+    counts: dict[int, Count]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,40 +48,47 @@ class Opened:
     slide : Slide
     store : LabelStore or None
         None when its labels can not be opened; `trouble` says why.
-    fields : tuple of (FieldRecord, mask)
+    fields : tuple of StoredField
         Everything that is stored, oldest first.
+    copy : Path or None
+        Where the labels are copied to beside the slide; None where it has no file.
+    newer : Path or None
+        A copy beside the slide that is newer than the store, such as from another computer.
     """
 
     slide: Slide
     store: LabelStore | None
-    fields: tuple[tuple[FieldRecord, Mask], ...]
+    fields: tuple[StoredField, ...]
     trouble: StoreError | None = None
+    copy: Path | None = None
+    newer: Path | None = None
 
 
-def open_desk(path: Path, labels: Path | None, *, fresh: bool = False) -> Opened:
-    """Open a slide and read its stored labels; for the background.
+def open_desk(
+    slide: Slide, labels: Path | None, *, fresh: bool = False, take_newer: bool = False
+) -> Opened:
+    """Read the stored labels of a slide; for the background.
 
     Parameters
     ----------
-    path : Path
-        Of the slide.
+    slide : Slide
+        Closed again when this raises.
     labels : Path or None
         Folder of the label stores, None for the user's own.
     fresh : bool
         Put damaged labels aside and start anew.
-
-    Raises
-    ------
-    SlideError
-        When the slide can not be opened.
+    take_newer : bool
+        Put the stored labels aside for the copy beside the slide.
     """
-    slide = open_source(path)
-    identity, name = slide.metadata.identity, path.name
+    identity, name = slide.metadata.identity, slide.path.name
     begin = LabelStore.start_fresh if fresh else LabelStore.open
     store: LabelStore | None = None
+    copy = copy_path(slide.path, identity) if slide.path.exists() else None
     try:
+        if copy is not None and not fresh:
+            take_up(copy, store_path(identity, labels), identity, instead=take_newer)
         store = begin(identity, name, labels)
-        loaded = [store.load(record.id) for record in store.fields()]
+        fields = tuple(_stored(store, record) for record in store.fields())
     except StoreError as error:
         if store is not None:
             store.close()
@@ -78,8 +96,28 @@ def open_desk(path: Path, labels: Path | None, *, fresh: bool = False) -> Opened
     except BaseException:
         slide.close()
         raise
-    fields = tuple((record, mask.astype(np.uint16)) for record, mask in loaded)
-    return Opened(slide, store, fields)
+    newer = copy if copy is not None and _is_newer(copy, identity, fields) else None
+    if copy is not None and (newer is not None or _of_another(copy, identity)):
+        copy = copy_path(slide.path, identity, own=True)
+    return Opened(slide, store, fields, copy=copy, newer=newer)
+
+
+def _stored(store: LabelStore, record: FieldRecord) -> StoredField:
+    mask = store.load(record.id)[1].astype(np.uint16)
+    by_hand = store.corrected(record.id)
+    placed = PlacedMask.of(record.field, mask, by_hand, record.classes)
+    return StoredField(record, placed, count_classes(mask, record.mpp))
+
+
+def _is_newer(copy: Path, identity: str, fields: Sequence[StoredField]) -> bool:
+    found = last_change(copy, identity) if copy.is_file() else None
+    own = max((stored.record.updated for stored in fields), default=None)
+    return found is not None and (own is None or found > own)
+
+
+def _of_another(copy: Path, identity: str) -> bool:
+    """Whether the usual place of the copy is taken by what is not this slide's."""
+    return copy.is_file() and not is_of(copy, identity)
 
 
 @dataclass(slots=True, eq=False)
@@ -94,6 +132,10 @@ class Desk:
     store : LabelStore or None
     mpp : (float, float) or None
         The file's, or the one a person gave.
+    plane : tuple of int
+        Of a picture with more than two dimensions, the one that is worked on.
+    copy : Path or None
+        Where the store is copied to beside the slide.
     classes : ClassList
         Every class of the slide; a value means the same in all its fields.
     session : Session or None
@@ -102,32 +144,52 @@ class Desk:
         The field that can be changed, shown by `field_layer`.
     stored : StoredLabels
         All other fields, shown by `overview`.
+    hidden, locked : set of int
+        Classes that are not shown, and that nothing may change.
+    removed : set of int
+        Classes that were taken out; their values are not given away again.
     """
 
     layer: Image
     slide: Slide
     store: LabelStore | None
     mpp: Pair | None
+    plane: tuple[int, ...] = ()
+    copy: Path | None = None
     classes: ClassList = field(default_factory=ClassList)
     session: Session | None = None
     work: FieldWork | None = None
     field_layer: Labels | None = None
     overview: Labels | None = None
+    hand_layer: Labels | None = None
     stored: StoredLabels = field(default_factory=StoredLabels)
     records: dict[str, FieldRecord] = field(default_factory=dict)
     hidden: set[int] = field(default_factory=set)
+    locked: set[int] = field(default_factory=set)
+    removed: set[int] = field(default_factory=set)
+    uncopied: bool = False
+    copied_at: float = field(default_factory=time.monotonic)
     _counts: dict[str, dict[int, Count]] = field(default_factory=dict)
     _counted: dict[str, Mask] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
-        """File name of the slide."""
-        return self.slide.path.name
+        """File name of the slide, and which of the slides in the file."""
+        return self.slide.name
 
     @property
     def identity(self) -> str:
         """Hash of the slide's content."""
         return self.slide.metadata.identity
+
+    @property
+    def read_only(self) -> str:
+        """Why nothing may be changed here, "" where it may."""
+        return self.store.reason if self.store is not None and self.store.read_only else ""
+
+    def listed(self) -> tuple[LabelClass, ...]:
+        """The classes in use."""
+        return tuple(c for c in self.classes if c.value not in self.removed)
 
     def add_record(self, record: FieldRecord) -> None:
         """Know a field and its classes."""
@@ -136,10 +198,9 @@ class Desk:
         new = [c for c in record.classes if c.value not in taken]
         self.classes = ClassList((*self.classes, *new))
 
-    def recount(self, field_id: str, mask: Mask, where: Field) -> None:
-        """Count the objects of a field where its mask is another one than last time."""
-        if self._counted.get(field_id) is not mask:
-            self.counted(field_id, mask, count_classes(mask, where.mpp(self.mpp)))
+    def is_counted(self, field_id: str, mask: Mask) -> bool:
+        """Whether the counts of a field are those of this mask."""
+        return self._counted.get(field_id) is mask
 
     def counted(self, field_id: str, mask: Mask, counts: dict[int, Count]) -> None:
         """Take over counts of a field's mask."""
@@ -165,20 +226,31 @@ class Desk:
         """Another scale: areas change and the session must be made anew."""
         self.mpp = mpp
         self.session = None
-        self._counted.clear()
-        for field_id in list(self._counts):
-            mask, where = self._pixels(field_id)
-            self.recount(field_id, mask, where)
+        for field_id, counts in self._counts.items():
+            where = self.records[field_id].field.mpp(mpp)
+            self._counts[field_id] = {value: c.at(where) for value, c in counts.items()}
 
     def layers(self) -> Iterable[Image | Labels]:
         """The layers of this slide that are in the viewer."""
-        return (x for x in (self.layer, self.overview, self.field_layer) if x is not None)
+        return (x for x in (self.layer, *self.label_layers()) if x is not None)
+
+    def label_layers(self) -> tuple[Labels, ...]:
+        """Those of them that show labels."""
+        found = (self.overview, self.field_layer, self.hand_layer)
+        return tuple(layer for layer in found if layer is not None)
+
+    def present(self, field_id: str) -> tuple[FieldRecord, Mask] | None:
+        """A field as it is now, None when it is not there."""
+        if self.work is not None and self.work.id == field_id:
+            return self.work.record, self.work.mask
+        if field_id not in self.stored.ids():
+            return None
+        return self.records[field_id], self.stored.get(field_id).mask.astype(np.uint16)
 
     def fields(self) -> list[tuple[FieldRecord, Mask]]:
         """Every field with its present mask, in the order they were made."""
-        found = [(self.records[i], self.stored.get(i).mask) for i in self.stored.ids()]
-        if self.work is not None:
-            found.append((self.work.record, self.work.mask))
+        ids = [*self.stored.ids(), *([self.work.id] if self.work is not None else [])]
+        found = [pair for pair in map(self.present, ids) if pair is not None]
         return sorted(found, key=lambda pair: pair[0].created)
 
     def put_away(self) -> PlacedMask | None:
@@ -186,10 +258,20 @@ class Desk:
         work, self.work = self.work, None
         if work is None:
             return None
-        placed = PlacedMask(work.record.field, work.mask)
-        self.stored.put(work.record.id, placed)
-        self.records[work.record.id] = work.record
+        record, by_hand = work.record, work.state.draft.by_hand
+        placed = PlacedMask.of(record.field, work.mask, by_hand, self.classes)
+        self.stored.put(record.id, placed)
+        self.records[record.id] = record
         return placed
+
+    def take_out(self, field_id: str) -> FieldWork:
+        """A stored field becomes the one under work; that one must have been put away."""
+        placed, record = self.stored.get(field_id), self.records[field_id]
+        self.stored.remove(field_id)
+        draft = Draft.of_mask(placed.mask.astype(np.uint16), placed.by_hand)
+        state, locked = State(draft, record), frozenset(self.locked)
+        self.work = FieldWork(record.field.region, state, self.classes, locked)
+        return self.work
 
     def close(self) -> None:
         """Release store and slide."""
@@ -197,9 +279,3 @@ class Desk:
             self.store.close()
         with contextlib.suppress(OSError):
             self.slide.close()
-
-    def _pixels(self, field_id: str) -> tuple[Mask, Field]:
-        if self.work is not None and self.work.record.id == field_id:
-            return self.work.mask, self.work.record.field
-        placed = self.stored.get(field_id)
-        return placed.mask, placed.field

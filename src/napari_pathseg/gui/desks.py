@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_pathseg.errors import PathsegError
-from napari_pathseg.geometry import Region
 from napari_pathseg.gui.desk import Desk, Opened, open_desk
-from napari_pathseg.gui.draft import Draft
 from napari_pathseg.gui.jobs import Job, Runner
+from napari_pathseg.gui.layer_slide import LayerSlide, plane_of
 from napari_pathseg.gui.layers import KEY, place_slide
 from napari_pathseg.gui.messages import Action, Message, of_error
-from napari_pathseg.gui.overview import PlacedMask
 from napari_pathseg.gui.remembered import Remembered
+from napari_pathseg.gui.saving import Saving
+from napari_pathseg.gui.sources import open_source
 from napari_pathseg.gui.stage import Stage, slide_path
-from napari_pathseg.gui.work import FieldWork, State
+from napari_pathseg.progress import CancelToken, ProgressCallback
+from napari_pathseg.slide.base import Slide
 
 if TYPE_CHECKING:
     from napari.layers import Image, Layer
@@ -30,6 +31,8 @@ class Desks:
     stage : Stage
     runner : Runner
         Opens slides in the background.
+    saving : Saving
+        Writes what a desk has left before it closes.
     remembered : Remembered
         Has the scales that a person gave.
     labels_folder : Path or None
@@ -46,6 +49,7 @@ class Desks:
         self,
         stage: Stage,
         runner: Runner,
+        saving: Saving,
         remembered: Remembered,
         labels_folder: Path | None,
         say: Callable[[Message], None],
@@ -54,6 +58,7 @@ class Desks:
     ) -> None:
         self._stage = stage
         self._runner = runner
+        self._saving = saving
         self._remembered = remembered
         self.labels_folder = labels_folder
         self._say = say
@@ -66,6 +71,7 @@ class Desks:
         layers.events.inserted.connect(self._inserted)
         layers.events.removed.connect(self._removed)
         layers.selection.events.active.connect(self._activated)
+        stage.viewer.dims.events.current_step.connect(self._plane_changed)
         for layer in list(layers):
             self._consider(layer)
 
@@ -92,17 +98,28 @@ class Desks:
         layers.events.inserted.disconnect(self._inserted)
         layers.events.removed.disconnect(self._removed)
         layers.selection.events.active.disconnect(self._activated)
+        self._stage.viewer.dims.events.current_step.disconnect(self._plane_changed)
         for desk in self:
-            desk.close()
+            self._saving.leave(desk)
         self._desks.clear()
         self._latest = None
 
-    def reopen(self, layer: Image, *, fresh: bool = False) -> None:
-        """Open a slide again, such as with a new label store."""
+    def reopen(self, layer: Image, *, fresh: bool = False, take_newer: bool = False) -> None:
+        """Open a slide again, such as with a new label store or on another plane."""
         desk = self._desks.pop(layer, None)
         if desk is not None:
             self._leave(desk)
-        self._consider(layer, fresh=fresh)
+        self._consider(layer, fresh=fresh, take_newer=take_newer)
+
+    def on_plane(self, desk: Desk) -> bool:
+        """Whether the viewer shows the plane that a desk works on."""
+        return desk.plane == plane_of(desk.layer, self._stage.viewer.dims.current_step)
+
+    def _plane_changed(self, _event: Any) -> None:
+        for desk in self:
+            if desk.plane:
+                self._stage.show_only_tissue(desk, not self.on_plane(desk))
+        self._changed()
 
     def _inserted(self, event: Any) -> None:
         self._consider(event.value)
@@ -110,23 +127,42 @@ class Desks:
     def _activated(self, _event: Any) -> None:
         self._changed()
 
-    def _consider(self, layer: Layer, *, fresh: bool = False) -> None:
-        """Open a desk for a layer that shows a slide file, whoever read it."""
-        path = slide_path(layer) or _picture_path(layer)
-        if path is None or layer in self._desks or layer in self._opening:
+    def _consider(self, layer: Layer, *, fresh: bool = False, take_newer: bool = False) -> None:
+        """Open a desk for a layer that shows a slide or any other picture, whoever read it."""
+        if layer in self._desks or layer in self._opening:
             return
+        source = self._source_of(layer)
+        if source is None:
+            return
+        plane, make = source
         self._opening.add(layer)
+
+        def work(_report: ProgressCallback, _cancel: CancelToken) -> Opened:
+            self._saving.flush()  # what closes the same labels comes first
+            return open_desk(make(), self.labels_folder, fresh=fresh, take_newer=take_newer)
+
         self._runner.submit(
             Job(
-                f"Opening {Path(path).name}",
-                lambda _report, _cancel: open_desk(Path(path), self.labels_folder, fresh=fresh),
-                lambda opened: self._opened(layer, opened),
+                f"Opening {layer.name}",
+                work,
+                lambda opened: self._opened(layer, plane, opened),
                 lambda error: self._not_opened(layer, error),
             )
         )
         self._changed()
 
-    def _opened(self, layer: Image, opened: Opened) -> None:
+    def _source_of(self, layer: Layer) -> tuple[tuple[int, ...], Callable[[], Slide]] | None:
+        """The plane of a layer and what opens its pixels; None for what is no picture."""
+        if type(layer).__name__ != "Image" or (KEY in layer.metadata and not slide_path(layer)):
+            return None
+        path = slide_path(layer) or _picture_path(layer)
+        if path is not None and layer.ndim == 2:
+            scene = layer.metadata.get(KEY, {}).get("scene")
+            return (), lambda: open_source(Path(path), scene)
+        plane = plane_of(layer, self._stage.viewer.dims.current_step)
+        return plane, lambda: LayerSlide(layer, plane)
+
+    def _opened(self, layer: Image, plane: tuple[int, ...], opened: Opened) -> None:
         self._opening.discard(layer)
         if layer not in self._stage.viewer.layers or not _same_pixels(layer, opened):
             opened.slide.close()
@@ -136,10 +172,12 @@ class Desks:
             return
         identity = opened.slide.metadata.identity
         mpp = opened.slide.metadata.mpp or self._remembered.scale(identity)
-        layer.metadata = dict(layer.metadata) | {
-            KEY: {"path": str(opened.slide.path), "identity": identity}
-        }
-        desk = Desk(layer, opened.slide, opened.store, mpp)
+        if not plane and opened.slide.path.exists():
+            known = layer.metadata.get(KEY, {})
+            layer.metadata = dict(layer.metadata) | {
+                KEY: known | {"path": str(opened.slide.path), "identity": identity}
+            }
+        desk = Desk(layer, opened.slide, opened.store, mpp, plane, opened.copy)
         self._desks[layer] = self._latest = desk
         place_slide(layer, mpp)
         self._bring_back(desk, opened)
@@ -149,15 +187,14 @@ class Desks:
 
     def _bring_back(self, desk: Desk, opened: Opened) -> None:
         """All stored fields: the one changed last can be edited, the others are shown."""
-        for record, mask in opened.fields:
-            desk.add_record(record)
-            desk.recount(record.id, mask, record.field)
-        by_age = sorted(opened.fields, key=lambda pair: pair[0].updated)
-        for record, mask in by_age[:-1]:
-            desk.stored.put(record.id, PlacedMask(record.field, mask))
-        for record, mask in by_age[-1:]:
-            state = State(Draft.of_mask(mask))
-            desk.work = FieldWork(record, record.field.region, state, desk.classes)
+        for stored in opened.fields:
+            desk.add_record(stored.record)
+            desk.stored.put(stored.record.id, stored.placed)
+            desk.counted(stored.record.id, stored.placed.mask, stored.counts)
+        latest = max(opened.fields, key=lambda s: s.record.updated, default=None)
+        if latest is not None:
+            work = desk.take_out(latest.record.id)
+            desk.counted(work.id, work.mask, latest.counts)
 
     def _report(self, desk: Desk, opened: Opened) -> None:
         if opened.trouble is not None:
@@ -165,13 +202,22 @@ class Desks:
             actions = (fresh,) if "damaged" in opened.trouble.what else ()
             self._say(of_error(opened.trouble, actions))
         elif desk.store is not None and desk.store.read_only:
-            text = f"Labels of {desk.name} are read-only here: {desk.store.reason}."
-            self._say(Message(f"{text} What you draw now is not saved.", "warning"))
+            self._say(self.why_read_only(desk))
+        elif opened.newer is not None:
+            take = Action("Use it", lambda: self.reopen(desk.layer, take_newer=True))
+            text = f"The labels beside {desk.name} are newer than those on this computer."
+            self._say(Message(f"{text} Yours are kept aside if you use them.", "warning", (take,)))
         elif opened.fields:
             many = "field is" if len(opened.fields) == 1 else "fields are"
             self._say(Message(f"{len(opened.fields)} {many} back as you left them."))
         else:
             self._say(Message("Type what to look for and press Enter, or click on one."))
+
+    def why_read_only(self, desk: Desk) -> Message:
+        """Why nothing may be changed on a desk, and what can be done."""
+        text = f"Labels of {desk.name} are read-only here: {desk.read_only}."
+        again = Action("Try again", lambda: self.reopen(desk.layer), "When it is closed there")
+        return Message(f"{text} You can look, not change.", "warning", (again,))
 
     def _not_opened(self, layer: Layer, error: BaseException) -> None:
         self._opening.discard(layer)
@@ -190,6 +236,8 @@ class Desks:
         for other in self:
             if layer is other.overview:
                 other.overview = None
+            if layer is other.hand_layer:
+                other.hand_layer = None
             if layer is other.field_layer:
                 other.field_layer = None
                 other.put_away()
@@ -201,21 +249,12 @@ class Desks:
             self._latest = next(iter(self._desks.values()), None)
         layers = self._stage.viewer.layers
         desk.put_away()
-        for layer in list(layers):
-            mine = layer.name.startswith(desk.name) and layer.metadata.get(KEY) in (
-                "field",
-                "labels",
-                "prompts",
-            )
-            if mine:
+        self._stage.show_prompts(desk)
+        for layer in desk.label_layers():
+            if layer in layers:
                 layers.remove(layer)
-        desk.close()
+        self._saving.leave(desk)
         self._changed()
-
-
-def whole(desk: Desk) -> Region:
-    """All of a desk's slide."""
-    return Region.whole(desk.slide.shape)
 
 
 def _picture_path(layer: Layer) -> str | None:
@@ -229,4 +268,5 @@ def _picture_path(layer: Layer) -> str | None:
 def _same_pixels(layer: Image, opened: Opened) -> bool:
     """Whether a layer shows level 0 of the slide, so that places agree."""
     finest = layer.data[0] if layer.multiscale else layer.data
-    return tuple(finest.shape[:2]) == opened.slide.shape
+    last = layer.ndim
+    return tuple(int(n) for n in finest.shape[last - 2 : last]) == opened.slide.shape

@@ -1,38 +1,35 @@
-"""Drawing on the field under work: brush, eraser, taking objects away, classes of one's own."""
+"""Drawing on the field under work: brush, eraser, fill, polygon, cutting, joining, taking away."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_pathseg.classes import ClassList, LabelClass
-from napari_pathseg.errors import RegionError
-from napari_pathseg.geometry import field_covering, nearest_level
-from napari_pathseg.gui.counts import object_at
+from napari_pathseg.geometry import Pair, nearest_level
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.draft import Draft
 from napari_pathseg.gui.field import field_in_view
+from napari_pathseg.gui.host import Host
 from napari_pathseg.gui.messages import Message
-from napari_pathseg.gui.tools import PAINTING, Tool
+from napari_pathseg.gui.tools import NAPARI_MODES, PAINTING, Tool
 from napari_pathseg.gui.work import FieldWork, State
 from napari_pathseg.inference.segmentation import Mask
-from napari_pathseg.prompts import PointPrompt
-
-if TYPE_CHECKING:
-    from napari_pathseg.gui.editing import Editing, Host
+from napari_pathseg.labels.cleanup import cut_along, join_along, object_at, split_at_waist
+from napari_pathseg.labels.scan import fill
+from napari_pathseg.prompts import LassoPrompt, PointPrompt
 
 OWN_CLASS = "object"
-MAX_DRAWN_PX = 16_000_000
+NOTHING_HERE = "There is nothing to take away here."
 
 
 class Drawing:
     """What a person draws: every stroke is saved the moment it ends."""
 
-    def __init__(self, host: Host, editing: Editing) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
-        self._editing = editing
 
     def hold(self, desk: Desk, tool: Tool) -> None:
         """Make the field's layer ready for a tool; RegionError when there is nothing to draw on."""
@@ -45,7 +42,7 @@ class Drawing:
             chosen = desk.classes.named(self._host.selected or "")
             if chosen is not None:
                 layer.selected_label = chosen.value
-            layer.mode = "paint" if tool is Tool.BRUSH else "erase"
+            layer.mode = NAPARI_MODES[tool]
         elif desk.field_layer is not None:
             desk.field_layer.mode = "pan_zoom"
 
@@ -55,71 +52,146 @@ class Drawing:
         region = field_in_view(viewer, desk.slide.shape, desk.mpp)
         level0_per_screen_px = 1 / float(viewer.scene.camera.zoom) / (desk.mpp or (1.0, 1.0))[0]
         level = nearest_level([x.downsample for x in desk.slide.levels], level0_per_screen_px)
-        found = desk.slide.levels[level]
-        field = field_covering(region, level, found.downsample, found.shape)
-        if field.height * field.width > MAX_DRAWN_PX:
-            raise RegionError(
-                f"This view has {field.height * field.width / 1e6:.0f} million pixels.",
-                "Zoom in to draw.",
-            )
+        field = self._host.fields.on_level(desk, region, level)
         name = self._host.selected or OWN_CLASS
         desk.classes = desk.classes.with_class(name, None, self._host.vocabulary.color(name))
         self._host.selected = name
-        record = replace(self._editing.new_record(desk, field), classes=desk.classes)
-        state = State(Draft.empty(field.shape))
-        desk.work = FieldWork(record, region, state, desk.classes)
-        self._editing.show_and_save(desk)
+        record = replace(self._host.fields.new_record(desk, field), classes=desk.classes)
+        state = State(Draft.empty(field.shape), record)
+        desk.work = FieldWork(region, state, desk.classes, frozenset(desk.locked))
+        self._host.editing.show_and_save(desk)
 
     def pressed(self, y: float, x: float) -> None:
         """A painting tool came down: in another stored field that one is taken up."""
         desk = self._host.desk
         if desk is None or desk.work is None or desk.work.record.field.region.contains(y, x):
             return
-        if self._editing.go_to_field_at(desk, y, x):
+        if self._host.fields.go_to_at(desk, y, x):
             self._host.say(Message("This field can be changed now."))
         else:
             text = "This place is outside the field that can be changed. Segment it first (Enter)."
             self._host.say(Message(text, "warning"))
 
+    # Taking away, cutting, joining.
+
     def takes_away(self, desk: Desk, point: PointPrompt) -> bool:
         """Remove the kept object under a "not this"; False when the model is to be asked."""
         if point.positive:
             return False
-        self._editing.go_to_field_at(desk, point.y, point.x)
-        work = desk.work
-        if work is None or not work.record.field.region.contains(point.y, point.x):
-            self._host.say(Message("There is nothing to take away here.", "warning"))
+        place = self._place(desk, (point.y, point.x), NOTHING_HERE)
+        if place is None:
             return True
-        place = work.record.field.from_level0(point.y, point.x)
-        height, width = work.mask.shape
-        y, x = min(int(place[0]), height - 1), min(int(place[1]), width - 1)
+        work, (y, x) = place
         if work.pending is not None and work.state.draft.kept[y, x] == 0:
             return False
         gone = object_at(work.mask, y, x)
         if not gone.any():
-            self._host.say(Message("There is nothing to take away here.", "warning"))
-            return True
-        self._painted(desk, np.where(gone, 0, work.mask).astype(np.uint16))
-        self._host.say(Message("Taken away. Ctrl+Z brings it back."))
+            self._host.say(Message(NOTHING_HERE, "warning"))
+        elif self.painted(desk, np.where(gone, 0, work.mask).astype(np.uint16)):
+            self._host.say(Message("Taken away. Ctrl+Z brings it back."))
         return True
+
+    def clears(self, desk: Desk, lasso: LassoPrompt) -> bool:
+        """Erase inside a "nothing in here"; False when the model is to be asked."""
+        if lasso.positive:
+            return False
+        work = desk.work
+        if work is not None and work.pending is not None:
+            return False
+        place = self._place(desk, lasso.outline[0], NOTHING_HERE)
+        if place is not None:
+            work = place[0]
+            ring = np.array([work.record.field.from_level0(*p) for p in lasso.outline])
+            inside = fill(work.mask.shape, [[ring]], [1]) > 0
+            if self.painted(desk, np.where(inside, 0, work.mask).astype(np.uint16)):
+                self._host.say(Message("Cleared. Ctrl+Z brings it back."))
+            else:
+                self._host.say(Message(NOTHING_HERE, "warning"))
+        return True
+
+    def split(self, path: Sequence[Pair]) -> None:
+        """Cut objects along a line; where it is one place, cut the object there at its waists."""
+
+        def change(mask: Mask, places: list[Pair]) -> Mask:
+            if len(places) > 1:
+                return cut_along(mask, places)
+            return split_at_waist(mask, int(places[0][0]), int(places[0][1]))
+
+        self._along(path, change, "Cut.", "Nothing to cut: click an object with a waist, or drag.")
+
+    def join(self, path: Sequence[Pair]) -> None:
+        """Make the objects that a line touches one."""
+        nothing = "Nothing to join: drag from one object to another."
+        self._along(path, join_along, "Joined.", nothing)
+
+    def _along(
+        self,
+        path: Sequence[Pair],
+        change: Callable[[Mask, list[Pair]], Mask],
+        said: str,
+        otherwise: str,
+    ) -> None:
+        desk = self._host.desk
+        place = None if desk is None else self._place(desk, path[0], otherwise)
+        if desk is None or place is None:
+            return
+        work = place[0]
+        places = [work.record.field.from_level0(*p) for p in path]
+        height, width = work.mask.shape
+        places = [(min(max(y, 0), height - 1), min(max(x, 0), width - 1)) for y, x in places]
+        if self.painted(desk, change(work.mask, places)):
+            self._host.say(Message(f"{said} Ctrl+Z goes back."))
+        else:
+            self._host.say(Message(otherwise, "warning"))
+
+    def _place(
+        self, desk: Desk, at: Pair, otherwise: str
+    ) -> tuple[FieldWork, tuple[int, int]] | None:
+        """The field under work at a level-0 place and its pixel there; says why there is none."""
+        self._host.fields.go_to_at(desk, *at)
+        work = desk.work
+        if work is None or not work.record.field.region.contains(*at):
+            self._host.say(Message(otherwise, "warning"))
+            return None
+        y, x = work.record.field.from_level0(*at)
+        height, width = work.mask.shape
+        return work, (min(max(int(y), 0), height - 1), min(max(int(x), 0), width - 1))
+
+    # Strokes.
 
     def stroke_ended(self, desk: Desk) -> bool:
         """A stroke on the field's layer ended; False when no pixel is different."""
         if desk.work is None or desk.field_layer is None:
             return False
-        return self._painted(desk, desk.field_layer.data.astype(np.uint16))
+        return self.painted(desk, desk.field_layer.data.astype(np.uint16))
 
-    def _painted(self, desk: Desk, painted: Mask) -> bool:
+    def painted(self, desk: Desk, painted: Mask) -> bool:
+        """Take over and save a mask that a person changed; False when no pixel is different.
+
+        Pixels of locked classes stay as they were, and nothing is drawn in a locked class.
+        """
         work = desk.work
         assert work is not None
         shown = work.mask
         if np.array_equal(shown, painted):
             return False
+        if not self._host.may_change(desk):
+            self._host.stage.show_work(desk)
+            return True
+        if work.locked:
+            held = np.isin(shown, list(work.locked)) | np.isin(painted, list(work.locked))
+            painted = np.where(held, shown, painted)
+            if np.array_equal(shown, painted):
+                self._host.stage.show_work(desk)
+                self._host.say(
+                    Message("This class is locked. Open its lock in the list.", "warning")
+                )
+                return True
         self._name_values(desk, painted)
-        work.push(replace(work.state, draft=work.state.draft.with_stroke(shown, painted)))
+        draft = work.state.draft.with_stroke(shown, painted)
         self._host.saving.stroke(desk, work.record, shown, painted)
-        work.record = work.record.with_status("corrected")
-        self._editing.show(desk)
+        work.push(replace(work.state, draft=draft, record=work.record.with_status("corrected")))
+        self._host.editing.show(desk)
         return True
 
     def _name_values(self, desk: Desk, painted: Mask) -> None:
@@ -131,17 +203,4 @@ class Drawing:
             label_class = LabelClass(value, name, None, self._host.vocabulary.color(name))
             desk.classes = ClassList((*desk.classes, label_class))
         if new:
-            self.classes_changed(desk)
-
-    def classes_changed(self, desk: Desk) -> None:
-        """The slide has more classes: its field under work may hold them too."""
-        work = desk.work
-        self._host.stage.recolor(desk)
-        if work is None or not set(desk.classes) - set(work.record.classes):
-            return
-        work.classes = desk.classes
-        known = {c.value for c in work.record.classes}
-        more = [c for c in desk.classes if c.value not in known]
-        work.record = replace(work.record, classes=ClassList((*work.record.classes, *more)))
-        work.push(work.state)
-        self._host.saving.field(desk, work.record, work.mask)
+            self._host.classing.changed(desk)

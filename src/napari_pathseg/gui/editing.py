@@ -1,56 +1,27 @@
-"""What happens to the field under work: answers, strokes, accept, reject, undo."""
+"""What happens to the field under work: answers, accept, reject, undo, and its layer."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_pathseg.classes import ClassList
-from napari_pathseg.geometry import Field
 from napari_pathseg.gui.ask import Answered, Request
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.draft import Draft
-from napari_pathseg.gui.drawing import Drawing
-from napari_pathseg.gui.messages import Message, read_and_found
-from napari_pathseg.gui.models import SharedModel
-from napari_pathseg.gui.saving import Saving
-from napari_pathseg.gui.stage import Stage
-from napari_pathseg.gui.tools import PAINTING, Tool
-from napari_pathseg.gui.work import FieldWork, State, answered, author
-from napari_pathseg.labels.journal import Change
-from napari_pathseg.labels.record import FieldRecord
-from napari_pathseg.vocabulary import Vocabulary
+from napari_pathseg.gui.host import Host
+from napari_pathseg.gui.messages import Message
+from napari_pathseg.gui.tools import NAPARI_MODES, PAINTING, Tool
+from napari_pathseg.gui.work import FieldWork, State, answered
+from napari_pathseg.inference.segmentation import Mask
+from napari_pathseg.labels.rows import GRID, Change
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
     from napari.layers import Layer
 
 BRUSH_SCREEN_PX = 18
-NO_MORE = ("There is nothing more to undo.", "There is nothing more to redo.")
-
-
-class Host(Protocol):
-    """What editing needs of the controller."""
-
-    viewer: ViewerModel
-    vocabulary: Vocabulary
-    model: SharedModel
-    stage: Stage
-    saving: Saving
-    changed: Any
-    field_shown: Any
-    tool: Tool
-    threshold: float
-    selected: str | None
-
-    @property
-    def desk(self) -> Desk | None:
-        """The slide in work."""
-
-    def say(self, message: Message) -> None:
-        """Show a message."""
 
 
 class Editing:
@@ -58,24 +29,21 @@ class Editing:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._moving_slider = False
-        self.drawing = Drawing(host, self)
-
-    # Answers of the model.
 
     def apply(self, desk: Desk, request: Request, found: Answered) -> None:
         """Show and save the model's answer."""
         desk.classes = found.classes
+        fields = self._host.fields
         if not found.same_field or desk.work is None:
-            self.leave_field(desk)
-            record = self.new_record(desk, found.segmentation.field)
-            desk.work = FieldWork(
-                record, request.region, State(Draft.empty(record.field.shape)), desk.classes
-            )
+            fields.leave(desk)
+            record = fields.new_record(desk, found.segmentation.field)
+            state = State(Draft.empty(record.field.shape), record)
+            locked = frozenset(desk.locked)
+            desk.work = FieldWork(request.region, state, desk.classes, locked)
         work = desk.work
         work.classes = desk.classes
         card = getattr(self._host.model.loaded, "card", None)
-        work.record = answered(
+        record = answered(
             work.record,
             found.segmentation,
             found.values,
@@ -83,30 +51,10 @@ class Editing:
             getattr(card, "sha256", ""),
             getattr(card, "license", ""),
         )
-        work.push(found.state, found.mask)
-        desk.counted(work.record.id, found.mask, found.counts)
+        work.push(State(found.draft, record, request.prompts), found.mask)
+        desk.counted(work.id, found.mask, found.counts)
         self.show_and_save(desk)
         self._host.stage.show_prompts(desk)
-
-    def set_threshold(self, threshold: float, final: bool) -> None:
-        """Cut the pending proposal at another probability; saved when `final`."""
-        self._host.threshold = threshold
-        desk = self._host.desk
-        if desk is None or desk.work is None or desk.work.pending is None:
-            return
-        work = desk.work
-        state = replace(work.state, draft=work.state.draft.with_threshold(threshold))
-        if self._moving_slider:
-            work.state = state
-        else:
-            work.push(state)
-        self._moving_slider = not final
-        if final:
-            self.show_and_save(desk)
-            assert work.pending is not None
-            self._host.say(read_and_found(work.pending))
-        else:
-            self.show(desk)
 
     def accept(self) -> None:
         """Keep what is proposed."""
@@ -114,12 +62,15 @@ class Editing:
         if desk is None or desk.work is None:
             self._host.say(Message("There is nothing to accept yet."))
             return
+        if not self._host.may_change(desk):
+            return
         work = desk.work
-        work.push(State(work.state.draft.accepted(work.classes)))
-        work.record = work.record.with_status("accepted")
+        draft = work.state.draft.accepted(work.classes, work.locked)
+        work.push(State(draft, work.record.with_status("accepted")))
         self.show_and_save(desk)
         self._host.stage.show_prompts(desk)
-        self._host.say(Message("Accepted. Go on to the next field, or type another word.", "good"))
+        self._host.say(Message("Accepted. Go on: the next click begins another object.", "good"))
+        self._host.accepted.emit(desk)
 
     def reject(self) -> None:
         """Throw the proposal away; what was kept or drawn stays."""
@@ -128,8 +79,10 @@ class Editing:
             self._host.say(Message("There is no proposal to reject."))
             return
         work = desk.work
-        work.push(State(work.state.draft.rejected()))
-        work.record = work.record.with_status("corrected" if work.mask.any() else "proposed")
+        draft = work.state.draft.rejected()
+        some = draft.mask(work.classes).any()
+        record = work.record.with_status("corrected" if some else "proposed")
+        work.push(State(draft, record))
         self.show_and_save(desk)
         self._host.stage.show_prompts(desk)
         self._host.say(Message("Rejected. Ctrl+Z brings it back."))
@@ -137,7 +90,7 @@ class Editing:
     # Undo.
 
     def undo(self) -> None:
-        """Take back the last step on the field under work, whatever it was."""
+        """Take back the last step on the field under work, or go where the last one was made."""
         self._walk(forward=False)
 
     def redo(self) -> None:
@@ -146,35 +99,60 @@ class Editing:
 
     def _walk(self, *, forward: bool) -> None:
         desk = self._host.desk
-        if desk is None or desk.work is None:
+        if desk is None or (desk.work is None and forward):
             self._host.say(Message("There is nothing to undo yet."))
-            return
-        work = desk.work
-        if self._host.saving.in_step(desk, work.record.id):
+        elif desk.work is None:
+            self._undo_elsewhere(desk)
+        elif self._host.may_change(desk):
+            self._walk_on(desk, desk.work, forward)
+
+    def _walk_on(self, desk: Desk, work: FieldWork, forward: bool) -> None:
+        if self._host.saving.in_step(desk, work.id):
             self._host.saving.walk(
-                desk,
-                work.record.id,
-                forward,
-                lambda change: self._walked(desk, work, change, forward),
+                desk, work.id, forward, lambda change: self._walked(desk, work, change, forward)
             )
+        elif work.can_redo if forward else work.can_undo:
+            (work.forward if forward else work.back)(work.state)
+            self._after_walk(desk, forward)
+        else:
+            self._ended(desk, forward)
+
+    def _ended(self, desk: Desk, forward: bool) -> None:
+        if forward:
+            self._host.say(Message("There is nothing more to redo."))
+        else:
+            self._undo_elsewhere(desk)
+
+    def _undo_elsewhere(self, desk: Desk) -> None:
+        """Nothing more to undo here: show the field that was changed last, undo is next there."""
+        if desk.store is None:
+            self._host.say(Message("There is nothing more to undo."))
             return
-        if not (work.can_redo if forward else work.can_undo):
-            self._host.say(Message(NO_MORE[forward]))
-            return
-        (work.forward if forward else work.back)(work.mask)
-        self._after_walk(desk, forward)
+
+        def found(field_id: str | None) -> None:
+            here = desk.work is not None and desk.work.id == field_id
+            if field_id is None or here or not self._host.fields.go_to(desk, field_id, look=True):
+                self._host.say(Message("There is nothing more to undo."))
+            else:
+                text = "Nothing more to undo there. Here is the change before: Ctrl+Z undoes it."
+                self._host.say(Message(text))
+
+        self._host.saving.last_changed(desk, found)
 
     def _walked(self, desk: Desk, work: FieldWork, change: Change | None, forward: bool) -> None:
         if change is None:
-            self._host.say(Message(NO_MORE[forward]))
+            self._ended(desk, forward)
             return
-        stored = work.mask.copy()
-        height, width = change.pixels.shape
-        stored[change.y : change.y + height, change.x : change.x + width] = change.pixels
-        (work.forward if forward else work.back)(stored)
-        if not np.array_equal(work.mask, stored):
-            work.state = State(Draft.of_mask(stored))
-        work.record = change.record
+        stored = _changed(work.mask, change)
+        by_hand = work.state.draft.by_hand
+        hand = by_hand if by_hand.shape == stored.shape else np.zeros(stored.shape, bool)
+        otherwise = State(Draft.of_mask(stored, hand), change.record)
+        (work.forward if forward else work.back)(otherwise)
+        if np.array_equal(work.mask, stored):
+            work.put(replace(work.state, record=change.record), work.mask)
+        else:
+            work.put(otherwise)
+        desk.records[work.id] = change.record
         if desk.work is work:
             self._after_walk(desk, forward)
 
@@ -185,57 +163,6 @@ class Editing:
         self.show(desk)
         self._host.stage.show_prompts(desk)
         self._host.say(Message("Done again." if forward else "Undone. Ctrl+Shift+Z does it again."))
-
-    # Fields.
-
-    def go_to_field_at(self, desk: Desk, y: float, x: float) -> bool:
-        """Make the stored field at a level-0 place the one under work; False without one."""
-        work = desk.work
-        if work is not None and work.record.field.region.contains(y, x):
-            return False
-        field_id = desk.stored.at(y, x)
-        if field_id is None:
-            return False
-        placed, record = desk.stored.get(field_id), desk.records[field_id]
-        self.leave_field(desk)
-        desk.stored.remove(field_id)
-        state = State(Draft.of_mask(placed.mask))
-        desk.work = FieldWork(record, record.field.region, state, desk.classes)
-        self._host.stage.show_stored(desk)
-        self.show(desk)
-        self.drawing.hold(desk, self._host.tool)
-        return True
-
-    def leave_field(self, desk: Desk) -> None:
-        """Put the field under work with the stored ones; an empty proposal is deleted.
-
-        Its layer stays for the next field.
-        """
-        work = desk.work
-        if work is None:
-            return
-        placed = desk.put_away()
-        if placed is not None and not placed.mask.any() and work.record.status == "proposed":
-            desk.forget(work.record.id)
-            self._host.saving.delete(desk, work.record.id)
-        self._host.stage.show_stored(desk)
-        self._host.stage.show_prompts(desk)
-
-    def save_again(self, desk: Desk) -> None:
-        """Write the field under work as a whole, after a failure."""
-        if desk.work is not None:
-            self._host.saving.field(desk, desk.work.record, desk.work.mask)
-
-    def new_record(self, desk: Desk, field: Field) -> FieldRecord:
-        """A record for a field that is begun now."""
-        return FieldRecord.new(
-            field,
-            ClassList(),
-            slide_identity=desk.identity,
-            slide_name=desk.name,
-            mpp=field.mpp(desk.mpp),
-            author=author(),
-        )
 
     # In step.
 
@@ -249,9 +176,9 @@ class Editing:
             zoom = float(self._host.viewer.scene.camera.zoom)
             layer.brush_size = max(round(BRUSH_SCREEN_PX / zoom / float(layer.scale[-1])), 1)
             self._listen(desk, layer)
-            self.drawing.hold(desk, self._host.tool)
+            self._host.drawing.hold(desk, self._host.tool)
             self._host.field_shown.emit(layer)
-        desk.recount(work.record.id, work.mask, work.record.field)
+        self._host.refining.recount(desk, work)
         self._host.changed.emit()
 
     def show_and_save(self, desk: Desk) -> None:
@@ -260,7 +187,9 @@ class Editing:
         assert work is not None
         known = {c.value for c in work.record.classes}
         more = [c for c in desk.classes if c.value not in known]
-        work.record = replace(work.record, classes=ClassList((*work.record.classes, *more)))
+        if more:
+            record = replace(work.record, classes=ClassList((*work.record.classes, *more)))
+            work.put(replace(work.state, record=record), work.mask)
         desk.add_record(work.record)
         self._host.saving.field(desk, work.record, work.mask)
         self.show(desk)
@@ -270,19 +199,20 @@ class Editing:
         self._host.field_shown.emit(layer)
 
     def _listen(self, desk: Desk, layer: Layer) -> None:
+        drawing = self._host.drawing
         announced = False
 
         def stroke_ended(_event: Any) -> None:
             # A dragged stroke is announced after its last dab, a fill before its pixels change.
             nonlocal announced
             if layer is desk.field_layer:
-                announced = not self.drawing.stroke_ended(desk)
+                announced = not drawing.stroke_ended(desk)
 
         def pixels_changed(_event: Any) -> None:
             nonlocal announced
             if announced and layer is desk.field_layer:
                 announced = False
-                self.drawing.stroke_ended(desk)
+                drawing.stroke_ended(desk)
 
         def mode_changed(event: Any) -> None:
             if layer is desk.field_layer:
@@ -295,9 +225,19 @@ class Editing:
     def _mode_changed(self, mode: str) -> None:
         """Napari's own buttons changed the mode."""
         host = self._host
-        tool = {"paint": Tool.BRUSH, "erase": Tool.ERASER}.get(mode)
+        tool = next((tool for tool, name in NAPARI_MODES.items() if name == mode), None)
         if tool is None and host.tool in PAINTING and mode != "pan_zoom":
             tool = Tool.PAN
         if tool is not None and tool is not host.tool:
             host.tool = tool
             host.changed.emit()
+
+
+def _changed(mask: Mask, change: Change) -> Mask:
+    """A mask after a change of the store."""
+    if change.kind == GRID:
+        return change.pixels.astype(np.uint16)
+    stored = mask.copy()
+    height, width = change.pixels.shape
+    stored[change.y : change.y + height, change.x : change.x + width] = change.pixels
+    return stored

@@ -27,8 +27,8 @@ class KeyAction:
 
 ACTIONS = (
     KeyAction("type_prompt", "T", "type what to find"),
-    KeyAction("add", "P", "clicks add: this too"),
-    KeyAction("remove", "N", "clicks take away: not this"),
+    KeyAction("click_adds", "P", "clicks add: this too"),
+    KeyAction("click_removes", "N", "clicks take away: not this"),
     KeyAction("box", "B", "drag a box"),
     KeyAction("brush", "D", "draw"),
     KeyAction("eraser", "E", "erase"),
@@ -66,6 +66,11 @@ class Keys:
     def __init__(self, chosen: Mapping[str, str] | None = None) -> None:
         self._keys = {action.name: action.key for action in ACTIONS}
         self._keys |= {name: key.strip() for name, key in (chosen or {}).items()}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Keys) and other._keys == self._keys
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __getitem__(self, name: str) -> str:
         """The key of an action in napari's notation, "" for none; KeyError for no action."""

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_pathseg.classes import ClassList
 from napari_pathseg.geometry import (
@@ -18,7 +19,7 @@ from napari_pathseg.geometry import (
     world_translate,
 )
 from napari_pathseg.inference.segmentation import Mask
-from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt
+from napari_pathseg.prompts import BoxPrompt, LassoPrompt, PointPrompt, Prompt, ScribblePrompt
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 KEY = "pathseg"
 FIELD_OPACITY = 0.45
 POSITIVE, NEGATIVE = "#00e676", "#ff3030"
+PROMPT_SCREEN_PX = 2
+HATCH_PX, HATCH_COLOR, HATCH_OPACITY = 4, (1.0, 1.0, 1.0, 1.0), 0.55
 
 
 def units(mpp: Pair | None) -> tuple[str, str]:
@@ -34,10 +37,10 @@ def units(mpp: Pair | None) -> tuple[str, str]:
     return ("um", "um") if mpp else ("pixel", "pixel")
 
 
-def place_slide(layer: Image, mpp: Pair | None) -> None:
-    """Give the slide's layer its scale."""
-    layer.scale = world_scale((1.0, 1.0), mpp)
-    layer.units = units(mpp)
+def place_slide(layer: Image | Labels, mpp: Pair | None) -> None:
+    """Give a layer over the whole slide its scale; further dimensions keep theirs."""
+    layer.scale = (*layer.scale[:-2], *world_scale((1.0, 1.0), mpp))
+    layer.units = (*layer.units[:-2], *units(mpp))
 
 
 def place_field(layer: Labels, field: Field, mpp: Pair | None) -> None:
@@ -125,15 +128,42 @@ def show_mask(layer: Labels, mask: Mask, classes: ClassList) -> None:
     layer.refresh()
 
 
+def hatched(by_hand: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """Stripes over the pixels that a person drew, uint8 (height, width)."""
+    rows, columns = np.ogrid[: by_hand.shape[0], : by_hand.shape[1]]
+    found: npt.NDArray[np.uint8] = (by_hand & ((rows + columns) % HATCH_PX < 1)).astype(np.uint8)
+    return found
+
+
+def make_hand_layer(name: str, mpp: Pair | None) -> Labels:
+    """The layer that shows which pixels the model may not change; empty at first."""
+    from napari.layers import Labels
+    from napari.utils import DirectLabelColormap
+
+    none, stripe = np.zeros(4, dtype=np.float32), np.array(HATCH_COLOR, dtype=np.float32)
+    layer = Labels(
+        np.zeros((1, 1), np.uint8),
+        name=f"{name} corrected",
+        opacity=HATCH_OPACITY,
+        metadata={KEY: "hand"},
+        colormap=DirectLabelColormap(color_dict={None: none, 0: none, 1: stripe}),
+        scale=world_scale((1.0, 1.0), mpp),
+        units=units(mpp),
+    )
+    layer.editable = False
+    return layer
+
+
 def show_prompts(
     viewer: ViewerModel, prompts: Iterable[Prompt], mpp: Pair | None, name: str
 ) -> None:
-    """Show clicks as discs and crosses, boxes as outlines; layers come and go with the prompts."""
-    points = [p for p in prompts if isinstance(p, PointPrompt)]
-    boxes = [p for p in prompts if isinstance(p, BoxPrompt)]
+    """Show clicks as discs and crosses, boxes and lines as outlines; they go with the prompts."""
+    known = list(prompts)
+    points = [p for p in known if isinstance(p, PointPrompt)]
+    shapes = [p for p in known if isinstance(p, (BoxPrompt, ScribblePrompt, LassoPrompt))]
     active = viewer.layers.selection.active
     _show_points(viewer, points, mpp, f"{name} points")
-    _show_boxes(viewer, boxes, mpp, f"{name} boxes")
+    _show_shapes(viewer, shapes, mpp, f"{name} boxes")
     if active is not None and active in viewer.layers:
         viewer.layers.selection.active = active
 
@@ -171,28 +201,41 @@ def _show_points(
     viewer.add_layer(layer)
 
 
-def _show_boxes(viewer: ViewerModel, boxes: list[BoxPrompt], mpp: Pair | None, name: str) -> None:
+def _show_shapes(
+    viewer: ViewerModel,
+    shapes: list[BoxPrompt | ScribblePrompt | LassoPrompt],
+    mpp: Pair | None,
+    name: str,
+) -> None:
     from napari.layers import Shapes
 
     layer: Shapes | None = _named(viewer, name)
     if layer is not None:
         viewer.layers.remove(layer)
-    if not boxes:
+    if not shapes:
         return
-    corners = [
-        np.array([level0_to_world(b.y0, b.x0, mpp), level0_to_world(b.y1, b.x1, mpp)])
-        for b in boxes
-    ]
-    width = max(float(np.ptp(c)) for c in corners) / 150
+    drawn = [_outline(shape) for shape in shapes]
+    places = [np.array([level0_to_world(*p, mpp) for p in outline]) for outline, _, _ in drawn]
     layer = Shapes(
-        corners,
-        shape_type="rectangle",
+        places,
+        shape_type=[kind for _, kind, _ in drawn],
         name=name,
         face_color="transparent",
-        edge_color=POSITIVE,
-        edge_width=width,
+        edge_color=[POSITIVE if positive else NEGATIVE for _, _, positive in drawn],
+        edge_width=PROMPT_SCREEN_PX / float(viewer.scene.camera.zoom),
         units=units(mpp),
         metadata={KEY: "prompts"},
     )
     layer.editable = False
     viewer.add_layer(layer)
+
+
+def _outline(shape: BoxPrompt | ScribblePrompt | LassoPrompt) -> tuple[tuple[Pair, ...], str, bool]:
+    """Level-0 places of a prompt, napari's name for its shape, and whether it adds."""
+    match shape:
+        case BoxPrompt(y0, x0, y1, x1):
+            return ((y0, x0), (y1, x1)), "rectangle", True
+        case ScribblePrompt(path, positive):
+            return (path if len(path) > 1 else path * 2), "path", positive
+        case LassoPrompt(outline, positive):
+            return outline, "polygon", positive

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from napari_pathseg.models.base import Segmenter
 
+MODEL_FILE = ".safetensors"
+
 
 class SharedModel:
     """Loads the model at the first use; safe under threads.
@@ -39,6 +41,11 @@ class SharedModel:
                 self._segmenter = self._load()
             return self._segmenter
 
+    def forget(self) -> None:
+        """Load again at the next :meth:`get`, which may give another model; can wait for one."""
+        with self._lock:
+            self._segmenter = None
+
 
 def keep_triton_out() -> None:
     """Keep torch from loading triton where that would crash the process.
@@ -54,8 +61,16 @@ def keep_triton_out() -> None:
         sys.modules["triton"] = None  # type: ignore[assignment]
 
 
-def default_model() -> Segmenter:
-    """Load the model that ships with the package, and what asks it, which imports torch too."""
-    from napari_pathseg.models.registry import load_segmenter
+def load_chosen(name: str) -> Segmenter:
+    """Load a model by its name in the registry, or by the path of its file.
 
-    return load_segmenter()
+    Raises
+    ------
+    ModelError
+        When there is no such model, or it is damaged.
+    """
+    from napari_pathseg.models.registry import load_segmenter, load_segmenter_file
+
+    if name.endswith(MODEL_FILE):
+        return load_segmenter_file(Path(name))
+    return load_segmenter(name)

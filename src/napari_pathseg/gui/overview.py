@@ -1,23 +1,61 @@
-"""The labels of a whole slide as a read-only pyramid, composed of its stored fields on demand."""
+"""The labels of a whole slide as a read-only pyramid, composed of its stored fields on demand.
+
+Fields may overlap. The rule of which is seen: the finer structure lies over the coarser (nuclei
+over cells over tissue), and of two alike the one that was worked on last; where the upper one is
+empty, the lower one shows. Each keeps its own pixels, in the store and in every export.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.geometry import Field, Pair, Shape
+from napari_pathseg.classes import ClassList
+from napari_pathseg.geometry import Field, Pair, Region, Shape
+from napari_pathseg.gui.draft import structure_ranks
+from napari_pathseg.gui.work import same_view
 from napari_pathseg.inference.segmentation import Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlacedMask:
-    """A stored mask and where it belongs."""
+    """A stored mask and where it belongs.
+
+    Attributes
+    ----------
+    field : Field
+    mask : uint8 or uint16 array (height, width)
+    packed : uint8 array
+        The pixels that a person drew, eight to a byte, row after row; empty for none.
+    rank : int
+        Of its finest structure.
+    """
 
     field: Field
     mask: Mask
+    packed: npt.NDArray[np.uint8]
+    rank: int = 0
+
+    @classmethod
+    def of(
+        cls, field: Field, mask: Mask, by_hand: npt.NDArray[np.bool_], classes: ClassList
+    ) -> PlacedMask:
+        """Of a mask as it is worked on, kept small."""
+        small = mask.astype(np.uint8) if not mask.size or mask.max() < 256 else mask
+        packed = np.packbits(by_hand) if by_hand.any() else np.zeros(0, np.uint8)
+        return cls(field, cast("Mask", small), packed, finest_rank(mask, classes))
+
+    @property
+    def by_hand(self) -> npt.NDArray[np.bool_]:
+        """The pixels that a person drew, bool (height, width)."""
+        if not self.packed.size:
+            return np.zeros(self.field.shape, dtype=bool)
+        count = self.field.height * self.field.width
+        return np.unpackbits(self.packed, count=count).reshape(self.field.shape).astype(bool)
 
 
 class StoredLabels:
@@ -30,13 +68,14 @@ class StoredLabels:
         return len(self._placed)
 
     def put(self, field_id: str, placed: PlacedMask) -> None:
-        """Show a field, over those that were put before."""
-        self._placed.pop(field_id, None)
-        self._placed[field_id] = placed
+        """Show a field, over those of its rank that were put before."""
+        rest = {i: other for i, other in self._placed.items() if i != field_id}
+        ordered = sorted([*rest.items(), (field_id, placed)], key=lambda pair: pair[1].rank)
+        self._placed = dict(ordered)
 
     def remove(self, field_id: str) -> None:
         """Show a field no more; nothing happens when it is not shown."""
-        self._placed.pop(field_id, None)
+        self._placed = {i: other for i, other in self._placed.items() if i != field_id}
 
     def ids(self) -> tuple[str, ...]:
         """The fields, lowest first."""
@@ -47,15 +86,26 @@ class StoredLabels:
         return self._placed[field_id]
 
     def at(self, y: float, x: float) -> str | None:
-        """The topmost field that holds a level-0 place."""
-        for field_id in reversed(self._placed):
-            if self._placed[field_id].field.region.contains(y, x):
+        """The topmost field with a label at a level-0 place, else the topmost that holds it."""
+        over = None
+        for field_id, placed in reversed(self._placed.items()):
+            if not placed.field.region.contains(y, x):
+                continue
+            row, column = (int(v) for v in placed.field.from_level0(y, x))
+            height, width = placed.mask.shape
+            if placed.mask[min(max(row, 0), height - 1), min(max(column, 0), width - 1)]:
                 return field_id
-        return None
+            over = over or field_id
+        return over
 
-    def placed(self) -> Iterable[PlacedMask]:
+    def showing(self, region: Region) -> str | None:
+        """The topmost field whose region is nearly this one."""
+        found = (i for i, p in reversed(self._placed.items()) if same_view(p.field.region, region))
+        return next(found, None)
+
+    def placed(self) -> tuple[PlacedMask, ...]:
         """All fields, lowest first."""
-        return self._placed.values()
+        return tuple(self._placed.values())
 
 
 class StoredLevel:
@@ -105,7 +155,12 @@ class StoredLevel:
 
     def _compose(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Mask:
         out = np.zeros((rows.size, columns.size), dtype=self.dtype)
+        if not out.size:
+            return out
+        seen = self._level0(rows, 0), self._level0(columns, 1)
         for placed in self._stored.placed():
+            if not _meets(placed.field, *seen):
+                continue
             at_y, inside_y = self._in_field(rows, placed.field, axis=0)
             at_x, inside_x = self._in_field(columns, placed.field, axis=1)
             if not (inside_y.any() and inside_x.any()):
@@ -114,6 +169,12 @@ class StoredLevel:
             target = np.ix_(inside_y, inside_x)
             out[target] = np.where(part > 0, part, out[target])
         return out
+
+    def _level0(self, pixels: npt.NDArray[np.intp], axis: int) -> Pair:
+        """Where level pixels begin and end, level-0 pixels."""
+        return float(pixels.min() * self.downsample[axis]), float(
+            (pixels.max() + 1) * self.downsample[axis]
+        )
 
     def _in_field(
         self, pixels: npt.NDArray[np.intp], field: Field, axis: int
@@ -130,3 +191,17 @@ def stored_pyramid(
 ) -> list[StoredLevel]:
     """One array for each (shape, downsample) of the slide's levels."""
     return [StoredLevel(stored, shape, downsample, dtype) for shape, downsample in levels]
+
+
+def finest_rank(mask: Mask, classes: ClassList) -> int:
+    """How fine the finest structure in a mask is; see `structure_ranks`."""
+    ranks = structure_ranks(classes)
+    present = np.flatnonzero(np.bincount(mask.ravel()))
+    return int(max((ranks[v] for v in present.tolist() if v and v < len(ranks)), default=0))
+
+
+def _meets(field: Field, rows: Pair, columns: Pair) -> bool:
+    """Whether a field may lie under level-0 rows and columns."""
+    region = field.region
+    below, right = rows[0] <= region.stop_y, columns[0] <= region.stop_x
+    return below and right and region.y <= rows[1] and region.x <= columns[1]

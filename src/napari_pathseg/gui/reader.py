@@ -1,4 +1,4 @@
-"""napari reader: slides, pictures and DICOM folders become one multiscale layer."""
+"""napari reader: slides, pictures and DICOM folders become layers, read as they are looked at."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_slides(path: Paths) -> list[object]:
     SlideError
         When one can not be opened; names the file and the way out.
     """
-    from napari_pathseg.gui.sources import layer_data, open_source
+    from napari_pathseg.gui.sources import read_file
 
     paths = [path] if isinstance(path, str) else list(path)
-    return [layer_data(open_source(Path(each))) for each in paths]
+    return [layer for each in paths for layer in read_file(Path(each))]

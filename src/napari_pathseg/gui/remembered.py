@@ -42,6 +42,17 @@ class Remembered:
         self._write()
 
     @property
+    def labels_folder(self) -> Path | None:
+        """Where a person keeps the label stores, None for the usual place."""
+        found = self._values.get("labels_folder")
+        return Path(found) if isinstance(found, str) else None
+
+    def set_labels_folder(self, folder: Path) -> None:
+        """Remember where the label stores are; StoreError when it can not be saved."""
+        self._values["labels_folder"] = str(folder)
+        self._write()
+
+    @property
     def recent(self) -> tuple[str, ...]:
         """Prompts that were asked, latest first."""
         found = self._values.get("recent")

@@ -7,7 +7,7 @@ from typing import Any
 
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.gui.jobs import Job
-from napari_pathseg.gui.sources import LayerData, layer_data, open_source
+from napari_pathseg.gui.sources import LayerData, read_file
 from napari_pathseg.slide.samples import SAMPLES, fetch_sample, samples_folder
 
 READER = "napari-pathseg"
@@ -50,7 +50,7 @@ def _open(key: str) -> list[LayerData]:
 
     viewer = napari.current_viewer()
     if viewer is None or _is_here(key):
-        return [layer_data(open_source(fetch_sample(key)))]
+        return read_file(fetch_sample(key))
     _fetch_behind(key, viewer)
     return []
 

@@ -1,22 +1,27 @@
-"""Writes of the desk to the label store: in order, off the GUI thread where they are long."""
+"""Writes of the desk to the label store: in order, off the GUI thread."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
-
-from napari_pathseg.errors import PathsegError
+from napari_pathseg.errors import PathsegError, StoreError
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.inference.segmentation import Mask
-from napari_pathseg.labels.journal import Change
+from napari_pathseg.labels.journal import LabelStore
+from napari_pathseg.labels.masks import changed_window
 from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.labels.rows import Change
+
+COPY_EVERY_S = 300.0
 
 
 class Saving:
-    """Keeps a field on the disk in step with what is shown.
+    """Keeps the fields on the disk in step with what is shown.
+
+    A stroke is on its way to the disk the moment it ends: one thread writes all of them in their
+    order, so that neither a slow disk nor a large field holds the viewer up.
 
     Parameters
     ----------
@@ -24,13 +29,21 @@ class Saving:
         Of its own, so that a stroke never waits for the model.
     failed : callable
         Told when something was not saved; it is then still in memory, and the whole field is
-        written with its next change.
+        written with its next change or with :meth:`again`.
+    not_copied : callable
+        Told when no copy could be written beside the slide.
     """
 
-    def __init__(self, writer: Runner, failed: Callable[[Desk, PathsegError], None]) -> None:
+    def __init__(
+        self,
+        writer: Runner,
+        failed: Callable[[Desk, PathsegError], None],
+        not_copied: Callable[[Desk, PathsegError], None],
+    ) -> None:
         self._writer = writer
         self._failed = failed
-        self._unsaved: set[str] = set()
+        self._not_copied = not_copied
+        self._unsaved: dict[str, Desk] = {}
 
     @property
     def unsaved(self) -> bool:
@@ -39,42 +52,55 @@ class Saving:
 
     def field(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
         """Save a whole field as one step; returns at once."""
-        store = desk.store
-        if store is None:
-            self._unsaved.add(record.id)
+        self._whole(desk, record, lambda: _store(desk).save_field(record, mask))
+
+    def grid(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
+        """Save a field that went to another level; returns at once."""
+        self._whole(desk, record, lambda: _store(desk).change_grid(record, mask))
+
+    def _whole(self, desk: Desk, record: FieldRecord, work: Callable[[], None]) -> None:
+        if desk.store is None:
+            self._unsaved[record.id] = desk
             return
-        self._writer.submit(
-            Job(
-                "Saving labels",
-                lambda _report, _cancel: store.save_field(record, mask),
-                lambda _none: self._unsaved.discard(record.id),
-                lambda error: self._not_saved(desk, record.id, error),
-            )
-        )
+        self._submit(desk, record.id, work, lambda: self._unsaved.pop(record.id, None))
 
     def stroke(self, desk: Desk, record: FieldRecord, before: Mask, after: Mask) -> None:
-        """Save a stroke; it is on the disk when this returns."""
-        self._writer.flush()
+        """Save a stroke; returns at once."""
         if desk.store is None or record.id in self._unsaved:
             self.field(desk, record, after)
             return
-        window = changed_window(before != after)
-        if window is None:
-            return
-        rows, columns = window
-        try:
-            desk.store.record_stroke(
-                record.id, rows.start, columns.start, before[window], after[window]
+        y, x, old, new = changed_window(before, after)
+        if old.size:
+            old, new = old.copy(), new.copy()
+            self._submit(
+                desk, record.id, lambda: _store(desk).record_stroke(record.id, y, x, old, new)
             )
-        except PathsegError as error:
-            self._not_saved(desk, record.id, error)
+
+    def _submit(
+        self,
+        desk: Desk,
+        field_id: str,
+        work: Callable[[], None],
+        saved: Callable[[], object] = lambda: None,
+    ) -> None:
+        def done(_none: None) -> None:
+            saved()
+            self._saved(desk)
+
+        self._writer.submit(
+            Job(
+                "Saving labels",
+                lambda _report, _cancel: work(),
+                done,
+                lambda error: self._not_saved(desk, field_id, error),
+            )
+        )
 
     def walk(
         self, desk: Desk, field_id: str, forward: bool, done: Callable[[Change | None], None]
     ) -> None:
         """Undo or redo the last step of a field; `done` gets what changed."""
-        store = desk.store
-        assert store is not None
+        store = _store(desk)
         step = store.redo if forward else store.undo
         self._writer.submit(
             Job(
@@ -85,37 +111,93 @@ class Saving:
             )
         )
 
+    def last_changed(self, desk: Desk, done: Callable[[str | None], None]) -> None:
+        """Find the field that was changed last of all; `done` gets it."""
+        store = _store(desk)
+        self._writer.submit(
+            Job(
+                "Looking for the last change",
+                lambda _report, _cancel: store.last_changed(),
+                done,
+                lambda error: self._failed(desk, _expected(error)),
+            )
+        )
+
     def in_step(self, desk: Desk, field_id: str) -> bool:
         """Whether the store has what is shown, so that undo may ask it."""
-        return desk.store is not None and field_id not in self._unsaved
+        store = desk.store
+        return store is not None and not store.read_only and field_id not in self._unsaved
 
     def delete(self, desk: Desk, field_id: str) -> None:
         """Delete a field in which nothing is."""
-        store = desk.store
-        if store is not None and field_id not in self._unsaved:
-            self._writer.submit(
-                Job(
-                    "Saving labels",
-                    lambda _report, _cancel: store.delete(field_id),
-                    lambda _none: None,
-                    lambda error: self._not_saved(desk, field_id, error),
-                )
-            )
+        if desk.store is not None and self._unsaved.pop(field_id, None) is None:
+            self._submit(desk, field_id, lambda: _store(desk).delete(field_id))
+
+    def again(self) -> None:
+        """Write everything that is in memory only."""
+        for field_id, desk in list(self._unsaved.items()):
+            found = desk.present(field_id)
+            if found is None:
+                del self._unsaved[field_id]
+            elif desk.store is not None:
+                self.field(desk, *found)
 
     def flush(self) -> None:
         """Wait until all that was asked for is on the disk."""
         self._writer.flush()
 
+    def leave(self, desk: Desk) -> None:
+        """Write the copy beside the slide and release the desk, when all is on the disk."""
+
+        def work() -> None:
+            try:
+                if desk.copy is not None and desk.uncopied and desk.store is not None:
+                    desk.store.checkpoint(desk.copy)
+            finally:
+                desk.close()
+
+        self._writer.submit(
+            Job(
+                "Closing the labels",
+                lambda _report, _cancel: work(),
+                lambda _none: None,
+                lambda error: self._not_copied(desk, _expected(error)),
+            )
+        )
+
+    def _saved(self, desk: Desk) -> None:
+        desk.uncopied = True
+        if self._unsaved:
+            self.again()
+        if desk.copy is not None and time.monotonic() - desk.copied_at > COPY_EVERY_S:
+            self._copy(desk)
+
+    def _copy(self, desk: Desk) -> None:
+        copy, store = desk.copy, _store(desk)
+        assert copy is not None
+        desk.copied_at, desk.uncopied = time.monotonic(), False
+        self._writer.submit(
+            Job(
+                "Copying the labels",
+                lambda _report, _cancel: store.checkpoint(copy),
+                lambda _none: None,
+                lambda error: self._not_copied(desk, _expected(error)),
+            )
+        )
+
     def _not_saved(self, desk: Desk, field_id: str, error: BaseException) -> None:
-        if not isinstance(error, PathsegError):
-            raise error
-        self._unsaved.add(field_id)
-        self._failed(desk, error)
+        known = _expected(error)
+        self._unsaved[field_id] = desk
+        self._failed(desk, known)
 
 
-def changed_window(changed: npt.NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """The smallest window (rows, columns) that holds all True pixels."""
-    rows, columns = np.flatnonzero(changed.any(axis=1)), np.flatnonzero(changed.any(axis=0))
-    if rows.size == 0:
-        return None
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+def _store(desk: Desk) -> LabelStore:
+    if desk.store is None:
+        raise StoreError(f"The labels of {desk.name} are not open.", "Open the slide again.")
+    return desk.store
+
+
+def _expected(error: BaseException) -> PathsegError:
+    if not isinstance(error, PathsegError):
+        raise error
+    return error

@@ -1,23 +1,52 @@
-"""Slides by name: files, and generated slides that have no file."""
+"""Slides as napari layers: by name, as set, with every channel, plane and scene."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from napari_pathseg.config import SlideConfig
+from napari_pathseg.errors import SlideError
 from napari_pathseg.geometry import world_scale
 from napari_pathseg.gui.layers import KEY, units
 from napari_pathseg.slide.base import Slide
+from napari_pathseg.slide.cache import ChunkCache
+from napari_pathseg.slide.channels import WHITE, Channel
 from napari_pathseg.slide.open import open_slide
+from napari_pathseg.slide.planes import PlaneSlide
 from napari_pathseg.slide.pyramid import dask_pyramid
 
 LayerData = tuple[Any, dict[str, Any], str]
 
+PLUGIN, GROUP = "napari-pathseg", "slides"
+MEGABYTE = 1 << 20
 _GENERATED = re.compile(r"synthetic-(\d+)x(\d+)-([0-9.]+)-(\d+)")
 
+CHUNKS = ChunkCache(SlideConfig().cache_mb * MEGABYTE)
+"""Decoded pixels of all slides in this process: the memory is one, and so is its bound."""
 
-def open_source(path: Path) -> Slide:
+
+def slide_config() -> SlideConfig:
+    """What the person set for slides; the cache is made to fit at once.
+
+    napari has no settings of ours when the plugin is not installed in it: the defaults count.
+    """
+    from napari.settings import get_plugin_settings
+
+    try:
+        group = getattr(get_plugin_settings(PLUGIN), GROUP)
+    except KeyError:
+        return SlideConfig()
+    config = SlideConfig(color_managed=group.color_managed, cache_mb=group.cache_mb)
+    CHUNKS.resize(config.cache_mb * MEGABYTE)
+    return config
+
+
+def open_source(path: Path, scene: int | None = None) -> Slide:
     """A slide file, or the generated slide of that name.
 
     Raises
@@ -27,27 +56,129 @@ def open_source(path: Path) -> Slide:
     """
     found = _GENERATED.fullmatch(path.name)
     if found is None or path.exists():
-        return open_slide(path)
+        return open_slide(path, scene=scene, config=slide_config())
     from napari_pathseg.slide.synthetic import SyntheticSlide
 
     height, width, mpp, seed = found.groups()
     return SyntheticSlide((int(height), int(width)), float(mpp), int(seed))
 
 
-def layer_data(slide: Slide) -> LayerData:
-    """What napari needs to show a slide: lazy levels, scale, units and where it came from.
+def read_file(path: Path) -> list[LayerData]:
+    """All layers of a file: its largest scene in view, the others hidden.
+
+    A scene that can not be opened is left out with a warning that says why.
+
+    Raises
+    ------
+    SlideError
+        When the file can not be opened.
+    """
+    first = open_source(path)
+    layers = {first.scene: slide_layers(first)}
+    for scene in range(len(first.scenes)):
+        if scene != first.scene:
+            try:
+                other = open_source(path, scene)
+            except SlideError as error:
+                _warn(str(error))
+                continue
+            layers[scene] = [
+                (data, options | {"visible": False}, kind)
+                for data, options, kind in slide_layers(other)
+            ]
+    shown = layers.pop(first.scene)
+    # The last layer lies on top.
+    return [layer for scene in sorted(layers) for layer in layers[scene]] + shown
+
+
+def slide_layers(slide: Slide) -> list[LayerData]:
+    """What napari needs to show one slide: a layer in colours, or one for each channel.
 
     The pixels are read when they come into view; the scale is in micrometres, or in level-0
-    pixels where the slide does not say its resolution.
+    pixels where the slide does not say its resolution. Time and focus are leading axes.
     """
-    mpp = slide.metadata.mpp
-    levels = dask_pyramid(slide)
-    options: dict[str, Any] = {
-        "name": slide.path.name,
-        "rgb": True,
+    channels = slide.stack.channels
+    if not channels:
+        return [_layer(slide, None, {"name": slide.name, "rgb": True})]
+    windows = slide.display_windows() if isinstance(slide, PlaneSlide) else [None] * len(channels)
+    layers = []
+    for index, (channel, window) in enumerate(zip(channels, windows, strict=True)):
+        single = len(channels) == 1
+        options = {
+            "name": slide.name if single else f"{slide.name} {channel.name}",
+            "rgb": False,
+            "colormap": _colormap(channel),
+            "contrast_limits": window or _range(slide.stack.dtype),
+            "blending": "translucent" if single else "additive",
+        }
+        layers.append(_layer(slide, index, options))
+    return layers
+
+
+def _layer(slide: Slide, channel: int | None, options: dict[str, Any]) -> LayerData:
+    levels = dask_pyramid(slide, channel=channel, cache=CHUNKS)
+    mpp, stack = slide.metadata.mpp, slide.stack
+    # Focus in pixels would not do beside height and width in micrometres, and the reverse.
+    z_known = stack.z_um is not None and mpp is not None
+    lead = [
+        ("t", stack.t, stack.t_s or 1.0, "second" if stack.t_s else "pixel"),
+        ("z", stack.z, stack.z_um if z_known else 1.0, "um" if z_known else "pixel"),
+    ]
+    axes = [axis for axis in lead if axis[1] > 1]
+    placed = options | {
         "multiscale": len(levels) > 1,
-        "scale": world_scale((1.0, 1.0), mpp),
-        "units": units(mpp),
-        "metadata": {KEY: {"path": str(slide.path), "identity": slide.metadata.identity}},
+        "scale": (*(axis[2] for axis in axes), *world_scale((1.0, 1.0), mpp)),
+        "units": (*(axis[3] for axis in axes), *units(mpp)),
+        # Decoded chunks are held in our own cache, whose size is a setting: not twice.
+        "cache": False,
+        "metadata": {KEY: _origin(slide, channel)},
     }
-    return (levels if len(levels) > 1 else levels[0]), options, "image"
+    if axes:
+        placed["axis_labels"] = (*(axis[0] for axis in axes), "y", "x")
+    return (levels if len(levels) > 1 else levels[0]), placed, "image"
+
+
+def file_of(origin: Any) -> Slide | None:
+    """The slide that a layer shows, opened anew, by its metadata; None where it shows none.
+
+    Raises
+    ------
+    SlideError
+        When it can not be opened.
+    """
+    if not isinstance(origin, Mapping) or "path" not in origin:
+        return None
+    return open_source(Path(origin["path"]), origin.get("scene"))
+
+
+def _origin(slide: Slide, channel: int | None) -> dict[str, Any]:
+    """Where a layer comes from; the first layer of a slide is the one that the desk takes."""
+    origin: dict[str, Any] = {"identity": slide.metadata.identity}
+    origin["path" if channel in (None, 0) else "channel_of"] = str(slide.path)
+    if len(slide.scenes) > 1:
+        origin["scene"] = slide.scene
+    if channel is not None:
+        origin["channel"] = channel
+    return origin
+
+
+def _colormap(channel: Channel) -> Any:
+    from napari.utils import Colormap
+
+    if channel.color == WHITE:
+        return "gray"
+    full = [part / 255 for part in channel.color]
+    return Colormap([[0.0, 0.0, 0.0], full], name="#{:02x}{:02x}{:02x}".format(*channel.color))
+
+
+def _range(dtype: str) -> tuple[float, float]:
+    kind = np.dtype(dtype)
+    if kind.kind in "iu":
+        return float(np.iinfo(kind).min), float(np.iinfo(kind).max)
+    return 0.0, 1.0
+
+
+def _warn(text: str) -> None:
+    from napari.utils.notifications import show_warning
+
+    show_warning(text)

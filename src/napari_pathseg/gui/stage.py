@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from napari_pathseg.geometry import Field, Pair, exact_downsample, world_scale, world_translate
+from napari_pathseg.geometry import (
+    Field,
+    Pair,
+    Shape,
+    exact_downsample,
+    world_scale,
+    world_translate,
+)
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.layers import (
     FIELD_OPACITY,
     KEY,
     add_field,
     display_dtype,
+    hatched,
+    make_hand_layer,
     mask_colormap,
     place_field,
     place_slide,
@@ -22,7 +32,11 @@ from napari_pathseg.gui.overview import stored_pyramid
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
+    from napari.layers import Labels
+
+OUTLINE_PX, OUTLINE_OPACITY = 2, 0.9
+CLOSE_UP = 1.0
+"""Screen pixels per level-0 pixel from which stored labels are outlined."""
 
 
 def slide_path(layer: object) -> str | None:
@@ -36,6 +50,10 @@ class Stage:
 
     def __init__(self, viewer: ViewerModel) -> None:
         self.viewer = viewer
+        self._opacity = FIELD_OPACITY
+        self._outline_px = OUTLINE_PX
+        self._outlined = False
+        self._hand_shown = True
 
     def show_work(self, desk: Desk) -> Labels | None:
         """Show the field under work, in a new layer when there is none; returns a new layer."""
@@ -48,13 +66,42 @@ class Stage:
             place_field(desk.field_layer, field, desk.mpp)
             show_mask(desk.field_layer, work.mask, desk.classes)
             self.recolor(desk)
+            self._show_hand(desk)
             return None
         layer = add_field(self.viewer, field, desk.mpp, work.mask, name, desk.classes, desk.hidden)
         layer.metadata["colors"] = (desk.classes, frozenset(desk.hidden))
+        self._dress(layer)
         desk.field_layer = layer
         self.recolor(desk)
+        self._show_hand(desk)
         self.viewer.layers.selection.active = layer
         return layer
+
+    def _show_hand(self, desk: Desk) -> None:
+        """Hatch the pixels of the field under work that the model may not change."""
+        layer, work = desk.hand_layer, desk.work
+        if layer is None or work is None:
+            return
+        by_hand = work.state.draft.by_hand
+        if layer.metadata.get("shown") is by_hand:
+            return
+        layer.metadata["shown"] = by_hand
+        layer.visible = self._has_hand(desk)
+        if layer.visible:
+            place_field(layer, work.record.field, desk.mpp)
+            layer.data = hatched(by_hand)
+
+    def _has_hand(self, desk: Desk) -> bool:
+        drawn = desk.work is not None and bool(desk.work.state.draft.by_hand.any())
+        return self._hand_shown and drawn
+
+    def show_hand(self, desks: Iterable[Desk], shown: bool) -> None:
+        """Show which pixels were corrected, or not."""
+        self._hand_shown = shown
+        for desk in desks:
+            if desk.hand_layer is not None:
+                desk.hand_layer.metadata["shown"] = None
+                self._show_hand(desk)
 
     def drop_field(self, desk: Desk) -> None:
         """Take the field's layer away; its mask is with the stored ones."""
@@ -73,7 +120,7 @@ class Stage:
         from napari.layers import Labels
 
         shape = desk.slide.shape
-        shapes = [(int(level.shape[0]), int(level.shape[1])) for level in _levels(desk.layer)]
+        shapes = _level_shapes(desk)
         levels = [(s, exact_downsample(shape, s)) for s in shapes]
         layer = Labels(
             stored_pyramid(desk.stored, levels, display_dtype(desk.classes)),
@@ -85,10 +132,12 @@ class Stage:
             units=units(desk.mpp),
         )
         layer.editable = False
-        desk.overview = layer
+        self._dress(layer, close_up=self._is_close_up(desk))
+        desk.overview, desk.hand_layer = layer, make_hand_layer(desk.name, desk.mpp)
         active = self.viewer.layers.selection.active
         place = self.viewer.layers.index(desk.layer) + 1
         self.viewer.layers.insert(place, layer)
+        self.viewer.layers.append(desk.hand_layer)
         if active is not None:
             self.viewer.layers.selection.active = active
         self.recolor(desk)
@@ -111,7 +160,11 @@ class Stage:
         before = desk.layer.scale[0]
         place_slide(desk.layer, mpp)
         if desk.overview is not None:
-            place_slide(cast("Image", desk.overview), mpp)
+            place_slide(desk.overview, mpp)
+        if desk.hand_layer is not None:
+            desk.hand_layer.units = units(mpp)
+            desk.hand_layer.metadata["shown"] = None
+            self._show_hand(desk)
         if desk.field_layer is not None and desk.work is not None:
             place_field(desk.field_layer, desk.work.record.field, mpp)
         self.show_prompts(desk)
@@ -122,16 +175,41 @@ class Stage:
 
     def show_only_tissue(self, desk: Desk, only: bool) -> None:
         """Hide the masks to look underneath, or show them again."""
-        for layer in (desk.field_layer, desk.overview):
-            if layer is not None:
-                layer.visible = not only
+        for layer in desk.label_layers():
+            layer.visible = not only and (layer is not desk.hand_layer or self._has_hand(desk))
 
-    def outline(self, desk: Desk, width: int) -> None:
-        """Show masks as outlines of this many pixels; 0 fills them."""
-        for layer in (desk.field_layer, desk.overview):
-            if layer is not None:
-                layer.contour = width
-                layer.opacity = 0.9 if width else FIELD_OPACITY
+    def outline(self, desks: Iterable[Desk], outlined: bool) -> None:
+        """Show masks as outlines, or filled."""
+        self._outlined = outlined
+        self._dress_all(desks)
+
+    def set_look(self, desks: Iterable[Desk], opacity: float, outline_px: int) -> None:
+        """Another opacity for filled masks, another width for outlines (mask pixels)."""
+        self._opacity, self._outline_px = opacity, outline_px
+        self._dress_all(desks)
+
+    def zoomed(self, desks: Iterable[Desk]) -> None:
+        """The zoom is another one: stored labels are outlined where single pixels are seen."""
+        for desk in desks:
+            if desk.overview is not None:
+                self._dress(desk.overview, close_up=self._is_close_up(desk))
+
+    def _is_close_up(self, desk: Desk) -> bool:
+        um = (desk.mpp or (1.0, 1.0))[0]
+        return float(self.viewer.scene.camera.zoom) * um >= CLOSE_UP
+
+    def _dress_all(self, desks: Iterable[Desk]) -> None:
+        for desk in desks:
+            if desk.field_layer is not None:
+                self._dress(desk.field_layer)
+        self.zoomed(desks)
+
+    def _dress(self, layer: Labels, *, close_up: bool = False) -> None:
+        outlined = self._outlined or close_up
+        contour = self._outline_px if outlined else 0
+        if layer.contour != contour:
+            layer.contour = contour
+        layer.opacity = OUTLINE_OPACITY if outlined else self._opacity
 
     def look_at(self, field: Field, mpp: Pair | None) -> None:
         """Move the camera so that a field fills the canvas."""
@@ -145,5 +223,8 @@ class Stage:
         )
 
 
-def _levels(layer: Image) -> list[Any]:
-    return list(layer.data) if layer.multiscale else [layer.data]
+def _level_shapes(desk: Desk) -> list[Shape]:
+    """The levels that the slide's layer shows, which may be more than the file has."""
+    if desk.plane or not desk.layer.multiscale:
+        return [level.shape for level in desk.slide.levels]
+    return [(int(level.shape[0]), int(level.shape[1])) for level in desk.layer.data]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_pathseg.geometry import Pair, level0_to_world
 from napari_pathseg.gui.layers import KEY, POSITIVE, units
-from napari_pathseg.prompts import BoxPrompt, PointPrompt
+from napari_pathseg.prompts import BoxPrompt, Gesture, PointPrompt
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 CLICK_PX = 4
 """A press that moves less, in screen pixels, is a click; more pans the view."""
 
+STEP_PX = 3
+"""Places of a line are so many screen pixels apart."""
+
+SHORTEST_LINE = 4
+"""A line of fewer places that ends where it began is a click."""
+
 
 class Tool(Enum):
     """What the left mouse button does."""
@@ -27,12 +34,28 @@ class Tool(Enum):
     ADD = "add"
     REMOVE = "remove"
     BOX = "box"
+    LASSO = "lasso"
+    SCRIBBLE = "scribble"
     BRUSH = "brush"
     ERASER = "eraser"
+    FILL = "fill"
+    POLYGON = "polygon"
+    SPLIT = "split"
+    JOIN = "join"
     PAN = "pan"
 
 
-PAINTING = (Tool.BRUSH, Tool.ERASER)
+NAPARI_MODES = {
+    Tool.BRUSH: "paint",
+    Tool.ERASER: "erase",
+    Tool.FILL: "fill",
+    Tool.POLYGON: "polygon",
+}
+"""The tools that are napari's own, and what it calls them."""
+
+PAINTING = tuple(NAPARI_MODES)
+LINES = (Tool.LASSO, Tool.SCRIBBLE, Tool.SPLIT, Tool.JOIN)
+"""The tools that draw a line."""
 
 
 class Desklike(Protocol):
@@ -53,11 +76,11 @@ class Desklike(Protocol):
     def slide_mpp(self) -> Pair | None:
         """Scale of the slide in work."""
 
-    def add_point(self, point: PointPrompt) -> None:
-        """Ask with a click."""
+    def add(self, gesture: Gesture) -> None:
+        """Ask with a click, a box, a scribble or a lasso."""
 
-    def add_box(self, box: BoxPrompt) -> None:
-        """Ask with a box."""
+    def drew_line(self, tool: Tool, path: Sequence[Pair], positive: bool) -> None:
+        """A line was drawn with a tool; one place where the mouse was not moved."""
 
     def pressed(self, y: float, x: float) -> None:
         """A painting tool came down at a level-0 place."""
@@ -97,7 +120,9 @@ class Pointer:
             return
         press = _Press(place, _pixel(event), "Shift" in {str(m) for m in _names(event)})
         if self._desk.tool is Tool.BOX:
-            yield from self._drag_box(viewer, event, press)
+            yield from self._drag(viewer, event, press, self._stretch, self._boxed)
+        elif self._desk.tool in LINES:
+            yield from self._drag(viewer, event, press, self._draw, self._drew)
         else:
             yield from self._click(event, press)
 
@@ -109,50 +134,87 @@ class Pointer:
             yield
         if max(moved, _distance(_pixel(event), press.pixel)) < CLICK_PX:
             positive = (self._desk.tool is Tool.ADD) != press.shift
-            self._desk.add_point(PointPrompt(*press.place, positive))
+            self._desk.add(PointPrompt(*press.place, positive))
 
-    def _drag_box(self, viewer: ViewerModel, event: Any, press: _Press) -> Iterator[None]:
+    def _drag(
+        self,
+        viewer: ViewerModel,
+        event: Any,
+        press: _Press,
+        show: Callable[[ViewerModel, Shapes | None, Sequence[Pair]], Shapes | None],
+        done: Callable[[_Press, Sequence[Pair]], None],
+    ) -> Iterator[None]:
+        """Follow the mouse and show what it draws, until it is let go."""
         camera = viewer.scene.camera
         could_pan, camera.mouse_pan = camera.mouse_pan, False
         band: Shapes | None = None
-        last = press.place
+        path, last = [press.place], press.pixel
         try:
             yield
             while event.type == "mouse_move":
-                last = self._desk.level0_of(event.position) or last
-                band = self._stretch(viewer, band, press.place, last)
+                place = self._desk.level0_of(event.position)
+                if place is not None and _distance(_pixel(event), last) >= STEP_PX:
+                    path.append(place)
+                    last = _pixel(event)
+                    band = show(viewer, band, path)
                 yield
-            last = self._desk.level0_of(event.position) or last
+            place = self._desk.level0_of(event.position)
+            if place is not None and _distance(_pixel(event), last) > 0:
+                path.append(place)
         finally:
             camera.mouse_pan = could_pan
             if band is not None and band in viewer.layers:
                 viewer.layers.remove(band)
-        if _distance(_pixel(event), press.pixel) >= CLICK_PX:
-            (y0, y1), (x0, x1) = (sorted(pair) for pair in zip(press.place, last, strict=True))
-            self._desk.add_box(BoxPrompt(y0, x0, y1, x1))
+        if _distance(_pixel(event), press.pixel) < CLICK_PX and len(path) < SHORTEST_LINE:
+            path = [press.place]
+        done(press, path)
+
+    def _boxed(self, _press: _Press, path: Sequence[Pair]) -> None:
+        (y0, y1), (x0, x1) = (sorted(pair) for pair in zip(path[0], path[-1], strict=True))
+        self._desk.add(BoxPrompt(y0, x0, y1, x1))
+
+    def _drew(self, press: _Press, path: Sequence[Pair]) -> None:
+        self._desk.drew_line(self._desk.tool, path, not press.shift)
 
     def _stretch(
-        self, viewer: ViewerModel, band: Shapes | None, start: Pair, end: Pair
+        self, viewer: ViewerModel, band: Shapes | None, path: Sequence[Pair]
     ) -> Shapes | None:
-        """The rubber band from one level-0 corner to the other."""
-        from napari.layers import Shapes
-
-        mpp = self._desk.slide_mpp()
-        corners = np.array([level0_to_world(*start, mpp), level0_to_world(*end, mpp)])
+        """The rubber band from the first level-0 corner to the last."""
+        corners = self._world((path[0], path[-1]))
         if not np.ptp(corners, axis=0).all():
             return band
+        return self._show(viewer, band, corners, "rectangle")
+
+    def _draw(self, viewer: ViewerModel, band: Shapes | None, path: Sequence[Pair]) -> Shapes:
+        """The line drawn so far."""
+        return self._show(viewer, band, self._world(path), "path")
+
+    def _world(self, path: Sequence[Pair]) -> npt.NDArray[np.float64]:
+        mpp = self._desk.slide_mpp()
+        return np.array([level0_to_world(*place, mpp) for place in path])
+
+    def _show(
+        self,
+        viewer: ViewerModel,
+        band: Shapes | None,
+        places: npt.NDArray[np.float64],
+        kind: str,
+    ) -> Shapes:
+        """Show a shape in the layer of the drag, made with its first step."""
+        from napari.layers import Shapes
+
         if band is not None:
-            band.data = [corners]
+            band.data = [(places, kind)]
             return band
         active = viewer.layers.selection.active
         band = Shapes(
-            [corners],
-            shape_type="rectangle",
-            name="box",
+            [places],
+            shape_type=kind,
+            name=self._desk.tool.value,
             face_color="transparent",
             edge_color=POSITIVE,
             edge_width=2 / float(viewer.scene.camera.zoom),
-            units=units(mpp),
+            units=units(self._desk.slide_mpp()),
             metadata={KEY: "prompts"},
         )
         viewer.add_layer(band)

@@ -6,6 +6,10 @@ import getpass
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from napari_pathseg.classes import ClassList
 from napari_pathseg.geometry import Region
@@ -15,7 +19,7 @@ from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.prompts import Prompt, TextPrompt
 
 HISTORY_BYTES = 256 << 20
-SAME_VIEW = 0.02
+SAME_VIEW = 0.8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,18 +29,22 @@ class State:
     Attributes
     ----------
     draft : Draft
+    record : FieldRecord
+        Provenance, as stored; its `field` is the grid of the draft.
     prompts : tuple of Prompt
-        Of the pending proposal: the text first, then clicks and boxes.
+        Of the pending proposal: the text first, then clicks, boxes and lines.
     """
 
     draft: Draft
+    record: FieldRecord
     prompts: tuple[Prompt, ...] = ()
 
     @property
-    def nbytes(self) -> int:
-        """Memory it may hold alone."""
-        logits = self.draft.proposal.logits.nbytes if self.draft.proposal is not None else 0
-        return self.draft.kept.nbytes + self.draft.by_hand.nbytes + int(logits)
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """What takes memory; states share what did not change between them."""
+        own: tuple[npt.NDArray[Any], ...] = (self.draft.kept, self.draft.by_hand)
+        found = self.draft.proposal
+        return own if found is None else (*own, _whole(found.logits), _whole(found.candidates))
 
     @property
     def text(self) -> TextPrompt | None:
@@ -50,31 +58,45 @@ class FieldWork:
 
     Attributes
     ----------
-    record : FieldRecord
-        Provenance, as stored.
     region : Region
         What was asked for, level-0 pixels; its field may be a little larger.
     state : State
     classes : ClassList
         Of the whole slide: every value a mask of it can hold.
+    locked : frozenset of int
+        Classes that nothing may change.
     """
 
-    record: FieldRecord
     region: Region
     state: State
     classes: ClassList
+    locked: frozenset[int] = frozenset()
     _undone: list[State] = field(default_factory=list)
     _done: list[State] = field(default_factory=list)
-    _shown: tuple[State, ClassList, Mask] | None = None
+    _shown: tuple[State, ClassList, frozenset[int], Mask] | None = None
+
+    @property
+    def record(self) -> FieldRecord:
+        """Provenance, as stored."""
+        return self.state.record
+
+    @property
+    def id(self) -> str:
+        """The field's name in the store; the same in all its states."""
+        return self.state.record.id
 
     @property
     def mask(self) -> Mask:
         """What the viewer shows; not to be written to."""
         shown = self._shown
-        if shown is None or shown[0] is not self.state or shown[1] is not self.classes:
-            shown = self.state, self.classes, self.state.draft.mask(self.classes)
-            self._shown = shown
-        return shown[2]
+        if shown is None or not self._is_shown(shown):
+            mask = self.state.draft.mask(self.classes, self.locked)
+            shown = self._shown = self.state, self.classes, self.locked, mask
+        return shown[3]
+
+    def _is_shown(self, shown: tuple[State, ClassList, frozenset[int], Mask]) -> bool:
+        same = shown[0] is self.state and shown[1] is self.classes
+        return same and shown[2] == self.locked
 
     @property
     def can_undo(self) -> bool:
@@ -98,27 +120,49 @@ class FieldWork:
         """
         self._done.append(self.state)
         self._undone.clear()
-        self.state = state
-        if mask is not None:
-            self._shown = state, self.classes, mask
-        while len(self._done) > 1 and sum(s.nbytes for s in self._done) > HISTORY_BYTES:
+        self.put(state, mask)
+        while len(self._done) > 1 and _held_bytes(self._done) > HISTORY_BYTES:
             del self._done[0]
 
-    def back(self, stored: Mask) -> None:
-        """Undo a step; `stored` is the mask the store went back to, for states let go of."""
-        self._undone.append(self.state)
-        self.state = self._done.pop() if self._done else State(Draft.of_mask(stored))
+    def put(self, state: State, mask: Mask | None = None) -> None:
+        """Another state in the place of this one, with no step of undo between them."""
+        self.state = state
+        if mask is not None:
+            self._shown = state, self.classes, self.locked, mask
 
-    def forward(self, stored: Mask) -> None:
+    def back(self, otherwise: State) -> None:
+        """Undo a step; `otherwise` is its state, for states that memory let go of."""
+        self._undone.append(self.state)
+        self.state = self._done.pop() if self._done else otherwise
+
+    def forward(self, otherwise: State) -> None:
         """Redo a step."""
         self._done.append(self.state)
-        self.state = self._undone.pop() if self._undone else State(Draft.of_mask(stored))
+        self.state = self._undone.pop() if self._undone else otherwise
 
     def shows(self, region: Region) -> bool:
-        """Whether a view is the one this field was made for, give or take a hair."""
-        pairs = zip(self.region.as_list(), region.as_list(), strict=True)
-        slack = SAME_VIEW * max(self.region.height, self.region.width)
-        return all(abs(a - b) <= slack for a, b in pairs)
+        """Whether a view is that of this field, give or take a margin around it."""
+        return same_view(self.region, region)
+
+
+def same_view(one: Region, other: Region) -> bool:
+    """Whether two regions share most of their area."""
+    common = one.intersection(other)
+    if common is None:
+        return False
+    shared = common.height * common.width
+    total = one.height * one.width + other.height * other.width - shared
+    return shared / total >= SAME_VIEW
+
+
+def _whole(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The array that a view keeps alive."""
+    return array.base if isinstance(array.base, np.ndarray) else array
+
+
+def _held_bytes(states: Sequence[State]) -> int:
+    held = {id(array): array.nbytes for state in states for array in state.arrays}
+    return sum(held.values())
 
 
 def author() -> str:

@@ -156,3 +156,14 @@ def _translate(error: sqlite3.Error, path: Path, doing: str) -> StoreError:
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return damaged(path, doing, error)
     return StoreError(f"{doing}: {path}: {error}.", f"{kept} Try again or choose another folder.")
+
+
+def name_slide(connection: sqlite3.Connection, identity: str, name: str) -> None:
+    """Store whose labels these are."""
+    # A file name may hold bytes that are no text, which SQLite does not take.
+    name = name.encode("utf-8", "backslashreplace").decode()
+    found = connection.execute("SELECT identity, name FROM slide").fetchone()
+    if found is None:
+        connection.execute("INSERT INTO slide VALUES (?, ?)", (identity, name))
+    elif found != (identity, name):
+        connection.execute("UPDATE slide SET identity=?, name=?", (identity, name))

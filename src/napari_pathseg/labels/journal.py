@@ -13,7 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,28 +23,38 @@ import numpy.typing as npt
 import platformdirs
 
 from napari_pathseg.errors import ReadOnlyStoreError, StoreError
-from napari_pathseg.labels.database import connect, plain_errors
+from napari_pathseg.labels.copies import SUFFIX, put_aside, write_copy
+from napari_pathseg.labels.database import connect, name_slide, plain_errors
 from napari_pathseg.labels.lock import WriterLock, take_lock
-from napari_pathseg.labels.masks import LabelArray, as_stored, as_window, check_same_grid
+from napari_pathseg.labels.masks import (
+    LabelArray,
+    as_stored,
+    as_window,
+    changed_window,
+    check_same_grid,
+)
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.labels.rows import (
+    GRID,
+    MODEL,
+    RECORD,
+    STROKE,
+    Change,
     FieldRow,
     Step,
     append_step,
     apply_step,
-    changed_window,
     delete_steps_after,
     insert_field,
+    read_before,
     read_corrected,
     read_field_row,
+    read_last_changed,
     read_mask,
     read_record,
     read_records,
     read_step,
-    replay,
 )
-
-SUFFIX = ".pathseg.sqlite"
 
 
 def default_folder() -> Path:
@@ -57,29 +67,6 @@ def store_path(identity: str, folder: Path | None = None) -> Path:
     safe = re.fullmatch(r"[A-Za-z0-9_-]{1,100}", identity)
     name = identity if safe else hashlib.sha256(identity.encode()).hexdigest()
     return (folder or default_folder()) / (name + SUFFIX)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Change:
-    """What an undo or redo did, for the layer that shows the field.
-
-    Attributes
-    ----------
-    y, x : int
-        Field pixels of the first changed pixel.
-    pixels : uint16 or uint32 array (height, width)
-        The mask's values now in that window; (0, 0) when only the record changed.
-    record : FieldRecord
-        As it is now.
-    kind : {"model", "stroke", "record"}
-        Of the step that was undone or done again.
-    """
-
-    y: int
-    x: int
-    pixels: LabelArray
-    record: FieldRecord
-    kind: str
 
 
 class LabelStore:
@@ -137,7 +124,7 @@ class LabelStore:
             with plain_errors(path, "Not opened"):
                 connection = connect(path, read_only=lock is None)
                 if lock is not None:
-                    _name_slide(connection, identity, slide_name)
+                    name_slide(connection, identity, slide_name)
         except BaseException:
             if lock is not None:
                 lock.release()
@@ -158,12 +145,8 @@ class LabelStore:
         if lock is None:
             raise ReadOnlyStoreError(f"{path} can not be replaced: {reason}.", "Close it there.")
         try:
-            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
             with plain_errors(path, "Not opened"):
-                for end in ("", "-wal", "-shm"):
-                    old = path.with_name(path.name + end)
-                    if old.exists():
-                        old.rename(path.with_name(f"{path.name}.damaged-{stamp}{end}"))
+                put_aside(path, "damaged")
         finally:
             lock.release()
         return cls.open(identity, slide_name, folder)
@@ -201,9 +184,31 @@ class LabelStore:
             before = read_mask(self._connection, row)
             record_before = read_record(self._connection, record.id)
         y, x, old, new = changed_window(before, pixels)
-        kind = "model" if old.size else "record"
+        kind = MODEL if old.size else RECORD
         if old.size or record_before not in (None, record):
             self._do(row, Step(0, kind, y, x, old, new, record_before, record))
+
+    def change_grid(self, record: FieldRecord, mask: npt.NDArray[np.integer]) -> None:
+        """Store a known field on another level's grid, as one step that can be undone.
+
+        Parameters
+        ----------
+        record : FieldRecord
+            With the new `field`.
+        mask : integer array (height, width)
+            On that grid.
+
+        Raises
+        ------
+        StoreError
+            As :meth:`save_fields`, and when there is no such field.
+        """
+        pixels = as_stored(mask, record.field.shape)
+        with self._writing():
+            row = self._row(record.id)
+            before, was = read_mask(self._connection, row), read_record(self._connection, row.id)
+            after = pixels.astype(row.dtype)
+            self._do(row, Step(0, GRID, 0, 0, before, after, was, record))
 
     def record_stroke(
         self,
@@ -238,9 +243,9 @@ class LabelStore:
             touched = replace(record, updated=datetime.now(UTC), status="corrected")
             stored = read_mask(self._connection, row, (y, x, *old.shape))
             if not np.array_equal(stored, old):
-                row = self._do(row, Step(0, "stroke", y, x, stored, old, record, touched))
+                row = self._do(row, Step(0, STROKE, y, x, stored, old, record, touched))
                 record = touched
-            self._do(row, Step(0, "stroke", y, x, old, new, record, touched))
+            self._do(row, Step(0, STROKE, y, x, old, new, record, touched))
 
     def undo(self, field_id: str) -> Change | None:
         """Take the last step back; None when there is none."""
@@ -269,12 +274,12 @@ class LabelStore:
         with self._reading():
             row = self._row(field_id)
             found = self._connection.execute(
-                "SELECT min(number) FROM steps WHERE field=? AND kind='stroke' AND number<=?",
-                (field_id, row.position),
+                "SELECT min(number) FROM steps WHERE field=? AND kind=? AND number<=?",
+                (field_id, STROKE, row.position),
             ).fetchone()
             if found[0] is None:
                 return read_mask(self._connection, row)
-            return replay(self._connection, row, found[0] - 1)
+            return read_before(self._connection, row, found[0])
 
     def corrected(self, field_id: str) -> npt.NDArray[np.bool_]:
         """Where strokes changed the mask, undone ones left out: pixels a model must not touch.
@@ -292,6 +297,11 @@ class LabelStore:
         with self._reading():
             return read_records(self._connection)
 
+    def last_changed(self) -> str | None:
+        """The field whose last step is the latest of all; None when nothing can be undone."""
+        with self._reading():
+            return read_last_changed(self._connection)
+
     def delete(self, field_id: str) -> None:
         """Remove a field with its history, for good."""
         with self._writing():
@@ -306,17 +316,8 @@ class LabelStore:
         StoreError
             When it can not be written; an older copy stays as it was.
         """
-        part = path.with_name(path.name + ".part")
         with self._reading(), plain_errors(path, "Not saved"):
-            try:
-                copy = sqlite3.connect(part)
-                try:
-                    self._connection.backup(copy)
-                finally:
-                    copy.close()
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
+            write_copy(self._connection, path)
 
     def close(self) -> None:
         """Close the file and let others write; does nothing the second time."""
@@ -388,13 +389,3 @@ class LabelStore:
     def _check_open(self) -> None:
         if self._closed:
             raise StoreError(f"The label store {self.path} is closed.", "Open the slide again.")
-
-
-def _name_slide(connection: sqlite3.Connection, identity: str, name: str) -> None:
-    # A file name may hold bytes that are no text, which SQLite does not take.
-    name = name.encode("utf-8", "backslashreplace").decode()
-    found = connection.execute("SELECT identity, name FROM slide").fetchone()
-    if found is None:
-        connection.execute("INSERT INTO slide VALUES (?, ?)", (identity, name))
-    elif found != (identity, name):
-        connection.execute("UPDATE slide SET identity=?, name=?", (identity, name))

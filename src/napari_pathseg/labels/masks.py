@@ -1,16 +1,18 @@
-"""Masks as the label store keeps them: 16 or 32 bits, on their field's grid, packed."""
+"""Masks as the label store keeps them: 16 or 32 bits, on their field's grid, packed, moved."""
 
 from __future__ import annotations
 
 import zlib
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.errors import StoreError
-from napari_pathseg.geometry import Shape
+from napari_pathseg.geometry import Field, Shape
 
 LabelArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+Values = TypeVar("Values", bound=np.generic)
 
 
 def pack(pixels: npt.NDArray[np.generic]) -> bytes:
@@ -64,3 +66,41 @@ def _as_dtype(mask: npt.NDArray[np.integer], dtype: str) -> LabelArray:
         raise StoreError(f"A mask may hold values from 0 to {limit} only.")
     stored: LabelArray = mask.astype(dtype)
     return stored
+
+
+def changed_window(
+    before: LabelArray, after: LabelArray
+) -> tuple[int, int, LabelArray, LabelArray]:
+    """The smallest window that holds all differences: y, x and its values in both masks.
+
+    The windows are (0, 0) where nothing differs.
+    """
+    different = before != after
+    rows, columns = np.flatnonzero(different.any(1)), np.flatnonzero(different.any(0))
+    if not rows.size:
+        return 0, 0, before[:0, :0], after[:0, :0]
+    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    return int(rows[0]), int(columns[0]), before[window], after[window]
+
+
+def regridded(mask: npt.NDArray[Values], source: Field, target: Field) -> npt.NDArray[Values]:
+    """A mask on the grid of another field: each pixel takes the value under its centre.
+
+    Where `target` reaches over `source` it is 0.
+    """
+    rows, inside_y = _pixels_under(source, target, axis=0)
+    columns, inside_x = _pixels_under(source, target, axis=1)
+    out = np.zeros(target.shape, dtype=mask.dtype)
+    out[np.ix_(inside_y, inside_x)] = mask[np.ix_(rows[inside_y], columns[inside_x])]
+    return out
+
+
+def _pixels_under(
+    source: Field, target: Field, axis: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+    """The source pixel under the centre of each target pixel, and whether there is one."""
+    centers = np.arange(target.shape[axis]) + 0.5 + (target.y, target.x)[axis]
+    level0 = centers * target.downsample[axis]
+    start = (source.y, source.x)[axis]
+    at = np.floor(level0 / source.downsample[axis]).astype(np.intp) - start
+    return at, (at >= 0) & (at < source.shape[axis])

@@ -129,6 +129,24 @@ class FieldRecord:
         """The same record with another status, updated now."""
         return replace(self, status=status, updated=datetime.now(UTC))
 
+    def without_class(self, value: int) -> FieldRecord:
+        """The same record without a class and its answer, updated now."""
+        keep = [i for i, c in enumerate(self.classes) if c.value != value]
+        answered = [i for i in keep if i < len(self.asked_as)]
+        return replace(
+            self,
+            classes=ClassList(tuple(c for c in self.classes if c.value != value)),
+            asked_as=tuple(self.asked_as[i] for i in answered),
+            presence=tuple(self.presence[i] for i in answered),
+            scores=tuple(self.scores[i] for i in answered),
+            updated=datetime.now(UTC),
+        )
+
+    def with_class_changed(self, changed: LabelClass) -> FieldRecord:
+        """The same record with another name or colour for a class, updated now."""
+        classes = self.classes.with_changed(changed)
+        return replace(self, classes=classes, updated=datetime.now(UTC))
+
     @property
     def texts(self) -> tuple[str, ...]:
         """The words among the prompts, as typed."""

@@ -1,4 +1,4 @@
-"""Rows of the label store: fields, tiles of the present masks, and steps."""
+"""Rows of the label store: fields, tiles of the present masks, steps and what they change."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.geometry import Shape
-from napari_pathseg.labels.masks import LabelArray, pack, unpack
+from napari_pathseg.geometry import Field, Shape
+from napari_pathseg.labels.masks import LabelArray, pack, regridded, unpack
 from napari_pathseg.labels.record import FieldRecord
 
 TILE = 256
+MODEL, STROKE, RECORD, GRID = "model", "stroke", "record", "grid"
+"""Kinds of step: a model's result, a person's stroke, no pixels, another level."""
 Window = tuple[int, int, int, int]
 
 
@@ -32,7 +34,8 @@ class FieldRow:
 class Step:
     """A change of a window of the mask, of the record, or of both.
 
-    `record_before` is None for the step that made the field.
+    `record_before` is None for the step that made the field. In a step of kind "grid" the whole
+    mask goes to the grid of another level, and `before` and `after` differ in shape.
     """
 
     number: int
@@ -55,16 +58,27 @@ class Step:
         )
 
 
-def changed_window(
-    before: LabelArray, after: LabelArray
-) -> tuple[int, int, LabelArray, LabelArray]:
-    """The smallest window that holds all differences: y, x and its values in both masks."""
-    different = before != after
-    rows, columns = np.flatnonzero(different.any(1)), np.flatnonzero(different.any(0))
-    if not rows.size:
-        return 0, 0, before[:0, :0], after[:0, :0]
-    window = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    return int(rows[0]), int(columns[0]), before[window], after[window]
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What an undo or redo did, for the layer that shows the field.
+
+    Attributes
+    ----------
+    y, x : int
+        Field pixels of the first changed pixel.
+    pixels : uint16 or uint32 array (height, width)
+        The mask's values now in that window; (0, 0) when only the record changed.
+    record : FieldRecord
+        As it is now.
+    kind : {"model", "stroke", "record", "grid"}
+        Of the step that was undone or done again; after "grid" the mask has another shape.
+    """
+
+    y: int
+    x: int
+    pixels: LabelArray
+    record: FieldRecord
+    kind: str
 
 
 def insert_field(connection: sqlite3.Connection, row: FieldRow, record: FieldRecord) -> None:
@@ -176,50 +190,87 @@ def read_step(connection: sqlite3.Connection, row: FieldRow, number: int) -> Ste
     ).fetchone()
     if found is None:
         return None
-    kind, y, x, height, width, before, after, record_before, record_after = found
+    kind, y, x, height, width, before, after, text_before, text_after = found
+    record_before = None if text_before is None else FieldRecord.from_json(json.loads(text_before))
+    was = height, width
+    if kind == GRID and record_before is not None:
+        was = record_before.field.shape
     return Step(
         number,
         kind,
         y,
         x,
-        unpack(before, (height, width), row.dtype),
+        unpack(before, was, row.dtype),
         unpack(after, (height, width), row.dtype),
-        None if record_before is None else FieldRecord.from_json(json.loads(record_before)),
-        FieldRecord.from_json(json.loads(record_after)),
+        record_before,
+        FieldRecord.from_json(json.loads(text_after)),
     )
 
 
 def apply_step(connection: sqlite3.Connection, row: FieldRow, step: Step) -> None:
     """Make the mask, the record and the position what they are after `step`."""
+    if step.kind == GRID:
+        row = replace(row, shape=(step.after.shape[0], step.after.shape[1]))
+        connection.execute("DELETE FROM tiles WHERE field=?", (row.id,))
+        connection.execute("UPDATE fields SET height=?, width=? WHERE id=?", (*row.shape, row.id))
     write_tiles(connection, row, step.y, step.x, step.after)
     write_record(connection, row, step.record_after)
 
 
-def replay(connection: sqlite3.Connection, row: FieldRow, number: int) -> LabelArray:
-    """The mask as it was after step `number`."""
+def read_before(connection: sqlite3.Connection, row: FieldRow, number: int) -> LabelArray:
+    """The mask as it was before step `number`, on the present grid."""
     mask: LabelArray = np.zeros(row.shape, dtype=row.dtype)
+    first = True
     steps = connection.execute(
-        "SELECT y, x, height, width, after FROM steps WHERE field=? AND number<=? ORDER BY number",
-        (row.id, number),
+        "SELECT number, kind, y, x, height, width, after, record_before, record_after FROM steps"
+        " WHERE field=? AND number<=? ORDER BY number",
+        (row.id, row.position),
     )
-    for y, x, height, width, after in steps:
-        mask[y : y + height, x : x + width] = unpack(after, (height, width), row.dtype)
+    for at, kind, y, x, height, width, after, was, now in steps:
+        if first:
+            mask = np.zeros(_field(was or now).shape, dtype=row.dtype)
+            first = False
+        if kind == GRID:
+            moved: LabelArray = regridded(mask, _field(was), _field(now)).astype(row.dtype)
+            mask = moved
+        if at < number:
+            mask[y : y + height, x : x + width] = unpack(after, (height, width), row.dtype)
     return mask
 
 
 def read_corrected(connection: sqlite3.Connection, row: FieldRow) -> npt.NDArray[np.bool_]:
-    """Where the strokes that are in the mask changed it."""
+    """Where the strokes that are in the mask changed it, on the present grid."""
     touched = np.zeros(row.shape, dtype=np.bool_)
-    strokes = connection.execute(
-        "SELECT y, x, height, width, before, after FROM steps"
-        " WHERE field=? AND number<=? AND kind='stroke'",
-        (row.id, row.position),
+    first = True
+    steps = connection.execute(
+        "SELECT kind, y, x, height, width, before, after, record_before, record_after FROM steps"
+        " WHERE field=? AND number<=? AND kind IN (?, ?) ORDER BY number",
+        (row.id, row.position, STROKE, GRID),
     )
-    for y, x, height, width, before, after in strokes:
+    for kind, y, x, height, width, before, after, was, now in steps:
+        if first:
+            touched = np.zeros(_field(was or now).shape, dtype=np.bool_)
+            first = False
+        if kind == GRID:
+            touched = regridded(touched, _field(was), _field(now))
+            continue
         shape = height, width
         changed = unpack(before, shape, row.dtype) != unpack(after, shape, row.dtype)
         touched[y : y + height, x : x + width] |= changed
     return touched
+
+
+def read_last_changed(connection: sqlite3.Connection) -> str | None:
+    """The field whose present step was made last of all, None when nothing can be undone."""
+    found = connection.execute(
+        "SELECT steps.field FROM steps JOIN fields ON fields.id = steps.field"
+        " WHERE steps.number <= fields.position ORDER BY steps.rowid DESC LIMIT 1"
+    ).fetchone()
+    return None if found is None else str(found[0])
+
+
+def _field(record: str) -> Field:
+    return FieldRecord.from_json(json.loads(record)).field
 
 
 def _tiles_of(window: Window) -> Iterator[tuple[int, int]]:

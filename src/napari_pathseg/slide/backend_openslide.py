@@ -13,15 +13,24 @@ from openslide.lowlevel import OpenSlideError, OpenSlideUnsupportedFormatError
 
 from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Field, Pair, exact_downsample
+from napari_pathseg.slide.aperio import AperioTiles
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.slide.identity import identity_of
 from napari_pathseg.slide.pixels import alpha_on_white, read_on_white
 from napari_pathseg.slide.scale import plausible_mpp
+from napari_pathseg.slide.scenes import require_one_scene
 
 MAX_READ_PX = 4096
 """Cairo can not hold a picture of more than 32,767 pixels a side."""
 
 MAX_SIDE_PX = 4_000_000
+SUB_PIXEL = 1 / 512
+"""Cairo, which OpenSlide draws with, takes a smaller shift for none."""
+
+ANCHORS = 128
+"""Pixels that are read in addition, at most, to begin on a whole level-0 pixel."""
+
+CACHE_BYTES = 32 << 20
 
 METADATA_ERRORS = (OpenSlideError, KeyError, ValueError, ZeroDivisionError)
 """What openslide-python raises when the library stumbles after it has opened a file."""
@@ -34,6 +43,8 @@ class OpenSlideSlide(Slide):
     ----------
     path : Path
         A slide file, any one file of a DICOM series, or the folder that holds one.
+    scene : int, optional
+        Only 0: OpenSlide lays several scenes on one plane.
 
     Raises
     ------
@@ -43,9 +54,11 @@ class OpenSlideSlide(Slide):
         When it knows the file and can not open it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scene: int | None = None) -> None:
+        require_one_scene(path, scene)
         self.path = path
         self._lock = threading.Lock()
+        self._tiles: AperioTiles | None = None
         self._entry, handle = _open_entry(path)
         self._handle: openslide.OpenSlide | None = handle
         try:
@@ -54,6 +67,8 @@ class OpenSlideSlide(Slide):
             self._mean_downsamples = tuple(handle.level_downsamples)
             self.associated_names = tuple(sorted(handle.associated_images))
             self.metadata = _metadata(handle, self._entry)
+            if self.metadata.vendor == "aperio":
+                self._tiles = AperioTiles.open(self._entry, self.levels)
         except METADATA_ERRORS as error:
             handle.close()
             raise DamagedSlideError(
@@ -66,6 +81,9 @@ class OpenSlideSlide(Slide):
 
     def read(self, field: Field) -> RGB:  # noqa: D102 - as in Slide
         def inside(y: int, x: int, height: int, width: int) -> RGB:
+            self._open_handle()
+            if self._tiles is not None and self._tiles.holds(field.level):
+                return self._tiles.read(field.level, y, x, height, width)
             return self._read_blocks(field.level, y, x, height, width)
 
         return read_on_white(field, self.levels[field.level].shape, inside)
@@ -82,10 +100,25 @@ class OpenSlideSlide(Slide):
                 f"{self.path}: the {name} picture is broken: {error}."
             ) from error
 
+    def icc_profile(self) -> bytes | None:  # noqa: D102 - as in Slide
+        profile = self._open_handle().color_profile
+        return None if profile is None else bytes(profile.tobytes())
+
+    def largest_shift(self) -> float:
+        """By how much of a level pixel pixels can be shifted, at worst."""
+        worst = 0.0
+        for level, mean in zip(self.levels, self._mean_downsamples, strict=True):
+            places = np.linspace(0, max(level.shape) - 1, 64).astype(int)
+            anchors = np.array([_anchor(int(place), mean) for place in places])
+            worst = max(worst, float(np.abs(np.rint(anchors * mean) / mean - anchors).max()))
+        return worst
+
     def close(self) -> None:
         """Release the file, as soon as the reads that are running have ended."""
         with self._lock:
             self._handle = None
+        if self._tiles is not None:
+            self._tiles.close()
 
     def _read_blocks(self, level: int, y: int, x: int, height: int, width: int) -> RGB:
         if height <= MAX_READ_PX and width <= MAX_READ_PX:
@@ -99,10 +132,12 @@ class OpenSlideSlide(Slide):
 
     def _read_block(self, level: int, y: int, x: int, height: int, width: int) -> RGB:
         mean = self._mean_downsamples[level]
-        location_xy = (round(x * mean), round(y * mean))
+        top, left = _anchor(y, mean), _anchor(x, mean)
+        location_xy = (round(left * mean), round(top * mean))
+        size_xy = (x - left + width, y - top + height)
         handle = self._open_handle()
         try:
-            picture = handle.read_region(location_xy, level, (width, height))
+            picture = handle.read_region(location_xy, level, size_xy)
         except OpenSlideError as error:
             self._replace(handle)
             raise DamagedSlideError(
@@ -110,7 +145,7 @@ class OpenSlideSlide(Slide):
                 f"can not be read: {error}.",
                 "Copy the slide again from its source.",
             ) from error
-        return alpha_on_white(np.asarray(picture))
+        return alpha_on_white(np.asarray(picture)[y - top :, x - left :])
 
     def _open_handle(self) -> openslide.OpenSlide:
         handle = self._handle
@@ -125,7 +160,25 @@ class OpenSlideSlide(Slide):
                 return
             # A file that is gone meanwhile keeps the spoiled handle, which says why it fails.
             with contextlib.suppress(OpenSlideError):
-                self._handle = openslide.OpenSlide(self._entry)
+                self._handle = _opened(self._entry)
+
+
+def _anchor(place: int, downsample: float) -> int:
+    """The nearest level pixel up to `place` that lies on a whole level-0 pixel.
+
+    OpenSlide takes places in whole level-0 pixels. Read from any other pixel of a level whose
+    downsample is not a whole number, all pixels would be shifted by a part of one.
+    """
+    candidates = np.arange(place, max(place - ANCHORS, -1), -1)
+    exact = candidates * downsample
+    fits = np.flatnonzero(np.abs(np.rint(exact) - exact) < SUB_PIXEL * downsample)
+    return int(candidates[fits[0]]) if fits.size else place
+
+
+def _opened(entry: Path) -> openslide.OpenSlide:
+    handle = openslide.OpenSlide(entry)
+    handle.set_cache(openslide.OpenSlideCache(CACHE_BYTES))
+    return handle
 
 
 def _open_entry(path: Path) -> tuple[Path, openslide.OpenSlide]:
@@ -133,7 +186,7 @@ def _open_entry(path: Path) -> tuple[Path, openslide.OpenSlide]:
     reason = ""
     for entry in _entries(path):
         try:
-            return entry, openslide.OpenSlide(entry)
+            return entry, _opened(entry)
         except OpenSlideUnsupportedFormatError:
             continue
         except OpenSlideError as error:

@@ -16,6 +16,7 @@ from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.slide.identity import identity_of
 from napari_pathseg.slide.pixels import alpha_on_white, read_on_white, to_uint8
 from napari_pathseg.slide.scale import UM_PER_UNIT, mpp_of_resolution
+from napari_pathseg.slide.scenes import require_one_scene
 
 MAX_PIXELS = 200_000_000
 """A picture is held in memory whole: 600 MB at this size, twice that while it is decoded."""
@@ -55,6 +56,8 @@ class PictureSlide(Slide):
     ----------
     path : Path
         PNG, JPEG, BMP or WebP file of at most `MAX_PIXELS` pixels.
+    scene : int, optional
+        Only 0.
 
     Raises
     ------
@@ -64,7 +67,8 @@ class PictureSlide(Slide):
         When it can not be decoded.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scene: int | None = None) -> None:
+        require_one_scene(path, scene)
         self.path = path
         kind, plugin = _plugin(path)
         try:
@@ -72,11 +76,13 @@ class PictureSlide(Slide):
                 _check_size(path, *picture.size)
                 self._pixels = _rgb(picture)
                 mpp, mode = _mpp(picture), picture.mode
+                icc = picture.info.get("icc_profile")
         except PILLOW_ERRORS as error:
             raise DamagedSlideError(
                 f"{path}: the {kind} picture is broken: {_one_line(error)}.",
                 "Copy or export the picture again.",
             ) from error
+        self._icc = bytes(icc) if icc and mode in ("RGB", "RGBA", "P") else None
         shape = (self._pixels.shape[0], self._pixels.shape[1])
         self.levels = (Level(shape, (1.0, 1.0), (min(shape[0], 512), min(shape[1], 512))),)
         self.metadata = SlideMetadata(
@@ -91,6 +97,9 @@ class PictureSlide(Slide):
             return self._pixels[y : y + height, x : x + width].copy()
 
         return read_on_white(field, self.levels[field.level].shape, inside)
+
+    def icc_profile(self) -> bytes | None:  # noqa: D102 - as in Slide
+        return self._icc
 
     def close(self) -> None:
         """Nothing to release: the file was closed when it had been decoded."""

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
-from napari_pathseg.geometry import Field, Pair, exact_downsample
-from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
-from napari_pathseg.slide.identity import identity_of
-from napari_pathseg.slide.mixing import Plane, Window, display_windows, middle_window, mixed
-from napari_pathseg.slide.ome import default_channels
-from napari_pathseg.slide.pixels import read_on_white
+from napari_pathseg.errors import DamagedSlideError, SlideError
+from napari_pathseg.geometry import Pair, exact_downsample
+from napari_pathseg.slide.base import RGB, Level, Pixels, Plane, SlideMetadata, Stack
+from napari_pathseg.slide.channels import default_channels
+from napari_pathseg.slide.identity import identity_of, identity_of_scene
+from napari_pathseg.slide.planes import PlaneSlide
 from napari_pathseg.slide.scale import plausible_mpp
+from napari_pathseg.slide.scenes import Picture, Scenes, scenes_of
 
 # An optional extra: by name, so that neither checkers nor installers take it for a requirement.
 slideio = import_module("slideio")
@@ -26,12 +27,14 @@ DRIVERS = {".vsi": "VSI", ".czi": "CZI", ".zvi": "ZVI"}
 MAX_SIDE_PX = 4_000_000
 
 
-class SlideioSlide(Slide):
-    """The largest scene of a file that slideio reads.
+class SlideioSlide(PlaneSlide):
+    """One scene of a file that slideio reads.
 
     Parameters
     ----------
     path : Path
+    scene : int, optional
+        The largest by default.
 
     Raises
     ------
@@ -41,65 +44,89 @@ class SlideioSlide(Slide):
         When slideio can not open or read it.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scene: int | None = None) -> None:
+        super().__init__()
         self.path = path
         # slideio says nothing of threads: one read at a time.
         self._lock = threading.Lock()
-        self._windows: tuple[Window, ...] | None = None
         try:
             self._file: Any = slideio.open_slide(
                 str(path), DRIVERS.get(path.suffix.lower(), "AUTO")
             )
-            scenes = [self._file.get_scene(i) for i in range(self._file.num_scenes)]
-            if not scenes:
-                raise UnsupportedSlideError(f"{path}: slideio finds no picture in it.")
-            self._scene: Any = max(scenes, key=lambda scene: scene.size[0] * scene.size[1])
-            self.levels = _levels(self._scene, path)
-            self._is_rgb = _is_rgb(self._scene)
-            names = [self._scene.get_channel_name(i) for i in range(self._scene.num_channels)]
-            self.channels = default_channels(len(names), [name for name in names if name])
-            self.metadata = self._metadata(len(scenes))
+            self._prepare(scene)
         except SLIDEIO_ERRORS as error:
             raise self._damaged("the slide can not be opened", error) from error
 
-    def __reduce__(self) -> tuple[type[SlideioSlide], tuple[Path]]:
-        return type(self), (self.path,)
+    def _prepare(self, scene: int | None) -> None:
+        file = self._file
+        stored = [file.get_scene(i) for i in range(file.num_scenes)]
+        pictures = [
+            Picture(i, str(one.name), one.size[0] * one.size[1]) for i, one in enumerate(stored)
+        ]
+        scenes = scenes_of(pictures, self.path)
+        self.scenes = scenes.names
+        self.scene = scenes.chosen(self.path, scene)
+        self._scene: Any = stored[scenes.pictures[self.scene].index]
+        self.associated_names = tuple(str(name) for name in self._scene.get_aux_image_names())
+        self.levels = _levels(self._scene, self.path)
+        self._is_rgb = _is_rgb(self._scene)
+        names = [self._scene.get_channel_name(i) for i in range(self._scene.num_channels)]
+        self.stack = Stack(
+            z=max(int(self._scene.num_z_slices), 1),
+            t=max(int(self._scene.num_t_frames), 1),
+            channels=() if self._is_rgb else default_channels(len(names), names),
+            dtype="uint8" if self._is_rgb else _dtype(self._scene),
+        )
+        self.metadata = self._metadata(scenes)
 
-    def read(self, field: Field) -> RGB:  # noqa: D102 - as in Slide
-        def inside(y: int, x: int, height: int, width: int) -> RGB:
-            planes = self._planes(field.level, y, x, height, width)
-            if self._is_rgb:
-                return np.ascontiguousarray(np.stack(planes, axis=-1))
-            return mixed(planes, self._display_windows(), self.channels)
+    def __reduce__(self) -> tuple[type[SlideioSlide], tuple[Path, int]]:
+        return type(self), (self.path, self.scene)
 
-        return read_on_white(field, self.levels[field.level].shape, inside)
+    def associated(self, name: str) -> RGB:  # noqa: D102 - as in Slide
+        if name not in self.associated_names:
+            return super().associated(name)
+        with self._lock:
+            try:
+                picture = np.asarray(self._opened().get_aux_image_raster(name).read_block())
+            except SLIDEIO_ERRORS as error:
+                raise self._damaged(f"the {name} picture is broken", error) from error
+        pixels = picture.reshape(*picture.shape[:2], -1).astype(np.uint8)
+        return np.repeat(pixels[..., :1], 3, axis=2) if pixels.shape[2] < 3 else pixels[..., :3]
 
     def close(self) -> None:
         """Release the file when the read that is running has ended."""
         with self._lock:
             self._scene = self._file = None
 
-    def _planes(self, level: int, y: int, x: int, height: int, width: int) -> list[Plane]:
+    def _planes(
+        self, level: int, y: int, x: int, height: int, width: int, planes: Sequence[Plane]
+    ) -> list[Pixels]:
+        return [self._plane(level, (y, x, height, width), plane) for plane in planes]
+
+    def _plane(self, level: int, place: tuple[int, int, int, int], plane: Plane) -> Pixels:
+        y, x, height, width = place
+        options = {
+            "channel_indices": [] if plane.channel is None else [plane.channel],
+            "slices": (plane.z, plane.z + 1),
+            "frames": (plane.t, plane.t + 1),
+        }
         with self._lock:
-            if self._scene is None:
-                raise SlideError(f"{self.path}: the slide was closed.", "Open it again.")
-            rect_xy = (x, y, width, height)
             try:
-                block = np.asarray(self._scene.read_block_from_level(level, rect_xy))
+                block = self._opened().read_block_from_level(
+                    level, (x, y, width, height), **options
+                )
             except SLIDEIO_ERRORS as error:
-                place = f"level {level}, pixels [{y}, {x}, {height}, {width}] can not be read"
-                raise self._damaged(place, error) from error
-        cube = block.reshape(height, width, -1)
-        return [cube[..., channel] for channel in range(cube.shape[2])]
+                where = f"level {level}, pixels {list(place)} can not be read"
+                raise self._damaged(where, error) from error
+        pixels = np.asarray(block).reshape(height, width, -1)
+        return np.ascontiguousarray(pixels) if self._is_rgb else pixels[..., 0]
 
-    def _display_windows(self) -> tuple[Window, ...]:
-        if self._windows is None:
-            last = len(self.levels) - 1
-            place = middle_window(*self.levels[last].shape)
-            self._windows = tuple(display_windows(self._planes(last, *place)))
-        return self._windows
+    def _opened(self) -> Any:
+        if self._scene is None:
+            raise SlideError(f"{self.path}: the slide was closed.", "Open it again.")
+        return self._scene
 
-    def _metadata(self, scenes: int) -> SlideMetadata:
+    def _metadata(self, scenes: Scenes) -> SlideMetadata:
         scene = self._scene
         members = [self.path]
         data = self.path.with_name(f"_{self.path.stem}_")
@@ -111,8 +138,8 @@ class SlideioSlide(Slide):
             vendor={".vsi": "olympus", ".czi": "zeiss"}.get(self.path.suffix.lower(), "unknown"),
             mpp=_mpp(scene),
             objective_power=float(scene.magnification) or None,
-            identity=identity_of(members, root),
-            properties={"slideio.scene": str(scene.name), "slideio.scenes": str(scenes)},
+            identity=identity_of_scene(identity_of(members, root), self.scene, scenes.main),
+            properties={"slideio.scene": str(scene.name), "slideio.scenes": str(len(scenes.names))},
         )
 
     def _damaged(self, what: str, error: BaseException) -> DamagedSlideError:
@@ -139,6 +166,10 @@ def _levels(scene: Any, path: Path) -> tuple[Level, ...]:
 def _is_rgb(scene: Any) -> bool:
     kinds = {str(scene.get_channel_data_type(i)) for i in range(scene.num_channels)}
     return scene.num_channels == 3 and kinds == {"uint8"}
+
+
+def _dtype(scene: Any) -> str:
+    return np.dtype(str(scene.get_channel_data_type(0))).name
 
 
 def _mpp(scene: Any) -> Pair | None:

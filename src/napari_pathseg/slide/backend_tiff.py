@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from collections.abc import Iterator
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,42 +12,39 @@ import tifffile
 
 from napari_pathseg.errors import DamagedSlideError, SlideError
 from napari_pathseg.geometry import Field, exact_downsample
-from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
-from napari_pathseg.slide.identity import identity_of
-from napari_pathseg.slide.mixing import Window, display_windows, middle_window, mixed
-from napari_pathseg.slide.ome import Channel, refuse_hostile_xml
-from napari_pathseg.slide.pixels import alpha_on_white, read_on_white, to_uint8
+from napari_pathseg.slide.base import RGB, Level, Pixels, Plane, SlideMetadata
+from napari_pathseg.slide.identity import identity_of, identity_of_scene
+from napari_pathseg.slide.ome import names_other_files, refuse_hostile_xml
+from napari_pathseg.slide.pixels import alpha_on_white, to_uint8
+from napari_pathseg.slide.planes import PlaneSlide
+from napari_pathseg.slide.scenes import Picture, Scenes, is_associated, scenes_of
 from napari_pathseg.slide.tiff_layout import (
-    ASSOCIATED,
-    Plane,
+    PALETTE,
+    WHITE_IS_ZERO,
     TiffLayout,
-    TiffLevel,
     layout_of,
-    main_series,
+    levels_after,
 )
 from napari_pathseg.slide.tiff_segments import (
     TIFF_ERRORS,
+    Page,
     Samples,
     SegmentReader,
-    keyframe,
     one_line,
     segment_shape,
 )
 
+ICC_TAG = 34675
 
-class TiffSlide(Slide):
+
+class TiffSlide(PlaneSlide):
     """A TIFF that tifffile reads tile by tile.
-
-    Several channels are mixed to one picture by adding their colours, as light adds. A stack
-    shows its middle focal plane and first time point unless `plane` says otherwise.
 
     Parameters
     ----------
     path : Path
-    series : int, optional
-        Which of the file's pictures; the largest that is no label or macro by default.
-    plane : Plane
-        Which plane and channels.
+    scene : int, optional
+        Which of the file's pictures that are slides; the largest by default.
 
     Raises
     ------
@@ -57,141 +54,179 @@ class TiffSlide(Slide):
         When it is broken or cut short; names what is missing.
     """
 
-    def __init__(
-        self, path: Path, *, series: int | None = None, plane: Plane | None = None
-    ) -> None:
+    def __init__(self, path: Path, scene: int | None = None) -> None:
+        super().__init__()
         self.path = path
-        self._asked = (series, plane)
+        self._pages: dict[tuple[int, Plane], Page] = {}
         with _wrapped(path, "can not be opened"):
-            self._tif = tifffile.TiffFile(path)
+            self._tif = _open(path)
+            weakref.finalize(self, self._tif.close)
         try:
             with _wrapped(path, "can not be opened"):
-                self._prepare(series, plane or Plane())
+                self._prepare(scene)
         except SlideError:
             self._tif.close()
             raise
 
-    def _prepare(self, series: int | None, plane: Plane) -> None:
+    def _prepare(self, scene: int | None) -> None:
         tif, path = self._tif, self.path
-        first = tif.pages.first
-        refuse_hostile_xml(first.description, str(path))
-        self._series = main_series(tif, path, series)
-        self.layout: TiffLayout = layout_of(tif, path, self._series, plane)
+        self._pictures = _pictures(tif, path)
+        self.scenes = self._pictures.names
+        self.scene = self._pictures.chosen(path, scene)
+        series = self._pictures.pictures[self.scene].index
         self._segments = SegmentReader(path)
-        self._windows: tuple[Window, ...] | None = None
-        self._window_lock = threading.Lock()
+        self.layout: TiffLayout = layout_of(tif, path, series)
+        self.stack = self.layout.stack
         self.levels = _levels(self.layout)
-        self.channels: tuple[Channel, ...] = self.layout.channels
-        others = [s for i, s in enumerate(tif.series) if i != self._series]
-        self.associated_names = tuple(s.name for s in others if _is_associated(s))
-        self.metadata = self._metadata(others)
+        self.associated_names = tuple(picture.name for picture in self._pictures.associated)
+        self.metadata = self._metadata()
         self._check_last_tile()
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _reopen, (self.path, *self._asked)
-
-    def read(self, field: Field) -> RGB:  # noqa: D102 - as in Slide
-        level = self.layout.levels[field.level]
-
-        def inside(y: int, x: int, height: int, width: int) -> RGB:
-            return self._rgb(level, y, x, height, width)
-
-        return read_on_white(field, level.shape, inside)
+    def __reduce__(self) -> tuple[type[TiffSlide], tuple[Path, int]]:
+        return type(self), (self.path, self.scene)
 
     def associated(self, name: str) -> RGB:  # noqa: D102 - as in Slide
-        for index, series in enumerate(self._tif.series):
-            if series.name == name and name in self.associated_names:
-                with TiffSlide(self.path, series=index) as picture:
-                    height, width = picture.shape
-                    return picture.read(Field(0, 0, 0, height, width, (1.0, 1.0)))
+        for picture in self._pictures.associated:
+            if picture.name == name:
+                with _wrapped(self.path, f"has a broken {name} picture"):
+                    return self._whole(picture)
         return super().associated(name)
+
+    def icc_profile(self) -> bytes | None:  # noqa: D102 - as in Slide
+        tag = self.layout.levels[0].key.tags.get(ICC_TAG)
+        return bytes(tag.value) if tag is not None and self.layout.is_rgb else None
 
     def close(self) -> None:
         """Release the file."""
         self._segments.close()
         self._tif.close()
 
-    def _rgb(self, level: TiffLevel, y: int, x: int, height: int, width: int) -> RGB:
-        fill = 255 if self.layout.is_rgb else 0
-        pages = [self._segments.window(page, y, x, height, width, fill) for page in level.pages]
-        if self.layout.is_rgb:
-            pixels = to_uint8(pages[0])
-            if self.layout.alpha:
-                return alpha_on_white(pixels)
-            return np.ascontiguousarray(pixels[..., :3])
-        return mixed(self._planes(pages), self._display_windows(), self.channels)
+    def _planes(
+        self, level: int, y: int, x: int, height: int, width: int, planes: Sequence[Plane]
+    ) -> list[Pixels]:
+        place = (y, x, height, width)
+        return [self._plane(level, plane, place) for plane in planes]
 
-    def _planes(self, pages: list[Samples]) -> list[Samples]:
-        key = keyframe(self.layout.levels[0].pages[0])
-        if key.photometric == 3 and key.colormap is not None:
-            colors = to_uint8(np.asarray(key.colormap, dtype=np.uint16))
-            return [colors[i][pages[0][..., 0]] for i in range(3)]
-        if self.layout.samples is not None:
-            planes = [pages[0][..., sample] for sample in self.layout.samples]
-        else:
-            planes = [page[..., 0] for page in pages]
-        if key.photometric == 0:
-            return [255 - to_uint8(plane) for plane in planes]
-        return planes
+    def _plane(self, level: int, plane: Plane, place: tuple[int, int, int, int]) -> Pixels:
+        layout, page = self.layout, self._page(level, plane)
+        if layout.is_rgb:
+            return self._rgb(layout, page, place)
+        sample = 0 if layout.channels_in_pages else plane.channel or 0
+        values = self._segments.window(page, *place, fill=0, sample=sample)[..., 0]
+        white_is_zero = layout.levels[level].key.photometric == WHITE_IS_ZERO
+        return _inverted(values) if white_is_zero else values
 
-    def _display_windows(self) -> tuple[Window, ...]:
-        """Measured once, when the first field is mixed."""
-        with self._window_lock:
-            if self._windows is None:
-                level = self.layout.levels[-1]
-                place = middle_window(*level.shape)
-                pages = [self._segments.window(page, *place, 0) for page in level.pages]
-                self._windows = tuple(display_windows(self._planes(pages)))
-            return self._windows
+    def _page(self, level: int, plane: Plane) -> Page:
+        page = self._pages.get((level, plane))
+        if page is None:
+            with self._segments.lock, _wrapped(self.path, f"has a broken page in level {level}"):
+                page = self._pages[level, plane] = self.layout.page(self.path, level, plane)
+        return page
+
+    def _rgb(self, layout: TiffLayout, page: Page, place: tuple[int, int, int, int]) -> RGB:
+        key = layout.levels[0].key
+        if key.photometric == PALETTE and key.colormap is not None:
+            colors = to_uint8(np.asarray(key.colormap, dtype=np.uint16)).T
+            indices = self._segments.window(page, *place, fill=0)[..., 0]
+            return np.ascontiguousarray(colors[indices])
+        pixels = to_uint8(self._segments.window(page, *place, fill=255))
+        return alpha_on_white(pixels) if layout.alpha else np.ascontiguousarray(pixels[..., :3])
+
+    def _whole(self, picture: Picture) -> RGB:
+        """An associated picture, as if it were a slide."""
+        layout = layout_of(self._tif, self.path, picture.index)
+        inner = _Picture(self.path, layout, self._segments)
+        height, width = inner.levels[0].shape
+        return inner.read(Field(0, 0, 0, height, width, (1.0, 1.0)))
 
     def _check_last_tile(self) -> None:
         """A damaged end shows at once, not when the user pans there."""
         level = self.layout.levels[0]
-        if min(segment_shape(keyframe(level.pages[0]))) > 4096:
+        if min(segment_shape(level.key)) > 4096:
             return
-        for page in level.pages:
-            self._segments.window(page, level.shape[0] - 1, level.shape[1] - 1, 1, 1, 0)
+        height, width = level.shape
+        shown = self.stack.shown
+        channels = range(len(self.stack.channels)) if self.stack.channels else (None,)
+        planes = [Plane(shown.z, shown.t, channel) for channel in channels]
+        self._planes(0, height - 1, width - 1, 1, 1, planes)
 
-    def _metadata(self, others: list[tifffile.TiffPageSeries]) -> SlideMetadata:
-        tif = self._tif
+    def _metadata(self) -> SlideMetadata:
+        tif, layout = self._tif, self.layout
         first = tif.pages.first
         properties = {
             "tiff.kind": ",".join(sorted(tif.flags)) or "generic",
             "tiff.compression": str(getattr(first.compression, "name", first.compression)),
-            "tiff.stack": ", ".join(f"{axis}={n}" for axis, n in self.layout.stack),
-            "tiff.channels": ", ".join(channel.name for channel in self.channels),
-            "tiff.scenes": ", ".join(s.name for s in others if not _is_associated(s)),
+            "tiff.stack": ", ".join(f"{axis}={n}" for axis, n in layout.lead),
+            "tiff.channels": ", ".join(channel.name for channel in layout.stack.channels),
+            "tiff.scenes": ", ".join(name for name in self.scenes if name),
             "tiff.description": first.description[:4096],
             "tiff.software": str(first.software)[:256],
         }
         return SlideMetadata(
             backend="tifffile",
             vendor=_vendor(tif),
-            mpp=self.layout.mpp,
-            objective_power=self.layout.objective_power,
-            identity=identity_of([self.path]),
+            mpp=layout.mpp,
+            objective_power=layout.objective_power,
+            identity=identity_of_scene(identity_of([self.path]), self.scene, self._pictures.main),
             properties={name: value for name, value in properties.items() if value},
         )
 
 
-def _reopen(path: Path, series: int | None, plane: Plane | None) -> TiffSlide:
-    return TiffSlide(path, series=series, plane=plane)
+class _Picture(TiffSlide):
+    """An associated picture of a file that is open; closes nothing."""
+
+    def __init__(self, path: Path, layout: TiffLayout, segments: SegmentReader) -> None:
+        PlaneSlide.__init__(self)
+        self._pages = {}
+        self.path, self.layout, self._segments = path, layout, segments
+        self.stack, self.levels = layout.stack, _levels(layout)
+
+
+def _open(path: Path) -> tifffile.TiffFile:
+    """Open a TIFF; parts in other folders, which an OME-TIFF may name, are left alone."""
+    tif = tifffile.TiffFile(path)
+    try:
+        text = tif.pages.first.description
+        refuse_hostile_xml(text, str(path))
+    except BaseException:
+        tif.close()
+        raise
+    if not (tif.is_ome and names_other_files(text)):
+        return tif
+    tif.close()
+    return tifffile.TiffFile(path, _multifile=False)
+
+
+def _pictures(tif: tifffile.TiffFile, path: Path) -> Scenes:
+    """The file's pictures without those that are levels of another one."""
+    pictures: list[Picture] = []
+    skip = 0
+    for index, series in enumerate(tif.series):
+        if skip:
+            skip -= 1
+            continue
+        extent = dict(zip(series.axes, series.shape, strict=True))
+        area = int(extent.get("Y", 0)) * int(extent.get("X", 0))
+        # Only OME-TIFF names its pictures; of other names only a label's or macro's means anything.
+        name = series.name if tif.is_ome or is_associated(series.name) else ""
+        pictures.append(Picture(index, name, area))
+        skip = levels_after(tif, index)
+    return scenes_of(pictures, path)
 
 
 def _levels(layout: TiffLayout) -> tuple[Level, ...]:
     full = layout.levels[0].shape
     return tuple(
-        Level(
-            level.shape,
-            exact_downsample(full, level.shape),
-            segment_shape(keyframe(level.pages[0])),
-        )
+        Level(level.shape, exact_downsample(full, level.shape), segment_shape(level.key))
         for level in layout.levels
     )
 
 
-def _is_associated(series: tifffile.TiffPageSeries) -> bool:
-    return series.name.lower().startswith(ASSOCIATED)
+def _inverted(values: Samples) -> Samples:
+    """Values of a picture in which 0 is white, turned round."""
+    if values.dtype == np.bool_:
+        return ~values
+    return np.iinfo(values.dtype).max - values if values.dtype.kind == "u" else values
 
 
 def _vendor(tif: tifffile.TiffFile) -> str:

@@ -6,25 +6,28 @@ import contextlib
 import hashlib
 import json
 import struct
-import threading
+import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
-from zarr.storage import LocalStore, ZipStore
+from zarr.storage import ZipStore
 
 from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Field, exact_downsample
-from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
-from napari_pathseg.slide.identity import identity_of
-from napari_pathseg.slide.mixing import Plane, Window, display_windows, middle_window, mixed
-from napari_pathseg.slide.ome import Channel, default_channels
-from napari_pathseg.slide.pixels import alpha_on_white, read_on_white, to_uint8
-from napari_pathseg.slide.zarr_layout import ZarrLayout, layout_of
+from napari_pathseg.slide.base import RGB, Level, Pixels, Plane, SlideMetadata, Stack
+from napari_pathseg.slide.channels import Channel, default_channels
+from napari_pathseg.slide.identity import identity_of, identity_of_scene
+from napari_pathseg.slide.mixing import middle_window
+from napari_pathseg.slide.pixels import alpha_on_white, to_uint8
+from napari_pathseg.slide.planes import PlaneSlide
+from napari_pathseg.slide.scale import is_smaller_copy
+from napari_pathseg.slide.zarr_scenes import pictures_of
+from napari_pathseg.slide.zarr_store import InsideStore
 
 ZARR_ERRORS = (
     ValueError,
@@ -47,17 +50,20 @@ ZARR_ERRORS = (
 """What zarr and its codecs are seen to raise on damaged stores."""
 
 MAX_CHUNK_BYTES = 1 << 30
+MIN_CHUNK_PX = 256
 MAX_SIDE_PX = 4_000_000
 RGB_COLORS = ((255, 0, 0), (0, 255, 0), (0, 0, 255))
 
 
-class ZarrSlide(Slide):
-    """An OME-Zarr picture; stacks show their middle focal plane and first time point.
+class ZarrSlide(PlaneSlide):
+    """An OME-Zarr picture.
 
     Parameters
     ----------
     path : Path
         Folder, or zip archive of one.
+    scene : int, optional
+        Which of its pictures that are slides; the largest by default.
 
     Raises
     ------
@@ -67,36 +73,25 @@ class ZarrSlide(Slide):
         When metadata or arrays are broken.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, scene: int | None = None) -> None:
+        super().__init__()
         self.path = path
-        self._window_lock = threading.Lock()
-        self._windows: tuple[Window, ...] | None = None
         with self._wrapped("the slide can not be opened"):
-            self._store = LocalStore(path, read_only=True) if path.is_dir() else ZipStore(path)
+            self._store = InsideStore(path) if path.is_dir() else ZipStore(path)
+            weakref.finalize(self, self._store.close)
             self._arrays: list[zarr.Array[Any]] = []
             try:
-                self._prepare()
+                self._prepare(scene)
             except BaseException:
                 self._store.close()
                 raise
 
-    def _prepare(self) -> None:
-        group, self.layout = _picture(zarr.open_group(self._store, mode="r"), self.path)
-        arrays: list[Any] = [group[name] for name in self.layout.paths]
-        for array in arrays:
-            self._check(array)
-        self._arrays = arrays
-        self._rgb_axis, self.channels = self._kind()
-        y, x = self.layout.axes.index("y"), self.layout.axes.index("x")
-        shapes = [(int(array.shape[y]), int(array.shape[x])) for array in arrays]
-        self.levels = tuple(
-            Level(
-                shape,
-                exact_downsample(shapes[0], shape),
-                (int(array.chunks[y]), int(array.chunks[x])),
-            )
-            for shape, array in zip(shapes, arrays, strict=True)
-        )
+    def _prepare(self, scene: int | None) -> None:
+        self._found, self._pictures = pictures_of(zarr.open_group(self._store, mode="r"), self.path)
+        self.scenes = self._pictures.names
+        self.scene = self._pictures.chosen(self.path, scene)
+        self.associated_names = tuple(picture.name for picture in self._pictures.associated)
+        group = self._use(self._pictures.pictures[self.scene].index)
         self.metadata = SlideMetadata(
             backend="zarr",
             vendor="ome-zarr",
@@ -106,64 +101,85 @@ class ZarrSlide(Slide):
             properties=self._properties(),
         )
 
-    def __reduce__(self) -> tuple[type[ZarrSlide], tuple[Path]]:
-        return type(self), (self.path,)
+    def _use(self, picture: int) -> zarr.Group:
+        """Take the arrays, levels and channels of one of the pictures."""
+        group, self.layout = self._found[picture]
+        every: list[Any] = [group[name] for name in self.layout.paths]
+        for array in every:
+            self._check(array)
+        self._arrays = arrays = _descending(every, self.layout.axes)
+        self._rgb_axis, channels = self._kind()
+        lengths = dict(zip(self.layout.axes, arrays[0].shape, strict=True))
+        self.stack = Stack(
+            int(lengths.get("z", 1)),
+            int(lengths.get("t", 1)),
+            self.layout.z_um,
+            self.layout.t_s,
+            channels,
+            "uint8" if self._rgb_axis else arrays[0].dtype.name,
+        )
+        self.levels = _levels(arrays, self.layout.axes)
+        return group
 
-    def read(self, field: Field) -> RGB:  # noqa: D102 - as in Slide
-        def inside(y: int, x: int, height: int, width: int) -> RGB:
-            place = f"level {field.level}, pixels [{y}, {x}, {height}, {width}]"
-            with self._wrapped(f"{place} can not be read"):
-                return self._rgb(field.level, y, x, height, width)
+    def __reduce__(self) -> tuple[type[ZarrSlide], tuple[Path, int]]:
+        return type(self), (self.path, self.scene)
 
-        return read_on_white(field, self.levels[field.level].shape, inside)
+    def associated(self, name: str) -> RGB:  # noqa: D102 - as in Slide
+        for picture in self._pictures.associated:
+            if picture.name == name:
+                other = ZarrSlide(self.path)
+                with other, self._wrapped(f"the {name} picture can not be opened"):
+                    other._use(picture.index)
+                    height, width = other.shape
+                    return other.read(Field(0, 0, 0, height, width, (1.0, 1.0)))
+        return super().associated(name)
 
     def close(self) -> None:
         """Release the files."""
         self._arrays = []
         self._store.close()
 
-    def _rgb(self, level: int, y: int, x: int, height: int, width: int) -> RGB:
-        planes = self._planes(level, y, x, height, width)
-        if self._rgb_axis is None:
-            return mixed(planes, self._display_windows(), self.channels)
-        stacked = np.stack(planes, axis=-1)
+    def _planes(
+        self, level: int, y: int, x: int, height: int, width: int, planes: Sequence[Plane]
+    ) -> list[Pixels]:
+        place = (y, x, height, width)
+        with self._wrapped(f"level {level}, pixels {list(place)} can not be read"):
+            if self._rgb_axis is not None:
+                return [self._rgb(level, plane, place) for plane in planes]
+            if len(planes) > 1 and len(planes) == len(self.stack.channels):
+                # All channels of one focus and time at once: they may share a chunk.
+                return self._channels(level, planes[0], place, slice(None))
+            one = (self._channels(level, plane, place, plane.channel or 0) for plane in planes)
+            return [channels[0] for channels in one]
+
+    def _rgb(self, level: int, plane: Plane, place: tuple[int, int, int, int]) -> RGB:
+        stacked = np.stack(self._channels(level, plane, place, slice(None)), axis=-1)
         # Numbers with a fraction are either 0 to 1 or, oftener in slides, 0 to 255.
         window = (0.0, 255.0) if stacked.dtype.kind == "f" and stacked.max(initial=0) > 1 else None
         pixels = to_uint8(stacked, window)
         return alpha_on_white(pixels) if pixels.shape[2] == 4 else pixels
 
-    def _planes(self, level: int, y: int, x: int, height: int, width: int) -> list[Plane]:
-        """The channels of a window, each (height, width)."""
+    def _channels(
+        self, level: int, plane: Plane, place: tuple[int, int, int, int], wanted: int | slice
+    ) -> list[Pixels]:
+        """Windows of the wanted channels, each (height, width)."""
         arrays = self._arrays  # another thread may close the slide meanwhile
         if not arrays:
             raise SlideError(f"{self.path}: the slide was closed.", "Open it again.")
-        array = arrays[level]
-        key: list[slice | int] = []
-        order: list[str] = []
-        for axis, length in zip(self.layout.axes, array.shape, strict=True):
-            if axis in ("y", "x"):
-                start, size = (y, height) if axis == "y" else (x, width)
-                key.append(slice(start, start + size))
-                order.append(axis)
-            elif axis in ("c", "s"):
-                key.append(slice(None))
-                order.append("c")
-            else:
-                key.append(length // 2 if axis == "z" else 0)
-        values = np.asarray(array[tuple(key)])
+        y, x, height, width = place
+        keys: dict[str, int | slice] = {
+            "y": slice(y, y + height),
+            "x": slice(x, x + width),
+            "z": plane.z,
+            "t": plane.t,
+        }
+        keys["c"] = keys["s"] = wanted if isinstance(wanted, slice) else slice(wanted, wanted + 1)
+        axes = self.layout.axes
+        values = np.asarray(arrays[level][tuple(keys[axis] for axis in axes)])
+        order = ["c" if axis == "s" else axis for axis in axes if axis not in ("z", "t")]
         if "c" not in order:
             return [values if order == ["y", "x"] else values.T]
-        moved = values.transpose(order.index("c"), order.index("y"), order.index("x"))
-        return list(moved)
-
-    def _display_windows(self) -> tuple[Window, ...]:
-        """Measured once, when the first field is mixed."""
-        with self._window_lock:
-            if self._windows is None:
-                last = len(self.levels) - 1
-                place = middle_window(*self.levels[last].shape)
-                self._windows = tuple(display_windows(self._planes(last, *place)))
-            return self._windows
+        return list(values.transpose(order.index("c"), order.index("y"), order.index("x")))
 
     def _check(self, array: Any) -> None:
         if not isinstance(array, zarr.Array) or array.ndim != len(self.layout.axes):
@@ -173,6 +189,12 @@ class ZarrSlide(Slide):
             raise DamagedSlideError(
                 f"{self.path}: a level claims shape {array.shape} in chunks of {array.chunks}, "
                 "which is refused."
+            )
+        y, x = (int(array.chunks[self.layout.axes.index(axis)]) for axis in "yx")
+        if y * x < MIN_CHUNK_PX and max(array.shape) > MIN_CHUNK_PX:
+            raise DamagedSlideError(
+                f"{self.path}: chunks of {y} x {x} pixels are too small to be read in time.",
+                "Convert the slide to chunks of 256 x 256 pixels or more.",
             )
         if array.dtype.kind not in "buif":
             raise UnsupportedSlideError(f"{self.path}: pixels of type {array.dtype} are not read.")
@@ -195,13 +217,15 @@ class ZarrSlide(Slide):
     def _identity(self, group: zarr.Group) -> str:
         """Of the archive's bytes, or of metadata and overview: a folder can have many files."""
         if self.path.is_file():
-            return identity_of([self.path])
+            whole = identity_of([self.path])
+            return identity_of_scene(whole, self.scene, self._pictures.main)
         digest = hashlib.sha256(json.dumps(dict(group.attrs), sort_keys=True).encode())
         last = len(self.levels) - 1
         y, x, height, width = middle_window(*self.levels[last].shape)
         digest.update(str([level.shape for level in self.levels]).encode())
-        for plane in self._planes(last, y, x, min(height, 512), min(width, 512)):
-            digest.update(np.ascontiguousarray(plane).tobytes())
+        place = (y, x, min(height, 512), min(width, 512))
+        for channel in self._channels(last, self.stack.shown, place, slice(None)):
+            digest.update(np.ascontiguousarray(channel).tobytes())
         return digest.hexdigest()
 
     def _properties(self) -> dict[str, str]:
@@ -211,7 +235,7 @@ class ZarrSlide(Slide):
             "zarr.axes": "".join(self.layout.axes),
             "zarr.shape": str(array.shape),
             "zarr.chunks": str(array.chunks),
-            "zarr.channels": ", ".join(channel.name for channel in self.channels),
+            "zarr.channels": ", ".join(channel.name for channel in self.stack.channels),
         }
 
     @contextlib.contextmanager
@@ -226,17 +250,30 @@ class ZarrSlide(Slide):
             ) from error
 
 
-def _picture(group: zarr.Group, path: Path) -> tuple[zarr.Group, ZarrLayout]:
-    """The group itself or, where a converter left one series a folder, the first series."""
-    layout = layout_of(dict(group.attrs), path)
-    if layout is not None:
-        return group, layout
-    for name in ("0", path.name.removesuffix(".zip")):
-        inner = group.get(name)
-        if isinstance(inner, zarr.Group):
-            layout = layout_of(dict(inner.attrs), path)
-            if layout is not None:
-                return inner, layout
-    raise UnsupportedSlideError(
-        f"{path}: this zarr holds no OME-Zarr picture (no multiscales in its metadata)."
+def _descending(arrays: Sequence[Any], axes: Sequence[str]) -> list[Any]:
+    """Arrays from the finest, as far as each is a smaller copy of the one before."""
+    y, x = axes.index("y"), axes.index("x")
+
+    def shape(array: Any) -> tuple[int, int]:
+        return int(array.shape[y]), int(array.shape[x])
+
+    ordered = sorted(arrays, key=lambda array: -shape(array)[0] * shape(array)[1])
+    kept = ordered[:1]
+    for array in ordered[1:]:
+        if not is_smaller_copy(shape(kept[0]), shape(kept[-1]), shape(array)):
+            break
+        kept.append(array)
+    return kept
+
+
+def _levels(arrays: Sequence[Any], axes: Sequence[str]) -> tuple[Level, ...]:
+    y, x = axes.index("y"), axes.index("x")
+    shapes = [(int(array.shape[y]), int(array.shape[x])) for array in arrays]
+    return tuple(
+        Level(
+            shape,
+            exact_downsample(shapes[0], shape),
+            (int(array.chunks[y]), int(array.chunks[x])),
+        )
+        for shape, array in zip(shapes, arrays, strict=True)
     )

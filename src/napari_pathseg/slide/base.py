@@ -7,14 +7,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.errors import SlideError
 from napari_pathseg.geometry import Field, Pair, Shape
+from napari_pathseg.slide.channels import Channel
 
 RGB = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,57 @@ class SlideMetadata:
     properties: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One picture of a stack.
+
+    Attributes
+    ----------
+    z, t : int
+        Focal plane and time point.
+    channel : int or None
+        None for a slide in colours, which has no channels.
+    """
+
+    z: int = 0
+    t: int = 0
+    channel: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What a slide holds besides its height and width.
+
+    Attributes
+    ----------
+    z, t : int
+        Number of focal planes and of time points.
+    z_um, t_s : float or None
+        Distance of focal planes in micrometres, of time points in seconds, where it is known.
+    channels : tuple of Channel
+        Empty for a slide in colours.
+    dtype : str
+        Of what is stored in a channel.
+    """
+
+    z: int = 1
+    t: int = 1
+    z_um: float | None = None
+    t_s: float | None = None
+    channels: tuple[Channel, ...] = ()
+    dtype: str = "uint8"
+
+    @property
+    def shown(self) -> Plane:
+        """The plane that :meth:`Slide.read` shows: the middle one, as a viewer begins with."""
+        return Plane((self.z - 1) // 2, (self.t - 1) // 2, 0 if self.channels else None)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether there is one focal plane and one time point."""
+        return self.z == self.t == 1
+
+
 class Slide(ABC):
     """An opened slide. Safe to read from several threads; picklable by path; a context manager."""
 
@@ -63,10 +117,24 @@ class Slide(ABC):
     associated_names: tuple[str, ...] = ()
     """Names of the label, macro and thumbnail pictures; a label can carry a patient's name."""
 
+    stack: Stack = Stack()
+    scenes: tuple[str, ...] = ("",)
+    """Names of the pictures of one file that are slides of their own."""
+
+    scene: int = 0
+    """Which of `scenes` this is."""
+
     @property
     def shape(self) -> Shape:
         """(height, width) at level 0."""
         return self.levels[0].shape
+
+    @property
+    def name(self) -> str:
+        """File name and, where the file has several scenes, which of them."""
+        if len(self.scenes) == 1:
+            return self.path.name
+        return f"{self.path.name} {self.scenes[self.scene] or self.scene + 1}"
 
     @abstractmethod
     def read(self, field: Field) -> RGB:
@@ -75,13 +143,52 @@ class Slide(ABC):
         Returns
         -------
         uint8 array (height, width, 3)
-            sRGB, alpha composited on white, white outside the slide.
+            sRGB, alpha composited on white, white outside the slide. Channels are mixed in
+            their colours; of a stack the plane `stack.shown` is given.
 
         Raises
         ------
         DamagedSlideError
             When the stored pixels can not be decoded; names the path, level and region.
         """
+
+    def read_plane(self, field: Field, plane: Plane) -> Pixels:
+        """Pixels of a field in one plane of the stack.
+
+        Returns
+        -------
+        array
+            (height, width, 3) uint8 for a slide in colours, as :meth:`read` gives it;
+            (height, width) of `stack.dtype`, 0 outside the slide, for one channel.
+
+        Raises
+        ------
+        DamagedSlideError
+            As :meth:`read`.
+        SlideError
+            When there is no such plane.
+        """
+        self.check_plane(plane)
+        return self.read(field)
+
+    def check_plane(self, plane: Plane) -> None:
+        """Raise SlideError when the slide has no such plane."""
+        stack = self.stack
+        channel_fits = (
+            plane.channel is None
+            if not stack.channels
+            else plane.channel is not None and 0 <= plane.channel < len(stack.channels)
+        )
+        if not (0 <= plane.z < stack.z and 0 <= plane.t < stack.t and channel_fits):
+            raise SlideError(
+                f"{self.path}: there is no plane z={plane.z}, t={plane.t}, "
+                f"channel={plane.channel}; it has {stack.z} focal planes, {stack.t} time points "
+                f"and {len(stack.channels)} channels."
+            )
+
+    def icc_profile(self) -> bytes | None:
+        """The scanner's colour profile, None where the file has none."""
+        return None
 
     def associated(self, name: str) -> RGB:
         """One associated picture, (height, width, 3) uint8; read only when the user asks for it.

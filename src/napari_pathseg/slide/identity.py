@@ -48,6 +48,13 @@ def identity_of(members: Sequence[Path], root: Path | None = None) -> str:
     return digest.hexdigest()
 
 
+def identity_of_scene(identity: str, scene: int, main: int) -> str:
+    """Identity of one of several slides in a file; the main one has the file's own."""
+    if scene == main:
+        return identity
+    return hashlib.sha256(f"{identity} scene {scene}".encode()).hexdigest()
+
+
 def _name(path: Path, root: Path | None) -> str:
     return path.relative_to(root).as_posix() if root is not None else ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari_pathseg.geometry import Pair
+from napari_pathseg.geometry import Pair, Shape
 from napari_pathseg.slide.base import Level, Slide
 
 
@@ -23,7 +23,9 @@ def describe(slide: Slide, *, properties: bool = False) -> dict[str, Any]:
         JSON-ready: shapes are [height, width], pairs [y, x], lengths micrometres per
         pixel; unknown is null. Of associated pictures only the names are given.
     """
-    metadata = slide.metadata
+    from napari_pathseg.slide.color import profile_name
+
+    metadata, stack = slide.metadata, slide.stack
     facts: dict[str, Any] = {
         "path": str(slide.path),
         "backend": metadata.backend,
@@ -31,13 +33,25 @@ def describe(slide: Slide, *, properties: bool = False) -> dict[str, Any]:
         "identity": metadata.identity,
         "shape": list(slide.shape),
         "mpp": _pair(metadata.mpp),
+        "size_mm": _pair(size_mm(slide.shape, metadata.mpp)),
         "objective_power": metadata.objective_power,
         "levels": [_level(index, level, metadata.mpp) for index, level in enumerate(slide.levels)],
         "associated": list(slide.associated_names),
+        "scene": slide.scene,
+        "scenes": list(slide.scenes),
+        "channels": [{"name": c.name, "color": list(c.color)} for c in stack.channels],
+        "stack": {"z": stack.z, "t": stack.t, "z_um": stack.z_um, "t_s": stack.t_s},
+        "dtype": stack.dtype,
+        "color_profile": profile_name(slide),
     }
     if properties:
         facts["properties"] = dict(metadata.properties)
     return facts
+
+
+def size_mm(shape: Shape, mpp: Pair | None) -> Pair | None:
+    """Height and width in millimetres, None where the scale is unknown."""
+    return None if mpp is None else (shape[0] * mpp[0] / 1000, shape[1] * mpp[1] / 1000)
 
 
 def _level(index: int, level: Level, mpp: Pair | None) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.slide.base import RGB
-from napari_pathseg.slide.ome import WHITE, Channel
+from napari_pathseg.slide.channels import WHITE, Channel
 from napari_pathseg.slide.pixels import to_uint8
 
 WINDOW_PX = 2048

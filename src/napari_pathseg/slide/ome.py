@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.geometry import Pair
-from napari_pathseg.slide.scale import length_um, plausible_mpp
+from napari_pathseg.slide.channels import WHITE, Channel, Color, default_channels
+from napari_pathseg.slide.scale import length_um, plausible_mpp, time_s
 
 MAX_XML_CHARS = 32_000_000
-
-Color = tuple[int, int, int]
-WHITE: Color = (255, 255, 255)
-PALETTE: tuple[Color, ...] = (
-    (0, 0, 255),
-    (0, 255, 0),
-    (255, 0, 0),
-    (255, 0, 255),
-    (0, 255, 255),
-    (255, 255, 0),
-    (255, 128, 0),
-)
-"""For channels that name no colour: nuclear stains mostly come first and are blue."""
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    """One channel of a slide and the sRGB colour it is shown in."""
-
-    name: str
-    color: Color
+FILE_NAME = re.compile(r"""FileName\s*=\s*["']([^"']*)["']""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +23,8 @@ class XmlFacts:
     mpp: Pair | None = None
     objective_power: float | None = None
     channels: tuple[Channel, ...] = ()
+    z_um: float | None = None
+    t_s: float | None = None
 
 
 def refuse_hostile_xml(text: str, place: str) -> None:
@@ -71,8 +55,24 @@ def ome_facts(text: str, index: int) -> XmlFacts:
         length_um(pixels.get("PhysicalSizeY"), pixels.get("PhysicalSizeYUnit")),
         length_um(pixels.get("PhysicalSizeX"), pixels.get("PhysicalSizeXUnit")),
     )
-    channels = _ome_channels(pixels.findall("{*}Channel"))
-    return XmlFacts(mpp, _ome_objective(root, image), channels)
+    return XmlFacts(
+        mpp,
+        _ome_objective(root, image),
+        _ome_channels(pixels.findall("{*}Channel")),
+        length_um(pixels.get("PhysicalSizeZ"), pixels.get("PhysicalSizeZUnit")),
+        time_s(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit")),
+    )
+
+
+def image_names(text: str) -> list[str]:
+    """Names of all pictures of an OME-XML text, "" for one without; [] when it is broken."""
+    root = _parse(text)
+    return [] if root is None else [image.get("Name", "") for image in root.findall("{*}Image")]
+
+
+def names_other_files(text: str) -> bool:
+    """Whether an OME-XML text names files outside the slide's own folder."""
+    return any("/" in name or "\\" in name for name in FILE_NAME.findall(text))
 
 
 def qptiff_channel(description: str) -> Channel | None:
@@ -96,19 +96,6 @@ def qptiff_objective(description: str) -> float | None:
     root = _parse(description)
     text = root.findtext("Objective") if root is not None else None
     return _positive((text or "").lower().rstrip("x"))
-
-
-def default_channels(count: int, names: Sequence[str] = ()) -> tuple[Channel, ...]:
-    """Colours for channels that name none; a single one is shown in white."""
-    if count == 1:
-        return (Channel(names[0] if names else "gray", WHITE),)
-    return tuple(
-        Channel(
-            names[i] if i < len(names) else f"channel {i + 1}",
-            PALETTE[i % len(PALETTE)],
-        )
-        for i in range(count)
-    )
 
 
 def _ome_channels(elements: Sequence[ET.Element]) -> tuple[Channel, ...]:

@@ -10,6 +10,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+from napari_pathseg.config import SlideConfig
 from napari_pathseg.errors import (
     DamagedSlideError,
     SlideError,
@@ -26,9 +27,9 @@ class Backend:
     module: str
     name: str
 
-    def load(self) -> Callable[[Path], Slide]:
-        """The class that opens a slide."""
-        opener: Callable[[Path], Slide] = getattr(import_module(self.module), self.name)
+    def load(self) -> Callable[[Path, int | None], Slide]:
+        """The class that opens a slide by path and scene."""
+        opener: Callable[[Path, int | None], Slide] = getattr(import_module(self.module), self.name)
         return opener
 
 
@@ -36,6 +37,8 @@ BACKENDS: dict[str, Backend] = {
     "openslide": Backend("napari_pathseg.slide.backend_openslide", "OpenSlideSlide"),
     "tiff": Backend("napari_pathseg.slide.backend_tiff", "TiffSlide"),
     "zarr": Backend("napari_pathseg.slide.backend_zarr", "ZarrSlide"),
+    "wsidicom": Backend("napari_pathseg.slide.backend_dicom", "DicomSlide"),
+    "czi": Backend("napari_pathseg.slide.backend_czi", "CziSlide"),
     "slideio": Backend("napari_pathseg.slide.backend_slideio", "SlideioSlide"),
     "picture": Backend("napari_pathseg.slide.backend_picture", "PictureSlide"),
 }
@@ -45,6 +48,29 @@ TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ZIP_ERRORS = (zipfile.BadZipFile, ValueError, RuntimeError, OverflowError, EOFError, struct.error)
 ZARR_MEMBERS = ("zarr.json", ".zgroup", ".zattrs")
 TIFF_ONLY_VENDORS = (None, "generic-tiff")
+CZI_MAGIC = b"ZISRAWFILE"
+INVISIBLE_SHIFT = 1 / 64
+"""Of a level pixel: what OpenSlide may be off by before an extra that is exact is preferred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A library that few need: what it is called, for whom it reads, and how to get it."""
+
+    package: str
+    backend: str
+    name: str
+
+    @property
+    def hint(self) -> str:
+        """One sentence that says how to install it."""
+        return f"Run: pip install napari-pathseg[{self.name}], or convert the slide to OME-TIFF."
+
+
+CZI = Extra("pylibCZIrw", "czi", "czi")
+DICOM = Extra("wsidicom", "wsidicom", "dicom")
+VSI = Extra("slideio", "slideio", "vsi")
+
 FOREIGN = {
     b"SQLite format 3": ("a database, perhaps a Sakura slide", "Convert it to OME-TIFF."),
     b"%PDF": ("a PDF document", "Export its pictures as PNG."),
@@ -54,7 +80,13 @@ FOREIGN = {
 }
 
 
-def open_slide(path: Path | str, *, backend: str | None = None) -> Slide:
+def open_slide(
+    path: Path | str,
+    *,
+    backend: str | None = None,
+    scene: int | None = None,
+    config: SlideConfig | None = None,
+) -> Slide:
     """Open a slide of any known kind.
 
     Parameters
@@ -63,6 +95,10 @@ def open_slide(path: Path | str, *, backend: str | None = None) -> Slide:
         A file, or the folder of a DICOM series or an OME-Zarr.
     backend : str, optional
         A key of `BACKENDS`, to overrule the choice by content.
+    scene : int, optional
+        Which of several pictures of the file, counted from 0; the largest by default.
+    config : SlideConfig, optional
+        Whether colours are turned to sRGB.
 
     Returns
     -------
@@ -72,7 +108,7 @@ def open_slide(path: Path | str, *, backend: str | None = None) -> Slide:
     Raises
     ------
     UnsupportedSlideError
-        When no backend knows the file, or a part of the slide is missing.
+        When no backend knows the file, a part of the slide is missing, or there is no such scene.
     DamagedSlideError
         When the file is empty, cut short or broken.
     SlideError
@@ -85,9 +121,58 @@ def open_slide(path: Path | str, *, backend: str | None = None) -> Slide:
             raise UnsupportedSlideError(
                 f"There is no backend named {chosen!r}.", f"Choose from: {', '.join(BACKENDS)}."
             )
-        return BACKENDS[chosen].load()(path)
+        slide = _opened(path, chosen, scene, fixed=backend is not None)
     except OSError as error:
         raise SlideError(describe_os_error(error, path)) from error
+    if config is None or not config.color_managed:
+        return slide
+    from napari_pathseg.slide.color import color_managed
+
+    return color_managed(slide)
+
+
+def _opened(path: Path, chosen: str, scene: int | None, *, fixed: bool) -> Slide:
+    """Open by the chosen backend, or by an extra that reads what it reads not, or not exactly."""
+    try:
+        slide = BACKENDS[chosen].load()(path, scene)
+    except SlideError as error:
+        if fixed or chosen != "openslide":
+            raise
+        return _by_an_extra(path, scene, error)
+    if chosen != "openslide" or fixed or slide.metadata.vendor != "dicom":
+        return slide
+    from napari_pathseg.slide.backend_openslide import OpenSlideSlide
+
+    assert isinstance(slide, OpenSlideSlide)
+    if slide.largest_shift() <= INVISIBLE_SHIFT or find_spec("wsidicom") is None:
+        return slide
+    slide.close()
+    return BACKENDS["wsidicom"].load()(path, scene)
+
+
+def _by_an_extra(path: Path, scene: int | None, error: SlideError) -> Slide:
+    """What OpenSlide refuses, by an extra's library; or else which extra to install."""
+    for is_kind, extra in ((_is_czi, CZI), (_is_dicom, DICOM)):
+        if is_kind(path):
+            if find_spec(extra.package) is not None:
+                return BACKENDS[extra.backend].load()(path, scene)
+            raise type(error)(error.what, f"{error.remedy} {extra.hint}".strip()) from error
+    raise error
+
+
+def _is_czi(path: Path) -> bool:
+    return path.is_file() and _head(path).startswith(CZI_MAGIC)
+
+
+def _is_dicom(path: Path) -> bool:
+    from napari_pathseg.slide.backend_openslide import is_dicom
+
+    return any(is_dicom(file) for file in (path.iterdir() if path.is_dir() else (path,)))
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(1024)
 
 
 def choose_backend(path: Path) -> str:
@@ -96,8 +181,7 @@ def choose_backend(path: Path) -> str:
         raise SlideError(f"{path}: there is no such file.", "Check the path.")
     if path.is_dir():
         return _for_folder(path)
-    with path.open("rb") as file:
-        head = file.read(1024)
+    head = _head(path)
     if not head:
         raise DamagedSlideError(f"{path}: the file is empty.", "Copy it again from its source.")
     suffix = path.suffix.lower()
@@ -105,6 +189,8 @@ def choose_backend(path: Path) -> str:
         return _for_zip(path)
     if head.startswith(TIFF_MAGIC):
         return _for_tiff(path, suffix)
+    if head.startswith(CZI_MAGIC) and find_spec(CZI.package) is not None:
+        return CZI.backend
     if head[128:132] == b"DICM" or suffix in (".mrxs", ".vms", ".vmu"):
         return _for_openslide(path, suffix)
     if head.startswith(PICTURE_MAGIC):
@@ -114,8 +200,10 @@ def choose_backend(path: Path) -> str:
     # Some Zeiss, Sakura and Argos slides are known to OpenSlide by more than their first bytes.
     if OpenSlide.detect_format(path) is not None:
         return "openslide"
-    if head.startswith(b"ZISRAWFILE"):
-        return _slideio(path, "a Zeiss CZI slide that OpenSlide does not know")
+    if head.startswith(CZI_MAGIC):
+        raise UnsupportedSlideError(
+            f"{path}: this is a Zeiss CZI slide that OpenSlide does not know.", CZI.hint
+        )
     raise _unknown(path, head)
 
 
@@ -139,9 +227,12 @@ def _for_folder(path: Path) -> str:
 
 
 def _for_zip(path: Path) -> str:
+    from napari_pathseg.slide.zarr_store import check_archive
+
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
+            check_archive(path, archive.infolist())
     except ZIP_ERRORS as error:
         raise DamagedSlideError(f"{path}: the zip archive is broken.", "Copy it again.") from error
     if any(name in ZARR_MEMBERS for name in names):
@@ -172,16 +263,11 @@ def _for_vsi(path: Path) -> str:
             f"its data folder {data!r} is missing beside it.",
             "Copy that folder to the same place; reading it needs napari-pathseg[vsi] (slideio).",
         )
-    return _slideio(path, "an Olympus VSI slide")
-
-
-def _slideio(path: Path, what: str) -> str:
-    if find_spec("slideio") is None:
+    if find_spec(VSI.package) is None:
         raise UnsupportedSlideError(
-            f"{path}: this is {what}, which needs slideio.",
-            "Run: pip install napari-pathseg[vsi], or convert the slide to OME-TIFF.",
+            f"{path}: this is an Olympus VSI slide, which needs slideio.", VSI.hint
         )
-    return "slideio"
+    return VSI.backend
 
 
 def _for_openslide(path: Path, suffix: str) -> str:
@@ -195,12 +281,17 @@ def _for_openslide(path: Path, suffix: str) -> str:
             f"its data folder {path.stem!r} is missing beside it.",
             "Copy the folder of the same name to the same place.",
         )
-    kind = (
-        "DICOM file does not hold a whole-slide image"
-        if suffix not in (".vms", ".vmu")
-        else ("Hamamatsu index lacks the pictures that belong beside it")
+    if suffix in (".vms", ".vmu"):
+        raise UnsupportedSlideError(
+            f"{path}: this Hamamatsu index lacks the pictures that belong beside it.",
+            "Copy all files of the slide together.",
+        )
+    if find_spec(DICOM.package) is not None:
+        return DICOM.backend
+    raise UnsupportedSlideError(
+        f"{path}: this DICOM file does not hold a whole-slide image that OpenSlide knows.",
+        f"Copy all files of the slide together. {DICOM.hint}",
     )
-    raise UnsupportedSlideError(f"{path}: this {kind}.", "Copy all files of the slide together.")
 
 
 def _unknown(path: Path, head: bytes) -> UnsupportedSlideError:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from napari_pathseg.geometry import Field, Shape
 from napari_pathseg.slide.base import RGB
 
-ReadInside = Callable[[int, int, int, int], RGB]
+ReadInside = Callable[[int, int, int, int], npt.NDArray[Any]]
 
 
 def read_on_white(field: Field, level_shape: Shape, read: ReadInside) -> RGB:
@@ -30,12 +30,19 @@ def read_on_white(field: Field, level_shape: Shape, read: ReadInside) -> RGB:
     -------
     uint8 array (height, width, 3)
     """
+    return inside_of(field, level_shape, read, None)
+
+
+def inside_of(
+    field: Field, level_shape: Shape, read: ReadInside, around: npt.NDArray[Any] | None
+) -> npt.NDArray[Any]:
+    """What `read` gives of a field inside its level, laid on `around` (None: white)."""
     y0, x0 = max(field.y, 0), max(field.x, 0)
     y1 = min(field.y + field.height, level_shape[0])
     x1 = min(field.x + field.width, level_shape[1])
     if (y1 - y0, x1 - x0) == field.shape:
         return read(y0, x0, field.height, field.width)
-    out = np.full((*field.shape, 3), 255, dtype=np.uint8)
+    out = np.full((*field.shape, 3), 255, dtype=np.uint8) if around is None else around
     if y1 > y0 and x1 > x0:
         inside = read(y0, x0, y1 - y0, x1 - x0)
         out[y0 - field.y : y1 - field.y, x0 - field.x : x1 - field.x] = inside

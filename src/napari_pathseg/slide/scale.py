@@ -1,13 +1,15 @@
-"""Micrometres per pixel out of resolution tags, and never a guess."""
+"""Micrometres per pixel out of resolution tags, never a guess, and what is a level of what."""
 
 from __future__ import annotations
 
 import math
 
-from napari_pathseg.geometry import Pair
+from napari_pathseg.geometry import Pair, Shape
 
 PLAUSIBLE_MPP = (0.05, 20.0)
 """What a microscope or a slide scanner can record; 72 dpi would be 353 micrometres."""
+
+ASPECT_TOLERANCE = 0.02
 
 UM_PER_UNIT = {
     "m": 1e6,
@@ -34,6 +36,19 @@ UM_PER_UNIT = {
     "in": 25400.0,
 }
 
+SECONDS_PER_UNIT = {
+    "s": 1.0,
+    "sec": 1.0,
+    "second": 1.0,
+    "seconds": 1.0,
+    "ms": 1e-3,
+    "millisecond": 1e-3,
+    "min": 60.0,
+    "minute": 60.0,
+    "h": 3600.0,
+    "hour": 3600.0,
+}
+
 
 def plausible_mpp(y: float | None, x: float | None) -> Pair | None:
     """(y, x) when both are what a microscope can record, else None."""
@@ -53,7 +68,19 @@ def length_um(value: str | float | None, unit: str | None) -> float | None:
         number = float(value)
     except ValueError:
         return None
-    return number * factor if factor is not None and number > 0 else None
+    return number * factor if factor is not None and 0 < number < math.inf else None
+
+
+def time_s(value: str | float | None, unit: str | None) -> float | None:
+    """A time in seconds, or None when the number or the unit is not one."""
+    if value is None:
+        return None
+    factor = SECONDS_PER_UNIT.get((unit or "s").strip().lower())
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number * factor if factor is not None and 0 < number < math.inf else None
 
 
 def mpp_of_resolution(pixels_y: float, pixels_x: float, unit_um: float | None) -> Pair | None:
@@ -74,3 +101,13 @@ def mpp_of_resolution(pixels_y: float, pixels_x: float, unit_um: float | None) -
     if unit_um is None or pixels_y <= 0 or pixels_x <= 0:
         return None
     return plausible_mpp(unit_um / pixels_y, unit_um / pixels_x)
+
+
+def is_smaller_copy(full: Shape, finer: Shape, shape: Shape) -> bool:
+    """Whether a picture shows the whole slide again, smaller than the level before it."""
+    if min(shape) < 1 or shape[0] > finer[0] or shape[1] > finer[1] or shape == finer:
+        return False
+    down_y, down_x = full[0] / shape[0], full[1] / shape[1]
+    # A level's sides are rounded to whole pixels, up to one on either side.
+    slack = ASPECT_TOLERANCE + 1 / min(shape)
+    return abs(down_y / down_x - 1) <= slack

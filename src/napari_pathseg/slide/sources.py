@@ -1,18 +1,18 @@
-"""Levels as sliceable sources: those that are stored, and those that the file lacks."""
+"""Levels as sliceable sources: those that are stored, those that the file lacks, and stacks."""
 
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_pathseg.geometry import Field, Shape
-from napari_pathseg.slide.base import RGB, Slide
+from napari_pathseg.slide.base import Pixels, Plane, Slide
+from napari_pathseg.slide.cache import ChunkCache
 
 CHUNK_PX = 1024
 """Largest chunk side: two to four stored tiles; smaller chunks make graphs of 100,000 tasks."""
@@ -27,23 +27,50 @@ MIN_LEVEL_PX = 16
 
 CACHE_BYTES = 256 << 20
 
+Key = tuple[slice, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class LevelSource:
-    """One stored level that dask can slice; pickles with its slide, by path."""
+    """One plane of a stored level that dask can slice; pickles with its slide, by path.
+
+    Whole chunks are held in the cache, so a pan decodes only what comes into view. A part of
+    a chunk is read as it is asked for.
+    """
 
     slide: Slide
     index: int
+    plane: Plane | None
+    """None: colours, as :meth:`Slide.read` shows them."""
+
+    cache: ChunkCache = field(compare=False)
+    token: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    """Of this opening of the slide, so that neither dask nor the cache mixes two."""
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(height, width, 3)."""
-        return (*self.slide.levels[self.index].shape, 3)
+    def shape(self) -> tuple[int, ...]:
+        """(height, width, 3) in colours, (height, width) for one channel."""
+        shape = self.slide.levels[self.index].shape
+        return (*shape, 3) if self._in_colors else shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return np.dtype(np.uint8 if self._in_colors else self.slide.stack.dtype)
+
+    @property
+    def ndim(self) -> int:
+        """3 in colours, 2 for one channel."""
+        return len(self.shape)
 
     @property
     def name(self) -> str:
         """Stable name, so that dask hashes no pixels."""
-        return f"{self.slide.metadata.identity[:16]}-{id(self.slide):x}-{self.index}"
+        plane = self.plane
+        where = f"{self.index}"
+        if plane is not None:
+            where += f"-{plane.z}-{plane.t}-{plane.channel}"
+        return f"{self.slide.metadata.identity[:16]}-{self.token}-{where}"
 
     @property
     def chunk(self) -> Shape:
@@ -51,44 +78,30 @@ class LevelSource:
         tile = self.slide.levels[self.index].tile
         return _chunk_side(tile[0]), _chunk_side(tile[1])
 
-    dtype = np.dtype(np.uint8)
-    ndim = 3
+    @property
+    def _in_colors(self) -> bool:
+        return self.plane is None or self.plane.channel is None
 
-    def __getitem__(self, key: tuple[slice, ...]) -> RGB:
-        y, x, height, width, channels = _window(key, self.shape)
+    def __getitem__(self, key: Key) -> Pixels:
+        y, x, height, width = _window(key, self.shape)
+        row, column = y // self.chunk[0], x // self.chunk[1]
+        top, left = row * self.chunk[0], column * self.chunk[1]
+        # Where the chunk ends, as the level does before a whole chunk.
+        bottom = min(top + self.chunk[0], self.shape[0])
+        right = min(left + self.chunk[1], self.shape[1])
+        one_chunk = y + height <= bottom and x + width <= right
+        held = self.cache.get((self.name, row, column)) if one_chunk else None
+        if held is not None:
+            return _channels(held[y - top : y - top + height, x - left : x - left + width], key)
         downsample = self.slide.levels[self.index].downsample
-        return self.slide.read(Field(self.index, y, x, height, width, downsample))[..., channels]
-
-
-class ChunkCache:
-    """The chunks used last, bounded by bytes; safe under threads."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self._chunks: OrderedDict[tuple[int, int, int], RGB] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def __reduce__(self) -> tuple[type[ChunkCache], tuple[int]]:
-        return type(self), (self.max_bytes,)
-
-    def get(self, key: tuple[int, int, int]) -> RGB | None:
-        """The chunk (depth, row, column) if it is held."""
-        with self._lock:
-            chunk = self._chunks.get(key)
-            if chunk is not None:
-                self._chunks.move_to_end(key)
-            return chunk
-
-    def put(self, key: tuple[int, int, int], chunk: RGB) -> None:
-        """Hold a chunk and let go of the oldest."""
-        with self._lock:
-            if key in self._chunks:
-                return
-            self._chunks[key] = chunk
-            self._bytes += chunk.nbytes
-            while self._bytes > self.max_bytes and len(self._chunks) > 1:
-                self._bytes -= self._chunks.popitem(last=False)[1].nbytes
+        where = Field(self.index, y, x, height, width, downsample)
+        if self.plane is None:
+            pixels: Pixels = self.slide.read(where)
+        else:
+            pixels = self.slide.read_plane(where, self.plane)
+        if (y, x, y + height, x + width) == (top, left, bottom, right):
+            self.cache.put((self.name, row, column), pixels)
+        return _channels(pixels, key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +113,23 @@ class AveragedSource:
     """
 
     finer: LevelSource | AveragedSource
-    depth: int
     cache: ChunkCache = field(compare=False)
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """(height, width, 3): half the finer level's, rounded up."""
-        height, width, channels = self.finer.shape
-        return math.ceil(height / STEP), math.ceil(width / STEP), channels
+    def shape(self) -> tuple[int, ...]:
+        """Half the finer level's height and width, rounded up."""
+        height, width, *channels = self.finer.shape
+        return (math.ceil(height / STEP), math.ceil(width / STEP), *channels)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return self.finer.dtype
+
+    @property
+    def ndim(self) -> int:
+        """3 in colours, 2 for one channel."""
+        return len(self.shape)
 
     @property
     def name(self) -> str:
@@ -119,16 +141,13 @@ class AveragedSource:
         """Chunk shape."""
         return SMALLEST_CHUNK_PX, SMALLEST_CHUNK_PX
 
-    dtype = np.dtype(np.uint8)
-    ndim = 3
-
-    def __getitem__(self, key: tuple[slice, ...]) -> RGB:
-        y, x, height, width, channels = _window(key, self.shape)
+    def __getitem__(self, key: Key) -> Pixels:
+        y, x, height, width = _window(key, self.shape)
         side = SMALLEST_CHUNK_PX
-        out = np.empty((height, width, 3), dtype=np.uint8)
+        out = np.empty((height, width, *self.shape[2:]), dtype=self.dtype)
         for row in range(y // side, math.ceil((y + height) / side)):
             for column in range(x // side, math.ceil((x + width) / side)):
-                chunk = self._chunk(row, column)
+                chunk = self.chunk_at(row, column)
                 top, left = max(y, row * side), max(x, column * side)
                 bottom = min(y + height, row * side + chunk.shape[0])
                 right = min(x + width, column * side + chunk.shape[1])
@@ -136,10 +155,11 @@ class AveragedSource:
                     top - row * side : bottom - row * side,
                     left - column * side : right - column * side,
                 ]
-        return out[..., channels]
+        return _channels(out, key)
 
-    def _chunk(self, row: int, column: int) -> RGB:
-        key = (self.depth, row, column)
+    def chunk_at(self, row: int, column: int) -> Pixels:
+        """One chunk, (up to `SMALLEST_CHUNK_PX`, the same, ...); it must not be written to."""
+        key = (self.name, row, column)
         held = self.cache.get(key)
         if held is not None:
             return held
@@ -147,51 +167,118 @@ class AveragedSource:
         y, x = row * side, column * side
         height = min(side, self.finer.shape[0] - y)
         width = min(side, self.finer.shape[1] - x)
-        fine = self.finer[slice(y, y + height), slice(x, x + width), slice(None)]
-        chunk = halved(fine)
+        chunk = halved(self.finer[slice(y, y + height), slice(x, x + width)])
         self.cache.put(key, chunk)
         return chunk
 
 
-def halved(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+Source = LevelSource | AveragedSource
+
+
+@dataclass(frozen=True, slots=True)
+class StackSource:
+    """The same level of several planes, behind the axes that number them.
+
+    Attributes
+    ----------
+    planes : tuple of Source
+        In the order of the axes, the last one fastest.
+    lengths : tuple of int
+        Of the leading axes, such as (time points, focal planes).
+    """
+
+    planes: tuple[Source, ...]
+    lengths: tuple[int, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the leading axes, then height and width."""
+        return (*self.lengths, *self.planes[0].shape)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        return self.planes[0].dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, key: Key) -> Pixels:
+        lead, rest = key[: len(self.lengths)], key[len(self.lengths) :]
+        places = [range(n)[part] for n, part in zip(self.lengths, lead, strict=True)]
+        wanted = np.arange(len(self.planes)).reshape(self.lengths)[np.ix_(*places)]
+        pixels = [self.planes[index][rest] for index in wanted.ravel()]
+        return np.stack(pixels).reshape(*wanted.shape, *pixels[0].shape)
+
+
+def halved(pixels: Pixels) -> Pixels:
     """Means of 2 x 2 pixels; an odd last row or column is the mean of itself.
 
     Parameters
     ----------
-    pixels : uint8 array (height, width, channels)
+    pixels : array (height, width) or (height, width, channels)
+        Numbers of any type; whole numbers are rounded half up.
 
     Returns
     -------
-    uint8 array (ceil(height / 2), ceil(width / 2), channels)
+    array (ceil(height / 2), ceil(width / 2), ...) of the same type
     """
     height, width = pixels.shape[:2]
     if height % 2 or width % 2:
-        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    wide = pixels.astype(np.uint16)
+        around = [(0, height % 2), (0, width % 2), *[(0, 0)] * (pixels.ndim - 2)]
+        pixels = np.pad(pixels, around, mode="edge")
+    if pixels.dtype == np.bool_:
+        return halved(pixels.astype(np.uint8)).astype(np.bool_)
+    if pixels.dtype.kind == "f":
+        return ((_fours(pixels.astype(np.float64))) / 4).astype(pixels.dtype)
+    wide = np.uint16 if pixels.dtype == np.uint8 else np.int64
+    return ((_fours(pixels.astype(wide)) + 2) >> 2).astype(pixels.dtype)
+
+
+def _fours(wide: Pixels) -> Pixels:
+    """Sums of 2 x 2 pixels."""
     rows = wide[0::2] + wide[1::2]
-    return ((rows[:, 0::2] + rows[:, 1::2] + 2) >> 2).astype(np.uint8)
+    sums: Pixels = rows[:, 0::2] + rows[:, 1::2]
+    return sums
 
 
 def added_levels(
-    coarsest: LevelSource, cache_bytes: int = CACHE_BYTES, *, longest_px: int = OVERVIEW_PX
+    coarsest: LevelSource, cache: ChunkCache, *, longest_px: int = OVERVIEW_PX
 ) -> list[AveragedSource]:
     """The levels to add below the coarsest stored one until an overview is reached.
 
     Parameters
     ----------
     coarsest : LevelSource
-    cache_bytes : int
-        Memory for averaged chunks, shared by all of them.
+    cache : ChunkCache
+        Shared by all of them.
     longest_px : int
         Longer side of the overview.
     """
-    cache = ChunkCache(cache_bytes)
     added: list[AveragedSource] = []
-    finer: LevelSource | AveragedSource = coarsest
+    finer: Source = coarsest
     while max(finer.shape[:2]) > longest_px and min(finer.shape[:2]) >= MIN_LEVEL_PX * STEP:
-        finer = AveragedSource(finer, len(added) + 1, cache)
+        finer = AveragedSource(finer, cache)
         added.append(finer)
     return added
+
+
+def level_sources(slide: Slide, plane: Plane | None, cache: ChunkCache) -> list[Source]:
+    """Every level of one plane, stored and added, finest first."""
+    token = uuid.uuid4().hex[:12]
+    stored = [
+        LevelSource(slide, index, plane, cache, token)
+        for index, level in enumerate(slide.levels)
+        if index == 0 or min(level.shape) >= MIN_LEVEL_PX
+    ]
+    return [*stored, *added_levels(stored[-1], cache)]
+
+
+def stacked(planes: Sequence[Sequence[Source]], lengths: tuple[int, ...]) -> list[StackSource]:
+    """One stack a level out of the levels of each plane."""
+    return [StackSource(level, lengths) for level in zip(*planes, strict=True)]
 
 
 def _chunk_side(tile: int) -> int:
@@ -200,10 +287,13 @@ def _chunk_side(tile: int) -> int:
     return side if SMALLEST_CHUNK_PX <= side <= CHUNK_PX else CHUNK_PX
 
 
-def _window(key: tuple[slice, ...], shape: tuple[int, int, int]) -> tuple[int, int, int, int, Any]:
-    """(y, x, height, width, channel slice) of the slices that dask asks for."""
-    rows, columns = key[0], key[1]
-    channels = key[2] if len(key) > 2 else slice(None)
-    y0, y1, _ = rows.indices(shape[0])
-    x0, x1, _ = columns.indices(shape[1])
-    return y0, x0, y1 - y0, x1 - x0, channels
+def _window(key: Key, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
+    """(y, x, height, width) of the slices that dask asks for."""
+    y0, y1, _ = key[0].indices(shape[0])
+    x0, x1, _ = key[1].indices(shape[1])
+    return y0, x0, y1 - y0, x1 - x0
+
+
+def _channels(pixels: Pixels, key: Key) -> Pixels:
+    """The colours that are asked for, of pixels cut to height and width."""
+    return pixels[..., key[2]] if len(key) > 2 else pixels

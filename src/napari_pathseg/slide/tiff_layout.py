@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
@@ -10,50 +11,36 @@ import tifffile
 
 from napari_pathseg.errors import DamagedSlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Pair, Shape
-from napari_pathseg.slide.ome import (
-    Channel,
-    XmlFacts,
-    default_channels,
-    ome_facts,
-    qptiff_channel,
-    qptiff_objective,
+from napari_pathseg.slide.base import Plane, Stack
+from napari_pathseg.slide.channels import Channel, default_channels
+from napari_pathseg.slide.ome import XmlFacts, ome_facts, qptiff_channel, qptiff_objective
+from napari_pathseg.slide.scale import (
+    UM_PER_UNIT,
+    is_smaller_copy,
+    mpp_of_resolution,
+    plausible_mpp,
 )
-from napari_pathseg.slide.scale import UM_PER_UNIT, mpp_of_resolution, plausible_mpp
+from napari_pathseg.slide.scenes import is_associated
 from napari_pathseg.slide.tiff_segments import Page, check_page, keyframe
 
 MAX_SIDE_PX = 4_000_000
-ASSOCIATED = ("label", "macro", "thumbnail", "overview", "map")
 RGB_PHOTOMETRIC = (2, 6)
 """RGB, and YCbCr that tifffile decodes to RGB."""
 
-ASPECT_TOLERANCE = 0.02
+PALETTE, WHITE_IS_ZERO = 3, 0
+ALPHA = (1, 2)
+"""Extra samples that say how opaque a pixel is."""
 
-
-@dataclass(frozen=True, slots=True)
-class Plane:
-    """Which of the planes of a stack are shown.
-
-    Attributes
-    ----------
-    z : int or None
-        Focal plane; None = the middle one.
-    t : int
-        Time point.
-    channels : tuple of int or None
-        Channels that are mixed; None = all.
-    """
-
-    z: int | None = None
-    t: int = 0
-    channels: tuple[int, ...] | None = None
+CHANNEL_AXIS, TIME_AXIS, FOCUS_AXIS = "C", "T", "Z"
 
 
 @dataclass(frozen=True, slots=True)
 class TiffLevel:
-    """One level: a page for each shown channel, or one page that holds them all."""
+    """One level: its shape, the page whose tags hold for it, and its pages by number."""
 
     shape: Shape
-    pages: tuple[Page, ...]
+    key: tifffile.TiffPage
+    pages: Sequence[Page | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,47 +50,40 @@ class TiffLayout:
     Attributes
     ----------
     levels : tuple of TiffLevel
+    lead : tuple of (str, int)
+        Axes that the pages are numbered by, as C, T or Z, and how long they are.
     is_rgb : bool
         The first three samples are the picture; otherwise each channel has a colour.
     alpha : bool
         The fourth sample is alpha.
-    channels : tuple of Channel
-        Those shown, in the order of the pages or samples.
-    samples : tuple of int or None
-        Samples shown of one page that holds all channels.
-    stack : tuple of (str, int)
-        Axes besides y and x and how long they are.
+    stack : Stack
     """
 
     levels: tuple[TiffLevel, ...]
+    lead: tuple[tuple[str, int], ...]
     is_rgb: bool
     alpha: bool
-    channels: tuple[Channel, ...]
-    samples: tuple[int, ...] | None
-    stack: tuple[tuple[str, int], ...]
+    stack: Stack
     mpp: Pair | None
     objective_power: float | None
 
+    @property
+    def channels_in_pages(self) -> bool:
+        """Whether each channel has pages of its own, not samples of one page."""
+        return any(axis == CHANNEL_AXIS for axis, _ in self.lead)
 
-def main_series(tif: tifffile.TiffFile, path: Path, wanted: int | None) -> int:
-    """Index of the series to show: the one asked for, or the largest that is no label."""
-    count = len(tif.series)
-    if wanted is not None:
-        if not 0 <= wanted < count:
-            raise UnsupportedSlideError(f"{path}: there is no picture {wanted}; it has {count}.")
-        return wanted
-    sizes = []
-    for index, series in enumerate(tif.series):
-        extent = dict(zip(series.axes, series.shape, strict=True))
-        area = extent.get("Y", 0) * extent.get("X", 0)
-        named = series.name.lower().startswith(ASSOCIATED)
-        sizes.append((not named, area, -index))
-    if not sizes or max(sizes)[1] == 0:
-        raise UnsupportedSlideError(f"{path}: the TIFF holds no picture.")
-    return -max(sizes)[2]
+    def page(self, path: Path, level: int, plane: Plane) -> Page:
+        """The page of a plane.
+
+        Raises
+        ------
+        DamagedSlideError
+            When it is missing, or its header is absurd.
+        """
+        return _page(path, self.levels[level], self.lead, plane)
 
 
-def layout_of(tif: tifffile.TiffFile, path: Path, series_index: int, plane: Plane) -> TiffLayout:
+def layout_of(tif: tifffile.TiffFile, path: Path, series_index: int) -> TiffLayout:
     """Levels, channels and scale of one series.
 
     Raises
@@ -115,53 +95,77 @@ def layout_of(tif: tifffile.TiffFile, path: Path, series_index: int, plane: Plan
     """
     series = tif.series[series_index]
     key = series.keyframe
-    lead = series.axes[: len(series.axes) - len(key.axes)]
-    if series.axes != lead + key.axes or key.axes not in ("YX", "YXS", "SYX"):
-        raise UnsupportedSlideError(
-            f"{path}: its axes {series.axes} are not read.", "Export it as OME-TIFF."
-        )
-    picks = _page_numbers(series, lead, plane, path)
-    levels = _levels(_stored_levels(tif, series_index), path, picks)
-    is_rgb = key.photometric in RGB_PHOTOMETRIC and key.samplesperpixel >= 3 and len(picks) == 1
-    facts = _facts(tif, series_index, levels[0])
-    channels, samples = _channels(key, facts, lead, series.shape, plane, is_rgb)
+    lead = _lead(series, key, path)
+    is_rgb = key.photometric == PALETTE or (
+        key.photometric in RGB_PHOTOMETRIC and key.samplesperpixel >= 3
+    )
+    counts = dict(lead)
+    facts = _facts(tif, series_index, counts.get(CHANNEL_AXIS, 1))
+    stack = Stack(
+        counts.get(FOCUS_AXIS, 1),
+        counts.get(TIME_AXIS, 1),
+        facts.z_um,
+        facts.t_s,
+        () if is_rgb else _channels(key, facts, counts.get(CHANNEL_AXIS, 0)),
+        "uint8" if is_rgb or key.dtype is None else key.dtype.name,
+    )
     return TiffLayout(
-        levels=levels,
+        levels=_levels(_stored_levels(tif, series_index), path, lead, stack),
+        lead=lead,
         is_rgb=is_rgb,
         alpha=is_rgb and key.samplesperpixel == 4 and tuple(key.extrasamples) in ((1,), (2,)),
-        channels=channels,
-        samples=samples,
-        stack=tuple(zip(lead, series.shape[: len(lead)], strict=True)),
+        stack=stack,
         mpp=facts.mpp or _resolution_mpp(tif, key),
         objective_power=facts.objective_power,
     )
 
 
-def _page_numbers(
-    series: tifffile.TiffPageSeries, lead: str, plane: Plane, path: Path
-) -> tuple[int, ...]:
-    """Numbers of the pages that hold the wanted plane, one for each shown channel."""
-    lengths = series.shape[: len(lead)]
+def levels_after(tif: tifffile.TiffFile, index: int) -> int:
+    """How many of the series after this one are only its smaller copies."""
+    return max(len(_stored_levels(tif, index)) - len(tif.series[index].levels), 0)
+
+
+def _lead(
+    series: tifffile.TiffPageSeries, key: tifffile.TiffPage, path: Path
+) -> tuple[tuple[str, int], ...]:
+    """Axes of the page numbers; an axis of another name counts as focus, else as time."""
+    letters = series.axes[: len(series.axes) - len(key.axes)]
+    lengths = series.shape[: len(letters)]
+    names: list[str] = []
+    for letter in letters:
+        free = [
+            axis for axis in (FOCUS_AXIS, TIME_AXIS) if axis not in letters and axis not in names
+        ]
+        known = letter in (CHANNEL_AXIS, TIME_AXIS, FOCUS_AXIS)
+        names.append(letter if known else (free or [""])[0])
+    fits = series.axes == letters + key.axes and key.axes in ("YX", "YXS", "SYX")
+    if not fits or "" in names:
+        raise UnsupportedSlideError(
+            f"{path}: its axes {series.axes} are not read.", "Export it as OME-TIFF."
+        )
+    if key.dtype is None or key.dtype.kind not in "buif":
+        raise UnsupportedSlideError(f"{path}: pixels of type {key.dtype} are not read.")
     if len(series.pages) != prod(lengths):
         raise UnsupportedSlideError(
             f"{path}: it lists {len(series.pages)} pages for {prod(lengths)} planes.",
             "Export it as OME-TIFF.",
         )
-    numbers = [0]
-    for axis, length in zip(lead, lengths, strict=True):
-        chosen = _indices(axis, length, plane)
-        if not all(0 <= index < length for index in chosen):
-            raise UnsupportedSlideError(f"{path}: axis {axis} has {length} planes, not {chosen}.")
-        numbers = [number * length + index for number in numbers for index in chosen]
-    return tuple(numbers)
+    return tuple(zip(names, (int(length) for length in lengths), strict=True))
 
 
-def _indices(axis: str, length: int, plane: Plane) -> tuple[int, ...]:
-    if axis == "C":
-        return plane.channels or tuple(range(length))
-    if axis == "T":
-        return (plane.t,)
-    return (length // 2 if plane.z is None else plane.z,)
+def _page(path: Path, level: TiffLevel, lead: tuple[tuple[str, int], ...], plane: Plane) -> Page:
+    wanted = {FOCUS_AXIS: plane.z, TIME_AXIS: plane.t, CHANNEL_AXIS: plane.channel or 0}
+    number = 0
+    for axis, length in lead:
+        number = number * length + wanted[axis]
+    page = level.pages[number] if number < len(level.pages) else None
+    if page is None:
+        raise DamagedSlideError(
+            f"{path}: page {number} of the {level.shape[0]} x {level.shape[1]} level is missing.",
+            "Copy the slide again, with all files that belong to it.",
+        )
+    check_page(path, page, page.parent.filehandle.size)
+    return page
 
 
 def _stored_levels(tif: tifffile.TiffFile, index: int) -> list[tifffile.TiffPageSeries]:
@@ -173,86 +177,66 @@ def _stored_levels(tif: tifffile.TiffFile, index: int) -> list[tifffile.TiffPage
     for other in tif.series[index + 1 :]:
         key = other.keyframe
         same_kind = (other.axes, other.dtype) == (main.axes, main.dtype) and key.is_tiled
-        if not same_kind or other.name.lower().startswith(ASSOCIATED):
+        shapes = [(k.imagelength, k.imagewidth) for k in (main.keyframe, levels[-1].keyframe, key)]
+        if not same_kind or is_associated(other.name) or not is_smaller_copy(*shapes):
             break
         levels.append(other)
     return levels
 
 
 def _levels(
-    stored_levels: list[tifffile.TiffPageSeries], path: Path, picks: tuple[int, ...]
+    stored_levels: list[tifffile.TiffPageSeries],
+    path: Path,
+    lead: tuple[tuple[str, int], ...],
+    stack: Stack,
 ) -> tuple[TiffLevel, ...]:
+    """Levels from the finest; the pages that are shown first are checked."""
+    shown = stack.shown
+    planes = [replace(shown, channel=i) for i in range(len(stack.channels))] or [shown]
     levels: list[TiffLevel] = []
     for stored in stored_levels:
-        pages = []
-        for number in picks:
-            page = stored.pages[number] if number < len(stored.pages) else None
-            if page is None:
-                raise DamagedSlideError(f"{path}: page {number} of a level is missing.")
-            pages.append(page)
-        key = keyframe(pages[0])
+        key = keyframe(stored.keyframe)
         shape = (int(key.imagelength), int(key.imagewidth))
         if not all(0 < side <= MAX_SIDE_PX for side in shape):
             raise DamagedSlideError(
                 f"{path}: its header claims {shape[0]} x {shape[1]} pixels, which is refused."
             )
-        if levels and not _is_smaller_copy(levels[0].shape, levels[-1].shape, shape):
+        if levels and not is_smaller_copy(levels[0].shape, levels[-1].shape, shape):
             break
-        for page in pages:
-            check_page(path, page, page.parent.filehandle.size)
-        levels.append(TiffLevel(shape, tuple(pages)))
+        level = TiffLevel(shape, key, stored.pages)
+        for plane in planes:
+            _page(path, level, lead, plane)
+        levels.append(level)
     return tuple(levels)
 
 
-def _is_smaller_copy(full: Shape, finer: Shape, shape: Shape) -> bool:
-    """Whether a page shows the whole slide again, smaller than the level before it."""
-    if shape[0] > finer[0] or shape[1] > finer[1] or shape == finer:
-        return False
-    down_y, down_x = full[0] / shape[0], full[1] / shape[1]
-    # A level's sides are rounded to whole pixels, up to one on either side.
-    slack = ASPECT_TOLERANCE + 1 / min(shape)
-    return abs(down_y / down_x - 1) <= slack
-
-
-def _facts(tif: tifffile.TiffFile, index: int, level: TiffLevel) -> XmlFacts:
+def _facts(tif: tifffile.TiffFile, index: int, channels: int) -> XmlFacts:
     if tif.is_ome and tif.ome_metadata:
         return ome_facts(tif.ome_metadata, index)
     if not tif.is_qpi:
         return XmlFacts()
-    texts = [getattr(page, "description", "") or _description(tif, page) for page in level.pages]
-    channels = [qptiff_channel(text) for text in texts]
-    named = tuple(channel for channel in channels if channel is not None)
+    pages = list(tif.series[index].pages)[:channels]
+    texts = [_description(page) for page in pages if page is not None]
+    found = [qptiff_channel(text) for text in texts]
+    named = tuple(channel for channel in found if channel is not None)
     return XmlFacts(
-        objective_power=qptiff_objective(texts[0]),
+        objective_power=qptiff_objective(texts[0]) if texts else None,
         channels=named if len(named) == len(texts) else (),
     )
 
 
-def _description(tif: tifffile.TiffFile, page: Page) -> str:
+def _description(page: Page) -> str:
     """A frame knows only where its data lies: its own tags have to be read."""
     full = page.aspage() if isinstance(page, tifffile.TiffFrame) else page
     return full.description
 
 
-def _channels(
-    key: tifffile.TiffPage,
-    facts: XmlFacts,
-    lead: str,
-    shape: tuple[int, ...],
-    plane: Plane,
-    is_rgb: bool,
-) -> tuple[tuple[Channel, ...], tuple[int, ...] | None]:
-    """Shown channels and, where one page holds them all, their samples."""
-    if is_rgb:
-        return (), None
-    in_pages = shape[lead.index("C")] if "C" in lead else 0
-    count = in_pages or int(key.samplesperpixel)
-    known = facts.channels if len(facts.channels) >= count else default_channels(count)
-    if in_pages and len(facts.channels) == len(plane.channels or ()) != 0:
-        return facts.channels, None
-    shown = plane.channels or tuple(range(count))
-    picked = tuple(known[index] for index in shown if index < len(known))
-    return picked, None if in_pages else shown
+def _channels(key: tifffile.TiffPage, facts: XmlFacts, in_pages: int) -> tuple[Channel, ...]:
+    """Channels in pages, or else in samples of one page without its alpha."""
+    extra = tuple(key.extrasamples)
+    alpha = 1 if extra and extra[-1] in ALPHA and key.samplesperpixel > 1 else 0
+    count = in_pages or int(key.samplesperpixel) - alpha
+    return facts.channels[:count] if len(facts.channels) >= count else default_channels(count)
 
 
 def _resolution_mpp(tif: tifffile.TiffFile, key: tifffile.TiffPage) -> Pair | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import threading
 import zlib
@@ -14,6 +15,10 @@ import numpy.typing as npt
 import tifffile
 
 from napari_pathseg.errors import DamagedSlideError, SlideError
+
+# What tifffile says of a damaged file is raised by us; it must not be printed besides. Who wants
+# to see it sets up logging, as ever.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 Page = tifffile.TiffPage | tifffile.TiffFrame
 Samples = npt.NDArray[Any]
@@ -39,7 +44,7 @@ TIFF_ERRORS = (
 """What tifffile and imagecodecs are seen to raise on damaged files."""
 
 MAX_SEGMENT_BYTES = 1 << 30
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 32 << 20
 
 
 def keyframe(page: Page) -> tifffile.TiffPage:
@@ -59,17 +64,31 @@ class SegmentReader:
         For messages.
     cache_bytes : int
         Decoded tiles kept for the next window.
+
+    Attributes
+    ----------
+    lock : RLock
+        Held by whoever reads from the file.
     """
 
     def __init__(self, path: Path, cache_bytes: int = CACHE_BYTES) -> None:
         self._path = path
         self._max_bytes = cache_bytes
         self._bytes = 0
-        self._cache: OrderedDict[tuple[int, int], Samples] = OrderedDict()
-        self._lock = threading.Lock()
+        self._cache: OrderedDict[tuple[int, int, int], Samples] = OrderedDict()
+        self.lock = threading.RLock()
         self._closed = False
 
-    def window(self, page: Page, y: int, x: int, height: int, width: int, fill: int) -> Samples:
+    def window(
+        self,
+        page: Page,
+        y: int,
+        x: int,
+        height: int,
+        width: int,
+        fill: int,
+        sample: int | None = None,
+    ) -> Samples:
         """Pixels of a window that lies wholly inside the page.
 
         Parameters
@@ -79,6 +98,8 @@ class SegmentReader:
             Page pixels.
         fill : int
             Value of tiles that the file leaves out.
+        sample : int, optional
+            Only this one of the samples of a pixel.
 
         Returns
         -------
@@ -90,29 +111,70 @@ class SegmentReader:
             When a tile can not be decoded.
         """
         key = keyframe(page)
+        if is_raw(key):
+            return self._raw_window(page, y, x, height, width, sample)
         tile_h, tile_w = segment_shape(key)
-        samples = int(key.samplesperpixel)
-        planes = samples if key.planarconfig == 2 else 1
+        separate = key.planarconfig == 2
+        samples = [sample] if sample is not None else list(range(int(key.samplesperpixel)))
         across, down = -(-key.imagewidth // tile_w), -(-key.imagelength // tile_h)
-        out = np.full((height, width, samples), fill, dtype=key.dtype)
-        for plane in range(planes):
-            target = out[..., plane : plane + 1] if planes > 1 else out
+        out = np.full((height, width, len(samples)), fill, dtype=key.dtype)
+        for place, plane in enumerate(samples if separate else [0]):
+            target = out[..., place : place + 1] if separate else out
             for row in range(y // tile_h, -(-(y + height) // tile_h)):
                 for column in range(x // tile_w, -(-(x + width) // tile_w)):
                     tile = self._segment(page, (plane * down + row) * across + column)
-                    if tile is not None:
-                        _paste(target, tile, row * tile_h - y, column * tile_w - x)
+                    if tile is None:
+                        continue
+                    if sample is not None and not separate:
+                        tile = tile[..., sample : sample + 1]
+                    _paste(target, tile, row * tile_h - y, column * tile_w - x)
         return out
+
+    def _raw_window(
+        self, page: Page, y: int, x: int, height: int, width: int, sample: int | None
+    ) -> Samples:
+        """Rows of strips that are not compressed, which may be as large as the whole picture."""
+        key = keyframe(page)
+        separate = key.planarconfig == 2
+        samples = [sample] if sample is not None else list(range(int(key.samplesperpixel)))
+        stored = 1 if separate else int(key.samplesperpixel)
+        dtype = np.dtype(key.dtype).newbyteorder(page.parent.byteorder)
+        out = np.empty((height, width, len(samples)), dtype=key.dtype)
+        for place, plane in enumerate(samples if separate else [0]):
+            for row in range(height):
+                data = self._raw_row(page, plane, y + row, x, width, stored * dtype.itemsize)
+                values = np.frombuffer(data, dtype).reshape(width, stored)
+                if separate:
+                    out[row, :, place] = values[:, 0]
+                else:
+                    out[row] = values if sample is None else values[:, sample : sample + 1]
+        return out
+
+    def _raw_row(
+        self, page: Page, plane: int, y: int, x: int, width: int, pixel_bytes: int
+    ) -> bytes:
+        key = keyframe(page)
+        strip_h, _ = segment_shape(key)
+        strips = -(-key.imagelength // strip_h)
+        strip, row = plane * strips + y // strip_h, y % strip_h
+        offset = page.dataoffsets[strip] + (row * key.imagewidth + x) * pixel_bytes
+        data = self._bytes_at(page, offset, width * pixel_bytes)
+        if len(data) < width * pixel_bytes:
+            raise DamagedSlideError(
+                f"{self._path}: row {y} of {key.imagelength} is cut short.",
+                "Copy the slide again from its source.",
+            )
+        return data
 
     def close(self) -> None:
         """Refuse further reads and forget the decoded tiles; waits for a running file access."""
-        with self._lock:
+        with self.lock:
             self._closed = True
             self._cache.clear()
 
     def _segment(self, page: Page, index: int) -> Samples | None:
-        cache_key = (page.offset, index)
-        with self._lock:
+        cache_key = (id(page.parent), page.offset, index)
+        with self.lock:
             self._check_open()
             held = self._cache.get(cache_key)
             if held is not None:
@@ -134,25 +196,29 @@ class SegmentReader:
         offset, count = page.dataoffsets[index], page.databytecounts[index]
         if count == 0 or offset == 0:
             return None
-        file = page.parent.filehandle
-        with self._lock:
-            self._check_open()  # or a late read would open the file again, and leave it open
-            if file.closed:
-                file.open()
-            file.seek(offset)
-            data = file.read(count)
+        data = self._bytes_at(page, offset, count)
         if len(data) < count:
             raise EOFError(f"{count} bytes are expected and {len(data)} are there")
         tables = page.jpegtables if keyframe(page).compression in (6, 7) else None
         tile: Samples | None = page.decode(data, index, jpegtables=tables)[0]
         return None if tile is None else tile[0]
 
+    def _bytes_at(self, page: Page, offset: int, count: int) -> bytes:
+        file = page.parent.filehandle
+        with self.lock:
+            self._check_open()  # or a late read would open the file again, and leave it open
+            if file.closed:
+                file.open()
+            file.seek(offset)
+            data: bytes = file.read(count)
+        return data
+
     def _check_open(self) -> None:
         if self._closed:
             raise SlideError(f"{self._path}: the slide was closed.", "Open it again.")
 
-    def _keep(self, key: tuple[int, int], tile: Samples) -> None:
-        with self._lock:
+    def _keep(self, key: tuple[int, int, int], tile: Samples) -> None:
+        with self.lock:
             if key in self._cache or self._closed:
                 return
             self._cache[key] = tile
@@ -166,6 +232,13 @@ def segment_shape(key: tifffile.TiffPage) -> tuple[int, int]:
     if key.is_tiled:
         return int(key.tilelength), int(key.tilewidth)
     return max(min(int(key.rowsperstrip), int(key.imagelength)), 1), int(key.imagewidth)
+
+
+def is_raw(key: tifffile.TiffPage) -> bool:
+    """Whether a page's strips hold its rows as they are, so that any part can be read alone."""
+    if key.is_tiled or key.dtype is None or key.compression != 1 or key.predictor != 1:
+        return False
+    return bool(key.fillorder == 1 and key.bitspersample == key.dtype.itemsize * 8)
 
 
 def check_page(path: Path, page: Page, file_bytes: int) -> None:
@@ -182,7 +255,8 @@ def check_page(path: Path, page: Page, file_bytes: int) -> None:
     if key.imagedepth != 1 or tile_h <= 0 or tile_w <= 0 or key.dtype is None:
         raise DamagedSlideError(f"{path}: a level of {key.shape} is not a flat picture.")
     contiguous = samples if key.planarconfig != 2 else 1
-    if tile_h * tile_w * contiguous * key.dtype.itemsize > MAX_SEGMENT_BYTES:
+    too_large = tile_h * tile_w * contiguous * key.dtype.itemsize > MAX_SEGMENT_BYTES
+    if too_large and not is_raw(key):
         raise DamagedSlideError(
             f"{path}: its header claims tiles of {tile_h} x {tile_w} pixels, which are refused.",
             "Convert the slide to a tiled TIFF.",

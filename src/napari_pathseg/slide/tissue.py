@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from napari_pathseg.geometry import Field, Pair, exact_downsample
 from napari_pathseg.slide.base import RGB, Slide
+from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.sources import LevelSource, added_levels
 
 TARGET_PX = 1024
@@ -89,13 +90,15 @@ def overview(slide: Slide, longest_px: int) -> tuple[RGB, Field]:
             field = Field(index, 0, 0, *level.shape, level.downsample)
             return slide.read(field), field
     last = len(slide.levels) - 1
-    added = added_levels(LevelSource(slide, last), longest_px=longest_px)
+    # Each pixel is needed once: nothing is held.
+    cache = ChunkCache(0)
+    added = added_levels(LevelSource(slide, last, None, cache), cache, longest_px=longest_px)
     source = added[-1]
     height, width = source.shape[:2]
     field = Field(
         last + len(added), 0, 0, height, width, exact_downsample(slide.shape, (height, width))
     )
-    return source[slice(0, height), slice(0, width), slice(None)], field
+    return source[slice(0, height), slice(0, width)], field
 
 
 def optical_density(pixels: RGB) -> npt.NDArray[np.float32]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from napari_pathseg.errors import DamagedSlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Pair
-from napari_pathseg.slide.ome import Channel, default_channels
-from napari_pathseg.slide.scale import length_um, plausible_mpp
+from napari_pathseg.slide.channels import Channel, default_channels
+from napari_pathseg.slide.scale import length_um, plausible_mpp, time_s
 
 DEFAULT_AXES = "tczyx"
 """Of version 0.3 and older, which name no axes."""
@@ -33,12 +33,19 @@ class ZarrLayout:
     channels : tuple of Channel
         As the file names them; empty when it does not.
     mpp : (float, float) or None
+    z_um, t_s : float or None
+        Distance of focal planes and of time points.
+    name : str
+        Of the picture, "" when it has none.
     """
 
     axes: tuple[str, ...]
     paths: tuple[str, ...]
     channels: tuple[Channel, ...]
     mpp: Pair | None
+    z_um: float | None = None
+    t_s: float | None = None
+    name: str = ""
 
 
 def layout_of(attributes: Mapping[str, Any], path: Path) -> ZarrLayout | None:
@@ -61,13 +68,24 @@ def layout_of(attributes: Mapping[str, Any], path: Path) -> ZarrLayout | None:
         return None
     scale = scales[0]
     axes = _axes(scale)
-    if not {"y", "x"} <= set(axes) or {"c", "s"} <= set(axes) or len(set(axes)) < len(axes):
+    known = set(axes) <= {"t", "c", "s", "z", "y", "x"} and len(set(axes)) == len(axes)
+    if not known or not {"y", "x"} <= set(axes) or {"c", "s"} <= set(axes):
         raise UnsupportedSlideError(f"{path}: its axes {axes} hold no picture.")
     datasets = [item for item in scale.get("datasets", []) if isinstance(item, Mapping)]
     paths = tuple(_inside(str(item.get("path", "")), path) for item in datasets)
     if not paths:
         raise DamagedSlideError(f"{path}: its metadata list no levels.")
-    return ZarrLayout(axes, paths, _channels(facts), _mpp(scale, datasets[0], axes))
+    steps = _steps(scale, datasets[0], axes)
+    y, x, z, t = (steps.get(axis, (None, None)) for axis in "yxzt")
+    return ZarrLayout(
+        axes,
+        paths,
+        _channels(facts),
+        plausible_mpp(_um(*y), _um(*x)),
+        _um(*z),
+        time_s(*t) if t[1] else None,
+        str(scale.get("name") or ""),
+    )
 
 
 def _axes(scale: Mapping[str, Any]) -> tuple[str, ...]:
@@ -104,25 +122,28 @@ def _channels(facts: Mapping[str, Any]) -> tuple[Channel, ...]:
     return tuple(channels)
 
 
-def _mpp(scale: Mapping[str, Any], finest: Mapping[str, Any], axes: tuple[str, ...]) -> Pair | None:
-    """Scale of the finest level times that of the whole picture, in micrometres."""
+def _steps(
+    scale: Mapping[str, Any], finest: Mapping[str, Any], axes: tuple[str, ...]
+) -> dict[str, tuple[float, str | None]]:
+    """Step and unit of each axis: the finest level's scale times that of the whole picture."""
     if not isinstance(scale.get("axes"), Sequence):
-        return None
+        return {}
+    own = _scale_of(finest, len(axes))
+    if own is None:
+        return {}
+    whole = _scale_of(scale, len(axes)) or [1.0] * len(axes)
     units = {
         str(axis.get("name", "")).lower(): axis.get("unit")
         for axis in scale["axes"]
         if isinstance(axis, Mapping)
     }
-    own = _scale_of(finest, len(axes))
-    if own is None:
-        return None
-    whole = _scale_of(scale, len(axes)) or [1.0] * len(axes)
-    lengths = []
-    for name in ("y", "x"):
-        place, unit = axes.index(name), units.get(name)
-        # Without a unit the numbers may be pixels: never a guess.
-        lengths.append(length_um(own[place] * whole[place], unit) if unit else None)
-    return plausible_mpp(lengths[0], lengths[1])
+    steps = zip(axes, own, whole, strict=True)
+    return {axis: (a * b, str(units[axis]) if units.get(axis) else None) for axis, a, b in steps}
+
+
+def _um(step: float | None, unit: str | None) -> float | None:
+    # Without a unit the numbers may be pixels: never a guess.
+    return length_um(step, unit) if unit else None
 
 
 def _scale_of(entry: Mapping[str, Any], count: int) -> list[float] | None:

@@ -62,7 +62,7 @@ class ClassListBox(QWidget):
         self._rows: Any = None
 
     def _add(self) -> None:
-        self._controller.add_class(self.add.text())
+        self._controller.classing.add(self.add.text())
         self.add.clear()
 
     def _clicked(self, item: QTreeWidgetItem, column: int) -> None:
@@ -71,9 +71,9 @@ class ClassListBox(QWidget):
         if desk is None or found is None:
             return
         if column == EYE:
-            self._controller.show_class(found, found.value in desk.hidden)
+            self._controller.classing.show(found, found.value in desk.hidden)
         else:
-            self._controller.select_class(found.name)
+            self._controller.classing.select(found.name)
 
     def refresh(self) -> None:
         """Show the classes of the slide in work."""

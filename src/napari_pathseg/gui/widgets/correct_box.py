@@ -105,7 +105,7 @@ class CorrectBox(QWidget):
 
     def _cut(self, *, final: bool) -> None:
         self._live.stop()
-        self._controller.editing.set_threshold(self.threshold.value() / 100, final)
+        self._controller.refining.set_threshold(self.threshold.value() / 100, final)
 
     def _decision_rows(self, theme: str) -> QGridLayout:
         editing = self._controller.editing

@@ -9,12 +9,16 @@ from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_pathseg.gui.bindings import Bindings
 from napari_pathseg.gui.controller import PathsegController, default_controller
+from napari_pathseg.gui.keys import Keys
 from napari_pathseg.gui.pages import PAGES
+from napari_pathseg.gui.provenance import Origins
+from napari_pathseg.gui.settings import Settings, apply
 from napari_pathseg.gui.tools import Pointer
 from napari_pathseg.gui.widgets.message_line import MessageLine
 from napari_pathseg.gui.widgets.segment_page import SegmentPage
 from napari_pathseg.gui.widgets.slide_line import SlideLine
 from napari_pathseg.gui.widgets.tabs import PageTabs
+from napari_pathseg.gui.widgets.tooltips import show_keys_in
 from napari_pathseg.gui.worker import QtRunner
 
 if TYPE_CHECKING:
@@ -37,7 +41,9 @@ class PathsegPanel(QWidget):
     def __init__(self, napari_viewer: Viewer, controller: PathsegController | None = None) -> None:
         super().__init__()
         self.viewer = napari_viewer
-        self.controller = controller or default_controller(napari_viewer, QtRunner(), QtRunner())
+        self.controller = controller or default_controller(
+            napari_viewer, QtRunner(), QtRunner(), mender=QtRunner()
+        )
         self.setMinimumWidth(WIDTH_PX)
         self.slide_line = SlideLine(self.controller, self)
         self.tabs = PageTabs(self.controller, PAGES, self)
@@ -48,9 +54,11 @@ class PathsegPanel(QWidget):
         self._lay_out()
         self._connect(segment)
         self._closed = False
+        self.origins = Origins(self.controller)
         self.pointer = Pointer(self.controller)
         own = {"type_prompt": self.focus_prompt, "show_keys": self.show_keys}
         self.bindings = Bindings(self.controller, own)
+        self._set(self.controller.settings.value)
         self.message.show_message(self.controller.message)
         self.refresh()
         self.controller.warm_up()
@@ -73,6 +81,8 @@ class PathsegPanel(QWidget):
         controller.said.connect(self.message.show_message)
         controller.busy_changed.connect(self.message.set_busy)
         controller.field_shown.connect(self._bind_layer)
+        controller.settings.changed.connect(self._set)
+        self.tabs.made.connect(lambda page: show_keys_in(page, self.bindings.keys))
         segment.asked.connect(self.focus_canvas)
         segment.keys_wanted.connect(self.show_keys)
         window = self.viewer.window._qt_window
@@ -81,6 +91,14 @@ class PathsegPanel(QWidget):
 
     def _bind_layer(self, layer: object) -> None:
         self.bindings.bind(layer)
+
+    def _set(self, settings: Settings) -> None:
+        """Take over what a person has set."""
+        apply(self.controller, settings)
+        keys = Keys(settings.keys)
+        if keys != self.bindings.keys:
+            self.bindings.use(keys)
+            show_keys_in(self, keys)
 
     def refresh(self) -> None:
         """Show the controller's state."""

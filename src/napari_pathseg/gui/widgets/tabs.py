@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QWidget
 
 from napari_pathseg.gui.controller import PathsegController
@@ -20,7 +20,14 @@ class PageTabs(QTabWidget):
     controller : PathsegController
     pages : sequence of Page
     parent : QWidget, optional
+
+    Attributes
+    ----------
+    made : Signal(QWidget)
+        A page was made.
     """
+
+    made = Signal(QWidget)
 
     def __init__(
         self,
@@ -52,6 +59,7 @@ class PageTabs(QTabWidget):
             area = self.widget(list(self._makers).index(title))
             assert isinstance(area, QScrollArea)
             area.setWidget(found)
+            self.made.emit(found)
         return found
 
     def show_page(self, title: str) -> QWidget:

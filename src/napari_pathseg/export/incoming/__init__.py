@@ -1,0 +1,1 @@
+"""Labels come in: any file of labels becomes editable fields of a slide."""

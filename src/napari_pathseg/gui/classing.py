@@ -1,0 +1,176 @@
+"""The classes of a slide: select, add, show, lock, rename, recolour, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from napari_pathseg.classes import ClassList, Color, LabelClass
+from napari_pathseg.gui.counts import count_classes
+from napari_pathseg.gui.desk import Desk
+from napari_pathseg.gui.draft import Draft
+from napari_pathseg.gui.host import Host
+from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message
+from napari_pathseg.gui.overview import PlacedMask
+from napari_pathseg.gui.work import State
+from napari_pathseg.inference.segmentation import Mask
+from napari_pathseg.labels.record import FieldRecord
+
+Before = list[tuple[FieldRecord, Mask]]
+
+
+class Classing:
+    """Changes classes while they are in use, in every field that has them."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def select(self, name: str) -> None:
+        """The class that is drawn, and that a click without words belongs to."""
+        self._host.selected = name
+        if self._host.desk is not None:
+            self._host.drawing.hold(self._host.desk, self._host.tool)
+        self._host.changed.emit()
+
+    def select_number(self, number: int) -> None:
+        """Select a class by its place in the list, from 1."""
+        desk = self._host.desk
+        shown = () if desk is None else desk.listed()
+        if 0 < number <= len(shown):
+            self.select(shown[number - 1].name)
+
+    def add(self, name: str) -> None:
+        """Add a class of one's own, or a term of the vocabulary, and select it."""
+        desk, name = self._host.desk, name.strip()
+        if desk is None:
+            self._host.say(Message(OPEN_FIRST, "warning"))
+        if desk is None or not name:
+            return
+        known = next((e for e in self._host.vocabulary.entries if e.name == name), None)
+        term = known.term if known is not None else None
+        desk.classes = desk.classes.with_class(name, term, self._host.vocabulary.color(name))
+        found = desk.classes.named(name)
+        assert found is not None
+        desk.removed.discard(found.value)
+        self.changed(desk)
+        self.select(name)
+
+    def show(self, label_class: LabelClass, shown: bool) -> None:
+        """The eye of a class."""
+        desk = self._host.desk
+        if desk is not None:
+            (desk.hidden.discard if shown else desk.hidden.add)(label_class.value)
+            self._host.stage.recolor(desk)
+            self._host.changed.emit()
+
+    def lock(self, label_class: LabelClass, locked: bool) -> None:
+        """The lock of a class: neither the model nor a stroke changes its pixels."""
+        desk = self._host.desk
+        if desk is not None:
+            (desk.locked.add if locked else desk.locked.discard)(label_class.value)
+            if desk.work is not None:
+                desk.work.locked = frozenset(desk.locked)
+                self._host.editing.show(desk)
+            self._host.changed.emit()
+
+    def rename(self, label_class: LabelClass, name: str) -> None:
+        """Another name for a class, in every field; its term stays."""
+        desk, name = self._host.desk, name.strip()
+        if desk is None or not name or name == label_class.name:
+            return
+        if desk.classes.named(name) is not None:
+            text = f"There is a class called {name} already. Choose another name."
+            self._host.say(Message(text, "warning"))
+            self._host.changed.emit()
+        elif self._host.may_change(desk):
+            self._alter(desk, replace(desk.classes[label_class.value], name=name))
+            if self._host.selected == label_class.name:
+                self._host.selected = name
+            self._host.say(Message(f"{label_class.name} is called {name} now.", "good"))
+            self._host.changed.emit()
+
+    def recolor(self, label_class: LabelClass, color: Color) -> None:
+        """Another colour for a class, in every field."""
+        desk = self._host.desk
+        if desk is not None and self._host.may_change(desk):
+            self._alter(desk, replace(desk.classes[label_class.value], color=color))
+            self._host.changed.emit()
+
+    def remove(self, label_class: LabelClass) -> None:
+        """Take a class and its pixels out of every field; can be brought back."""
+        desk, value = self._host.desk, label_class.value
+        if desk is None or not self._host.may_change(desk):
+            return
+        before = [pair for pair in desk.fields() if value in {c.value for c in pair[0].classes}]
+        objects = desk.counts().get(value)
+        desk.removed.add(value)
+        for record, mask in before:
+            gone = np.where(mask == value, 0, mask).astype(np.uint16)
+            self._put(desk, record.without_class(value), gone)
+        if self._host.selected == label_class.name:
+            self._host.selected = next((c.name for c in desk.listed()), None)
+        self._shown(desk)
+        many = 0 if objects is None else objects.objects
+        back = Action("Bring it back", lambda: self._bring_back(desk, label_class, before))
+        text = f"{label_class.name} and its {many:,} objects are removed."
+        self._host.say(Message(text, actions=(back,)))
+
+    def changed(self, desk: Desk) -> None:
+        """The slide has more classes: its field under work may hold them too."""
+        work = desk.work
+        self._host.stage.recolor(desk)
+        if work is None or not set(desk.classes) - set(work.record.classes):
+            return
+        work.classes = desk.classes
+        known = {c.value for c in work.record.classes}
+        more = [c for c in desk.listed() if c.value not in known]
+        if more:
+            classes = ClassList((*work.record.classes, *more))
+            work.push(replace(work.state, record=replace(work.record, classes=classes)))
+            self._host.saving.field(desk, work.record, work.mask)
+
+    def _alter(self, desk: Desk, changed: LabelClass) -> None:
+        desk.classes = desk.classes.with_changed(changed)
+        for record, mask in self._with_class(desk, changed.value):
+            renamed = record.with_class_changed(changed)
+            desk.records[record.id] = renamed
+            work = desk.work
+            if work is not None and work.id == record.id:
+                work.classes = desk.classes
+                work.push(replace(work.state, record=renamed))
+            self._host.saving.field(desk, renamed, mask)
+        self._host.stage.recolor(desk)
+
+    def _with_class(self, desk: Desk, value: int) -> Iterator[tuple[FieldRecord, Mask]]:
+        fields = desk.fields()
+        return (pair for pair in fields if value in {c.value for c in pair[0].classes})
+
+    def _put(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
+        """Another mask for a field, under work or stored, saved as one step."""
+        work = desk.work
+        if work is not None and work.id == record.id:
+            by_hand = work.state.draft.by_hand
+            work.push(State(Draft(mask, by_hand), record), mask)
+        else:
+            by_hand = desk.stored.get(record.id).by_hand
+            placed = PlacedMask.of(record.field, mask, by_hand, desk.classes)
+            desk.stored.put(record.id, placed)
+        desk.records[record.id] = record
+        desk.counted(record.id, mask, count_classes(mask, record.field.mpp(desk.mpp)))
+        self._host.saving.field(desk, record, mask)
+
+    def _bring_back(self, desk: Desk, label_class: LabelClass, before: Before) -> None:
+        desk.removed.discard(label_class.value)
+        for record, mask in before:
+            if desk.present(record.id) is not None:
+                self._put(desk, record, mask)
+        self._shown(desk)
+        self._host.say(Message(f"{label_class.name} is back.", "good"))
+
+    def _shown(self, desk: Desk) -> None:
+        self._host.stage.show_stored(desk)
+        self._host.stage.show_prompts(desk)
+        self._host.editing.show(desk)
+        self._host.changed.emit()

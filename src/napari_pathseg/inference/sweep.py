@@ -1,0 +1,195 @@
+"""The model over the tiles of a slide, row by row, while the next tiles are being read."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from napari_pathseg.geometry import Field, Pair
+from napari_pathseg.inference.answering import gated
+from napari_pathseg.inference.session import Plan
+from napari_pathseg.inference.tile_log import TileLog, TileResult
+from napari_pathseg.inference.tiling import Tile
+from napari_pathseg.inference.understanding import Question
+from napari_pathseg.models.base import Segmenter, TileQuery
+from napari_pathseg.progress import CancelToken
+from napari_pathseg.slide.base import RGB, Slide
+
+AHEAD = 4
+"""Tiles that are read while the model works, 0.8 MB each at 512 pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """All classes of a slide that are looked at with one resolution.
+
+    Attributes
+    ----------
+    number : int
+    plan : Plan
+        Of the whole slide.
+    questions : tuple of (int, Question)
+        With their place among all classes.
+    rows : tuple of tuples of (int, Tile)
+        The tiles to look at, row by row, with their number; rows without any are empty.
+    starts : tuple of int
+        First model row of each row of tiles.
+    """
+
+    number: int
+    plan: Plan
+    questions: tuple[tuple[int, Question], ...]
+    rows: tuple[tuple[tuple[int, Tile], ...], ...]
+    starts: tuple[int, ...]
+
+    @property
+    def tiles(self) -> int:
+        """How many tiles are looked at."""
+        return sum(map(len, self.rows))
+
+    @property
+    def downsample(self) -> Pair:
+        """Level-0 pixels per model pixel, exact."""
+        field, shape = self.plan.field, self.plan.shape
+        return (
+            field.height * field.downsample[0] / shape[0],
+            field.width * field.downsample[1] / shape[1],
+        )
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds that the model worked, and tiles that it did; those taken from the log apart."""
+
+    seconds: float = 0.0
+    tiles: int = 0
+    kept: int = 0
+
+
+def sweep_rows(
+    look: Look,
+    slide: Slide,
+    segmenter: Segmenter,
+    log: TileLog,
+    clock: Clock,
+    cancel: CancelToken,
+) -> Iterator[Iterator[tuple[Tile, TileResult]]]:
+    """For each row of tiles an iterator of its results; each is to be used up before the next.
+
+    Raises
+    ------
+    DamagedSlideError
+    CancelledError
+        Between two tiles; what was done stays in the log.
+    """
+    tiles = [pair for row in look.rows for pair in row]
+    missing = iter([tile for index, tile in tiles if (look.number, index) not in log])
+    waiting: deque[Future[RGB]] = deque()
+    with ThreadPoolExecutor(1, thread_name_prefix="pathseg-read") as pool:
+
+        def read_ahead() -> None:
+            while len(waiting) < AHEAD and (tile := next(missing, None)) is not None:
+                waiting.append(pool.submit(read_tile, slide, look.plan, tile))
+
+        def results(row: tuple[tuple[int, Tile], ...]) -> Iterator[tuple[Tile, TileResult]]:
+            for index, tile in row:
+                cancel.raise_if_cancelled()
+                key = (look.number, index)
+                if key in log:
+                    clock.kept += 1
+                    yield tile, log.get(key)
+                    continue
+                read_ahead()
+                pixels = waiting.popleft().result()
+                read_ahead()
+                start = time.perf_counter()
+                result = ask_tile(look, pixels, segmenter)
+                clock.seconds += time.perf_counter() - start
+                clock.tiles += 1
+                log.put(key, result)
+                yield tile, result
+
+        try:
+            for row in look.rows:
+                yield results(row)
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def ask_tile(look: Look, pixels: RGB, segmenter: Segmenter) -> TileResult:
+    """All classes of a look in one tile; a term that several classes share is asked once."""
+    asked = [question.asked_as for _, question in look.questions]
+    terms = list(dict.fromkeys(term for own in asked for term in own))
+    embedding = segmenter.encode(pixels)
+    answers = dict(
+        zip(terms, segmenter.decode(embedding, [TileQuery(term=t) for t in terms]), strict=True)
+    )
+    gate = segmenter.card.presence_gate
+    logits, presence, scores = [], [], []
+    for own in asked:
+        of_class = [answers[term] for term in own]
+        best = max(of_class, key=lambda answer: answer.presence)
+        logits.append(np.maximum.reduce([gated(answer, gate) for answer in of_class]))
+        presence.append(best.presence)
+        scores.append(best.score)
+    return TileResult(
+        np.stack(logits).astype(np.float16),
+        np.array(presence, dtype=np.float32),
+        np.array(scores, dtype=np.float32),
+    )
+
+
+def read_tile(slide: Slide, plan: Plan, tile: Tile) -> RGB:
+    """Pixels of a tile (height, width, 3) of a plan for the whole slide.
+
+    They are what the whole picture, resized to the plan's shape, would have there, whatever the
+    tile: bilinear and antialiased, corner on corner. Beyond the edge the last pixels go on.
+    """
+    field, shape = plan.field, plan.shape
+    scale = field.height / shape[0], field.width / shape[1]
+    stop_y, stop_x = min(tile.y + tile.height, shape[0]), min(tile.x + tile.width, shape[1])
+    top, height = _with_margin(tile.y * scale[0], stop_y * scale[0], scale[0], field.height)
+    left, width = _with_margin(tile.x * scale[1], stop_x * scale[1], scale[1], field.width)
+    pixels = slide.read(
+        Field(field.level, field.y + top, field.x + left, height, width, field.downsample)
+    )
+    box_xy = (
+        tile.x * scale[1] - left,
+        tile.y * scale[0] - top,
+        min(stop_x * scale[1] - left, width),
+        min(stop_y * scale[0] - top, height),
+    )
+    return _padded(_resized(pixels, (stop_y - tile.y, stop_x - tile.x), box_xy), tile)
+
+
+def _with_margin(start: float, stop: float, scale: float, length: int) -> tuple[int, int]:
+    """First pixel and number of pixels that resampling needs between two places."""
+    margin = math.ceil(max(scale, 1.0)) + 1
+    first = max(math.floor(start) - margin, 0)
+    return first, min(math.ceil(stop) + margin, length) - first
+
+
+def _resized(pixels: RGB, shape: tuple[int, int], box_xy: tuple[float, float, float, float]) -> RGB:
+    exact = (0.0, 0.0, float(shape[1]), float(shape[0]))
+    if all(abs(a - b) < 1e-9 for a, b in zip(box_xy, exact, strict=True)):
+        return pixels[: shape[0], : shape[1]]
+    picture = Image.fromarray(pixels)
+    size_xy = (shape[1], shape[0])
+    # Pillow's resampling takes what lies around the box into account, as the whole picture's does.
+    return np.asarray(picture.resize(size_xy, Image.Resampling.BILINEAR, box=box_xy))
+
+
+def _padded(pixels: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
+    down, across = tile.height - pixels.shape[0], tile.width - pixels.shape[1]
+    if not (down or across):
+        return pixels
+    return np.pad(pixels, ((0, down), (0, across), (0, 0)), mode="edge")

@@ -16,9 +16,11 @@ RGB = npt.NDArray[np.uint8]
 
 
 def pytest_configure() -> None:
-    """Give torch one thread, here and in the commands that tests start: results are the same."""
+    """Give torch one thread and no other runtime, here and in the commands that tests start."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    # Every test has empty caches: the compiled encoder would be made again by each.
+    os.environ.setdefault("PATHSEG_RUNTIME", "torch")
 
 
 @pytest.fixture(autouse=True)

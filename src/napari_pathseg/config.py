@@ -53,7 +53,9 @@ class SegmentConfig:
     threshold : float
         Probability above which a pixel belongs to the class.
     cached_tiles : int
-        Embeddings kept in memory, 2.5 MB each at 512 pixels.
+        Embeddings kept in memory, 4.5 MB each at 512 pixels.
+    kept_mb : int
+        Megabytes of embeddings kept on the disk for the next time; 0 keeps none.
     """
 
     tile_px: int = 512
@@ -62,7 +64,8 @@ class SegmentConfig:
     overlap_px: int = 96
     max_tiles: int = 150
     threshold: float = 0.5
-    cached_tiles: int = 200
+    cached_tiles: int = 100
+    kept_mb: int = 0
 
     def __post_init__(self) -> None:
         sides = (self.tile_px, self.click_px)

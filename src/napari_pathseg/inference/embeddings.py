@@ -11,16 +11,20 @@ import numpy.typing as npt
 
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Shape
+from napari_pathseg.inference.embedding_store import EmbeddingStore
 from napari_pathseg.inference.tiling import Tile, cut
 from napari_pathseg.models.base import Segmenter, TileAnswer, TileEmbedding, TileQuery
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
+
+WORDS_KEPT = 1024  # answers of a tile to a term, 64 KB each at 512 pixels
 
 
 @dataclass(slots=True)
 class EncodedPicture:
     """The tiles of one picture of `shape` (model pixels) and their embeddings.
 
-    `words` remembers the answer of each tile to each term, so that a click costs one tile.
+    `words` remembers the answers of tiles to terms that were asked last, so that a click costs
+    one tile.
     """
 
     shape: Shape
@@ -37,7 +41,10 @@ class EncodedPicture:
             answers = segmenter.decode(self.embeddings[index], [TileQuery(term=t) for t in new])
             for term, answer in zip(new, answers, strict=True):
                 self.words[index, term] = answer
-        return [self.words[index, t] for t in terms]
+        answered = [self.words[index, t] for t in terms]
+        while len(self.words) > WORDS_KEPT:
+            del self.words[next(iter(self.words))]
+        return answered
 
 
 def encode_picture(
@@ -46,8 +53,9 @@ def encode_picture(
     segmenter: Segmenter,
     progress: ProgressCallback,
     cancel: CancelToken,
+    store: EmbeddingStore | None = None,
 ) -> EncodedPicture:
-    """Encode an sRGB picture (height, width, 3) tile by tile.
+    """Encode an sRGB picture (height, width, 3) tile by tile, but for tiles that `store` has.
 
     Raises
     ------
@@ -59,7 +67,8 @@ def encode_picture(
     for i, tile in enumerate(tiles):
         cancel.raise_if_cancelled()
         progress(Progress(i, len(tiles), "encoding the field"))
-        embeddings.append(segmenter.encode(cut(picture, tile)))
+        pixels = cut(picture, tile)
+        embeddings.append(store.encode(segmenter, pixels) if store else segmenter.encode(pixels))
     progress(Progress(len(tiles), len(tiles), "encoding the field"))
     return EncodedPicture(shape, tiles, tuple(embeddings))
 

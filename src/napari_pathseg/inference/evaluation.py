@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
@@ -112,14 +113,16 @@ def evaluate(
     if prompt not in PROTOCOLS:
         raise PromptError(f"'{prompt}' is no kind of prompt.", f"Choose of: {', '.join(PROTOCOLS)}")
     rng = np.random.default_rng(seed)
-    for truth in truths:
-        if prompt == "text" and not segmenter.knows(truth.term):
-            continue
-        with session_for(truth, segmenter, vocabulary, config) as session:
-            if prompt == "text":
-                yield _ask_words(session, truth)
-            else:
-                yield from _ask_objects(session, truth, prompt, objects_per_image, rng)
+    asked = (t for t in truths if prompt != "text" or segmenter.knows(t.term))
+    # One session for all terms of an image: it is encoded once.
+    for _, own in groupby(asked, key=lambda t: (t.image, t.mpp)):
+        first = next(own)
+        with session_for(first, segmenter, vocabulary, config) as session:
+            for truth in chain([first], own):
+                if prompt == "text":
+                    yield _ask_words(session, truth)
+                else:
+                    yield from _ask_objects(session, truth, prompt, objects_per_image, rng)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from napari_pathseg.geometry import (
     region_inside,
 )
 from napari_pathseg.inference.answering import FieldAnswers, answer_question
+from napari_pathseg.inference.embedding_store import EmbeddingStore, default_folder
 from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture, encode_picture
 from napari_pathseg.inference.gestures import cut_to_lassos, spatial_prompts
 from napari_pathseg.inference.segmentation import Segmentation
@@ -103,6 +104,8 @@ class Session:
         self.mpp = mpp or slide.metadata.mpp
         self.config = config or SegmentConfig()
         self._cache = EmbeddingCache(self.config.cached_tiles)
+        kept = self.config.kept_mb * 1_000_000
+        self._store = EmbeddingStore(default_folder(), kept) if kept else None
 
     def resolve(self, text: str) -> Resolution:
         """How a text is understood; PromptError when it is empty or too long."""
@@ -315,7 +318,7 @@ class Session:
         cancel.raise_if_cancelled()
         picture = resize_picture(self.slide.read(plan.field), plan.shape)
         tiles = plan_tiles(plan.shape, plan.tile_px, self.config.overlap_px)
-        return encode_picture(picture, tiles, self.segmenter, progress, cancel)
+        return encode_picture(picture, tiles, self.segmenter, progress, cancel, self._store)
 
 
 def _extent(prompt: SpatialPrompt) -> tuple[float, float, float, float]:

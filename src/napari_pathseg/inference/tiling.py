@@ -38,7 +38,7 @@ class Tile:
 def plan_tiles(shape: Shape, tile_px: int, overlap_px: int) -> tuple[Tile, ...]:
     """Equal tiles that cover a picture, neighbours sharing at least `overlap_px`.
 
-    Sides are multiples of 32 and at most `tile_px`; a picture of one tile gets just one.
+    Where one tile is enough along an axis, its side is the next multiple of 32; else `tile_px`.
     """
     starts_y, height = _spans(shape[0], tile_px, overlap_px)
     starts_x, width = _spans(shape[1], tile_px, overlap_px)
@@ -56,12 +56,10 @@ def _count(length: int, tile_px: int, overlap_px: int) -> int:
 
 def _spans(length: int, tile_px: int, overlap_px: int) -> tuple[list[int], int]:
     count = _count(length, tile_px, overlap_px)
-    side = math.ceil((length + (count - 1) * overlap_px) / count)
-    side = min(math.ceil(side / SIDE_STEP) * SIDE_STEP, tile_px)
     if count == 1:
-        return [0], side
-    room = math.ceil(max(length - side, 0) / START_STEP)
-    return [i * room // (count - 1) * START_STEP for i in range(count)], side
+        return [0], min(math.ceil(length / SIDE_STEP) * SIDE_STEP, tile_px)
+    room = math.ceil((length - tile_px) / START_STEP)
+    return [i * room // (count - 1) * START_STEP for i in range(count)], tile_px
 
 
 def cut(picture: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:

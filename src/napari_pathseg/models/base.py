@@ -139,6 +139,14 @@ class Segmenter(Protocol):
         """Answer queries, each independent of the others; no encoder pass."""
         ...
 
+    def pack(self, embedding: TileEmbedding) -> bytes:
+        """An embedding as bytes, to be kept."""
+        ...
+
+    def unpack(self, data: bytes) -> TileEmbedding:
+        """The embedding of :meth:`pack`; ValueError when the bytes are damaged."""
+        ...
+
     def knows(self, term: Term) -> bool:
         """Whether it was taught the term's object in its structure."""
         ...

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from napari_pathseg.classes import Term
@@ -19,6 +21,8 @@ from napari_pathseg.models.base import (
     TileEmbedding,
     TileQuery,
 )
+from napari_pathseg.models.compiled import COMPILED_TILE_PX, compile_encoder
+from napari_pathseg.models.image_encoder import STRIDE
 from napari_pathseg.models.mask_decoder import CANDIDATES, DecodedMasks
 from napari_pathseg.models.network import ImageEmbedding, PathsegNetwork
 from napari_pathseg.models.prompt_encoder import (
@@ -57,6 +61,7 @@ class PathsegSegmenter:
 
     def __init__(self, network: PathsegNetwork, card: ModelCard, device: str = "cpu") -> None:
         self._network = network.eval().to(device)
+        self._compiled = compile_encoder(network, card.sha256) if device == "cpu" else None
         self._card = card
         self._device = device
         self._passes = 0
@@ -78,24 +83,44 @@ class PathsegSegmenter:
 
     def encode(self, image: npt.NDArray[np.uint8]) -> StoredEmbedding:
         """Encode an sRGB tile (height, width, 3); sides are multiples of 32."""
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        shape = (image.shape[0], image.shape[1])
         with self._lock, torch.inference_mode():
-            embedding = self._network.embed(pixels[None].float().to(self._device))
             self._passes += 1
-        return StoredEmbedding(
-            shape=(image.shape[0], image.shape[1]),
-            tokens=embedding.tokens.half(),
-            sharp=(embedding.sharp[0].half(), embedding.sharp[1].half()),
-            pixels=embedding.pixels.half(),
-        )
+            if self._compiled is not None and shape == (COMPILED_TILE_PX, COMPILED_TILE_PX):
+                tokens, middle, early, fine = self._compiled(image)
+                return StoredEmbedding(shape, tokens, (middle, early), fine)
+            pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+            made = self._network.embed(pixels[None].float().to(self._device))
+            sharp = (made.sharp[0].half(), made.sharp[1].half())
+            return StoredEmbedding(shape, made.tokens.half(), sharp, made.pixels.half())
+
+    def pack(self, embedding: TileEmbedding) -> bytes:
+        """An embedding as bytes, to be kept."""
+        stored = _own(embedding)
+        middle, early = stored.sharp
+        maps = {"tokens": stored.tokens, "middle": middle, "early": early, "pixels": stored.pixels}
+        return save({name: value.cpu().contiguous() for name, value in maps.items()})
+
+    def unpack(self, data: bytes) -> StoredEmbedding:
+        """The embedding of :meth:`pack`; ValueError when the bytes are damaged."""
+        try:
+            maps = {name: value.to(self._device) for name, value in load(data).items()}
+            height, width = maps["tokens"].shape[2:]
+            return StoredEmbedding(
+                shape=(height * STRIDE, width * STRIDE),
+                tokens=maps["tokens"],
+                sharp=(maps["middle"], maps["early"]),
+                pixels=maps["pixels"],
+            )
+        except (SafetensorError, KeyError) as error:
+            raise ValueError(f"no embedding: {error!r}") from error
 
     def decode(self, embedding: TileEmbedding, queries: Sequence[TileQuery]) -> list[TileAnswer]:
         """Answer queries, each independent of the others; no encoder pass."""
-        if not isinstance(embedding, StoredEmbedding):
-            raise TypeError("the embedding was made by another segmenter")
+        stored = _own(embedding)
         worded = [i for i, q in enumerate(queries) if q.term is not None and q.mask is None]
         with self._lock, torch.inference_mode():
-            full = self._unpack(embedding)
+            full = self._unpack(stored)
             words = dict(zip(worded, self._ask(full, [queries[i] for i in worded]), strict=True))
             answers = {i: a for i, a in words.items() if _is_words_alone(queries[i])}
             prompted = [
@@ -105,9 +130,7 @@ class PathsegSegmenter:
             ]
             for rows in _alike([_padded_points(q) for _, q in prompted]):
                 own = [prompted[row] for row in rows]
-                decoded = self._network.decode(
-                    full, self._batch([q for _, q in own], embedding.shape)
-                )
+                decoded = self._network.decode(full, self._batch([q for _, q in own], stored.shape))
                 answers |= {i: _answer(decoded, k, q) for k, (i, q) in enumerate(own)}
         return [answers[i] for i in range(len(queries))]
 
@@ -155,6 +178,12 @@ class PathsegSegmenter:
         if term is None:
             return torch.full((1, 3), -1, dtype=torch.int64)
         return self._network.term_encoder.indices([term])
+
+
+def _own(embedding: TileEmbedding) -> StoredEmbedding:
+    if not isinstance(embedding, StoredEmbedding):
+        raise TypeError("the embedding was made by another segmenter")
+    return embedding
 
 
 def _padded_points(query: TileQuery) -> list[tuple[float, float, float]]:

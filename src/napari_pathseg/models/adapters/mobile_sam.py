@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 from segment_anything.modeling import PromptEncoder as SamPromptEncoder
 from torch import Tensor, nn
@@ -120,6 +122,21 @@ class MobileSamSegmenter:
             self._passes += 1
         return SamEmbedding((height, width), scale, tokens)
 
+    def pack(self, embedding: TileEmbedding) -> bytes:
+        """An embedding as bytes, to be kept."""
+        own = _own(embedding)
+        return save({"tokens": own.tokens.cpu().half(), "shape": torch.tensor(own.shape)})
+
+    def unpack(self, data: bytes) -> SamEmbedding:
+        """The embedding of :meth:`pack`; ValueError when the bytes are damaged."""
+        try:
+            maps = load(data)
+            height, width = maps["shape"].tolist()
+            tokens = maps["tokens"].float().to(self._device)
+        except (SafetensorError, KeyError) as error:
+            raise ValueError(f"no embedding: {error!r}") from error
+        return SamEmbedding((height, width), FRAME / max(height, width), tokens)
+
     def decode(self, embedding: TileEmbedding, queries: Sequence[TileQuery]) -> list[TileAnswer]:
         """Answer points, boxes and masks one by one.
 
@@ -128,12 +145,11 @@ class MobileSamSegmenter:
         PromptError
             For words.
         """
-        if not isinstance(embedding, SamEmbedding):
-            raise TypeError("the embedding was made by another segmenter")
+        own = _own(embedding)
         if any(q.term is not None for q in queries):
             raise PromptError(f"{NAME} knows no words.", "Click, draw a box, or take our model.")
         with self._lock, torch.inference_mode():
-            return [self._answer(embedding, query) for query in queries]
+            return [self._answer(own, query) for query in queries]
 
     def _answer(self, embedding: SamEmbedding, query: TileQuery) -> TileAnswer:
         prompts: nn.Module = self._network.prompt_encoder["sam"]
@@ -195,6 +211,12 @@ class MobileSamSegmenter:
         small = functional.interpolate(cut, size, mode="bilinear", antialias=True)
         out: npt.NDArray[np.float32] = small[0].numpy()
         return out
+
+
+def _own(embedding: TileEmbedding) -> SamEmbedding:
+    if not isinstance(embedding, SamEmbedding):
+        raise TypeError("the embedding was made by another segmenter")
+    return embedding
 
 
 def _is_ambiguous(query: TileQuery) -> bool:

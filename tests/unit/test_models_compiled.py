@@ -1,0 +1,61 @@
+"""The compiled encoder gives torch's masks, is made once, and is not needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_pathseg.classes import Term
+from napari_pathseg.geometry import Field
+from napari_pathseg.models import compiled
+from napari_pathseg.models.base import TileQuery
+from napari_pathseg.models.registry import DEFAULT, load_segmenter_file, model_path
+from napari_pathseg.slide.synthetic import SyntheticSlide
+
+TERMS = [Term("unspecified", "tissue", "gland"), Term("unspecified", "nuclei", "nucleus")]
+
+
+def test_masks_are_those_of_torch_and_the_form_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slide = SyntheticSlide((2048, 2048), seed=3)
+    field = Field(0, 700, 700, 512, 512, (1.0, 1.0))
+    picture = slide.read(field)
+    queries = [*(TileQuery(term=t) for t in TERMS), TileQuery(points=((256.0, 256.0, True),))]
+    plain = load_segmenter_file(model_path(DEFAULT), "cpu")
+    wanted = plain.decode(plain.encode(picture), queries)
+
+    monkeypatch.delenv(compiled.RUNTIME_VARIABLE)
+    monkeypatch.setattr(compiled.platformdirs, "user_cache_path", lambda *_, **__: tmp_path)
+    fast = load_segmenter_file(model_path(DEFAULT), "cpu")
+    kept = sorted(p.name for p in (tmp_path / "compiled").iterdir())
+    assert [Path(name).suffix for name in kept] == [".bin", ".xml"]
+    assert kept[0].startswith(fast.card.sha256[:16])
+    found = fast.decode(fast.encode(picture), queries)
+    for ours, theirs in zip(found, wanted, strict=True):
+        both = (ours.logits > 0) & (theirs.logits > 0)
+        either = (ours.logits > 0) | (theirs.logits > 0)
+        assert both.sum() >= 0.995 * either.sum()
+        assert np.abs(ours.logits - theirs.logits).mean() < 0.02
+
+    def fail(*_: object) -> None:
+        raise AssertionError("it was made again")
+
+    monkeypatch.setattr(compiled, "_convert", fail)
+    load_segmenter_file(model_path(DEFAULT), "cpu")
+
+
+def test_without_openvino_torch_does_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def missing(*_: object) -> None:
+        raise ImportError("No module named 'openvino'")
+
+    monkeypatch.delenv(compiled.RUNTIME_VARIABLE)
+    monkeypatch.setattr(compiled, "CompiledEncoder", missing)
+    model = load_segmenter_file(model_path(DEFAULT), "cpu")
+    assert "slower" in caplog.text
+    picture = np.full((512, 512, 3), 200, np.uint8)
+    assert model.decode(model.encode(picture), [TileQuery(term=TERMS[0])])

@@ -40,6 +40,14 @@ from napari_pathseg.cli.console import note, progress_line
     help="Go on from a .safetensors model of ours, or MobileSAM's checkpoint. "
     "[default: MobileSAM, fetched once by name, checked by sha256]",
 )
+@click.option(
+    "--frozen",
+    "frozen_crops",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Encode N crops once and train only what answers words on them: five times the steps.",
+)
 def train(
     cases: Path,
     recipe_path: Path | None,
@@ -47,6 +55,7 @@ def train(
     out: Path,
     points: Path | None,
     start: Path | None,
+    frozen_crops: int,
 ) -> None:
     """Train a model on CASES, a CSV of images and masks.
 
@@ -68,7 +77,8 @@ def train(
         known += read_point_cases(points, {d.name: d.points for d in recipe.datasets if d.points})
     with progress_line() as progress:
         start = start or fetch_mobile_sam(progress)
-        trainer = Trainer(build_network(known, recipe, start), recipe, known, out)
+        network = build_network(known, recipe, start)
+        trainer = Trainer(network, recipe, known, out, frozen_crops=frozen_crops)
         network = trainer.run(progress)
     path = out / "model.safetensors"
     write_model(network, path, recipe)

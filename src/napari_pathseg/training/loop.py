@@ -6,8 +6,9 @@ import copy
 import csv
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from napari_pathseg.models.weights import load_matching, load_weights, read_mobi
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 from napari_pathseg.training.cases import Case, taught_terms
 from napari_pathseg.training.curves import draw_curves
+from napari_pathseg.training.frozen import TRAINED, EncodedCrops, FrozenStep
 from napari_pathseg.training.recipe import GroupRecipe, Recipe
 from napari_pathseg.training.sampling import Sample, Sampler
 from napari_pathseg.training.step import TrainingStep
@@ -95,11 +97,21 @@ class Trainer:
     folder : Path
         Holds `checkpoint.pt`, from which a stopped run goes on, `best.pt`, `log.csv`,
         `validation.csv` and their picture `curves.svg`.
+    frozen_crops : int
+        When not 0, the image encoder is frozen: so many crops are encoded once, and the words'
+        path alone is trained on them.
     """
 
     def __init__(
-        self, network: PathsegNetwork, recipe: Recipe, cases: Sequence[Case], folder: Path
+        self,
+        network: PathsegNetwork,
+        recipe: Recipe,
+        cases: Sequence[Case],
+        folder: Path,
+        *,
+        frozen_crops: int = 0,
     ) -> None:
+        self._frozen_crops = frozen_crops
         self._network, self._recipe, self._folder = network, recipe, folder
         train = [c for c in cases if c.split == "train"]
         self._groups = [GroupSampler(g, recipe, train) for g in recipe.groups]
@@ -121,19 +133,19 @@ class Trainer:
         """
         self._resume()
         rng = np.random.default_rng(self._recipe.seed + self._step)
-        step = TrainingStep(self._network, rng)
+        draws, step = self._source(rng)
         budget = self._recipe.minutes * 60
         saved = validated = time.monotonic()
         while self._spent < budget:
             if cancel is not None and cancel.cancelled:
                 break
             start = time.monotonic()
-            group = self._groups[rng.choice(len(self._groups), p=self._chance)]
+            chosen = int(rng.choice(len(self._groups), p=self._chance))
             self._set_rate(self._spent / budget)
-            loss, parts = step(group.draw(rng))
+            loss, parts = step(draws[chosen](rng))
             self._update(loss)
             self._spent += time.monotonic() - start
-            self._log(group.group.name, float(loss.detach()), parts)
+            self._log(self._groups[chosen].group.name, float(loss.detach()), parts)
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 self._save()
                 saved = time.monotonic()
@@ -147,6 +159,19 @@ class Trainer:
         if best.exists():
             load_matching(self._average, torch.load(best, weights_only=True), best)
         return self._average
+
+    def _source(
+        self, rng: np.random.Generator
+    ) -> tuple[list[Callable[[np.random.Generator], Any]], TrainingStep | FrozenStep]:
+        """What gives the batches of each group, and the step that takes them."""
+        if not self._frozen_crops:
+            return [g.draw for g in self._groups], TrainingStep(self._network, rng)
+        counts = [max(round(self._frozen_crops * c), 1) for c in self._chance]
+        crops = [
+            EncodedCrops(self._network, group.draw, count, rng)
+            for group, count in zip(self._groups, counts, strict=True)
+        ]
+        return [c.draw for c in crops], FrozenStep(self._network, rng)
 
     def _validate(self) -> None:
         """Measure the average of the weights; keep it where it is the best so far."""
@@ -182,6 +207,8 @@ class Trainer:
         )
 
     def _is_trainable(self, name: str) -> bool:
+        if self._frozen_crops:
+            return name.startswith(TRAINED)
         prefix = "image_encoder."
         if not name.startswith(prefix):
             return True

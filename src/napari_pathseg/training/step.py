@@ -92,7 +92,7 @@ class TrainingStep:
         words = self._word_rows(samples)
         asked = torch.stack([r.term for r in words]), torch.tensor([r.image for r in words])
         answers = self._network.ask(embedding, *asked)
-        loss, parts = _word_loss(answers, words, samples)
+        loss, parts = word_loss(answers, words, [s.valid for s in samples])
 
         rounds = (self._first_clicks(samples), self._on_words(words, answers.logits, samples))
         for name, rows in zip(("click", "words_click"), rounds, strict=True):
@@ -188,11 +188,15 @@ class TrainingStep:
         return self._network.decode(embedding, prompts)
 
 
-def _word_loss(
-    answers: WordMasks, rows: list[WordRow], samples: list[Sample]
+def word_loss(
+    answers: WordMasks, rows: list[WordRow], valid_of: list[Tensor]
 ) -> tuple[Tensor, dict[str, float]]:
+    """Mask, presence and quality of the answers to words, and parts for the log.
+
+    `valid_of` holds, for each image, where its mask says something (crop / 2, crop / 2).
+    """
     target = torch.stack([r.target for r in rows])
-    valid = torch.stack([samples[r.image].valid for r in rows])
+    valid = torch.stack([valid_of[r.image] for r in rows])
     logits = _enlarge(answers.logits, target.shape[-1])
     present = ((target * valid).sum((-2, -1)) > 0).float()
     weight = torch.where(present > 0, 1.0, ABSENT_WEIGHT)

@@ -49,7 +49,8 @@ class Validation:
             indices = network.term_encoder.indices([t.term for t in present])
             with torch.inference_mode():
                 embedding = network.embed(sample.image[None])
-                answer = network.ask(embedding, indices, torch.zeros(len(present), dtype=torch.int64))
+                first = torch.zeros(len(present), dtype=torch.int64)
+                answer = network.ask(embedding, indices, first)
                 logits = functional.interpolate(
                     answer.logits[:, None], sample.valid.shape, mode="bilinear"
                 )[:, 0]

@@ -26,6 +26,7 @@ PACKAGES = (
     "numpy",
     "torch",
     "torchvision",
+    "openvino",
     "timm",
     "segment-anything",
     "napari",

@@ -88,6 +88,14 @@ _NUMBER = _Number()
     help="Micrometres per pixel of the slide, where its file does not say or is wrong.",
 )
 @click.option(
+    "--adapter",
+    "adapters",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="What `pathseg train --from` learned; may be given again, the last one counts.",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
@@ -103,6 +111,7 @@ def segment(
     boxes: Sequence[Box],
     corner_and_size: tuple[int, int, int, int] | None,
     mpp: float | None,
+    adapters: Sequence[Path],
     out: Path,
     as_json: bool,
 ) -> None:
@@ -121,6 +130,7 @@ def segment(
             slide,
             mpp=None if mpp is None else (mpp, mpp),
             config=SegmentConfig(max_tiles=MAX_TILES),
+            adapters=adapters,
         )
         with session.slide:
             notes = [] if mpp is None else _mpp_notes(session, mpp)

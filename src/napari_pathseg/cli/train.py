@@ -9,9 +9,26 @@ import click
 
 from napari_pathseg.cli.console import note, progress_line
 
+FULL_MINUTES = 30.0
+
 
 @click.command()
-@click.argument("cases", type=click.Path(path_type=Path))
+@click.argument("cases", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--from",
+    "bundle",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="BUNDLE",
+    help="Learn from a training bundle of corrected fields instead: writes a small adapter.",
+)
+@click.option(
+    "--term", "terms", multiple=True, metavar="TEXT", help="Only this class of the bundle."
+)
+@click.option("--name", help="Of the adapter. [default: its terms]")
+@click.option("--author", default="", help="Of the corrections, for the adapter's card.")
+@click.option(
+    "--full", is_flag=True, help="Train the whole model further on the bundle, not an adapter."
+)
 @click.option(
     "--recipe",
     "recipe_path",
@@ -49,7 +66,12 @@ from napari_pathseg.cli.console import note, progress_line
     help="Encode N crops once and train only what answers words on them: five times the steps.",
 )
 def train(
-    cases: Path,
+    cases: Path | None,
+    bundle: Path | None,
+    terms: tuple[str, ...],
+    name: str | None,
+    author: str,
+    full: bool,
     recipe_path: Path | None,
     minutes: float | None,
     out: Path,
@@ -57,11 +79,25 @@ def train(
     start: Path | None,
     frozen_crops: int,
 ) -> None:
-    """Train a model on CASES, a CSV of images and masks.
+    """Train a model on CASES, a CSV of images and masks; or learn from corrected fields.
 
     Writes DIR/model.safetensors; `pathseg evaluate CASES --model DIR/model.safetensors` measures
-    it.
+    it. With --from: DIR/NAME.adapter.safetensors for `pathseg segment --adapter`, its card and a
+    report with figures and pictures before and after.
     """
+    if (cases is None) == (bundle is None):
+        raise click.UsageError("Give CASES or --from BUNDLE.")
+    if bundle is not None:
+        from napari_pathseg.cli.learning import fine_tune_bundle, learn_bundle
+
+        if full:
+            fine_tune_bundle(bundle, out, start, minutes or FULL_MINUTES)
+        else:
+            learn_bundle(bundle, terms, out, str(start or "default"), name, author)
+        return
+    if full or terms:
+        raise click.UsageError("--full and --term go with --from BUNDLE.")
+    assert cases is not None
     from napari_pathseg.models.sources import fetch_mobile_sam
     from napari_pathseg.training.cases import read_cases
     from napari_pathseg.training.finish import write_model

@@ -16,7 +16,7 @@ from napari_pathseg.inference.embeddings import EncodedPicture
 from napari_pathseg.inference.segmentation import Answer, Logits, logit, no_candidates
 from napari_pathseg.inference.tiling import Blend, FloatMap, place_map, resize_map
 from napari_pathseg.inference.understanding import Question
-from napari_pathseg.models.base import Segmenter, TileAnswer, TileQuery
+from napari_pathseg.models.base import Segmenter, TileQuery, gated
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, SpatialPrompt
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_pathseg.inference.session import Plan
 
 RAMP_PX = 48
-GATE_STRENGTH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +85,6 @@ def answer_question(
         return FieldAnswers(Answer(None, (), 1.0, score), placed[0], placed)
     answer = Answer(question.label_class.term, question.asked_as, presence, score)
     return FieldAnswers(answer, place_map(logits, plan.field, field))
-
-
-def gated(answer: TileAnswer, gate: float) -> FloatMap:
-    """Logits pushed down where the term is probably absent from the tile."""
-    presence = min(max(answer.presence, 1e-6), 1 - 1e-6)
-    excess = logit(presence) - logit(gate)
-    return answer.logits + np.float32(GATE_STRENGTH * min(excess, 0.0))
 
 
 def _words(

@@ -39,13 +39,11 @@ from napari_pathseg.models.base import Segmenter
 from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, SpatialPrompt, TextPrompt
 from napari_pathseg.slide.base import Slide
+from napari_pathseg.slide.scale import unscaled_downsample
 from napari_pathseg.vocabulary.entry import Resolution
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 PICTURE_BACKEND = "pillow"
-# A picture without a scale is shown to the model as it is, but not smaller than one input, and for
-# what is seen at low resolution (coarser than FINE_MPP) not larger, if it need not shrink too far.
-SMALLEST_SIDE_PX, FINE_MPP, MOST_SHRUNK = 512, 0.4, 3.0
 MAX_FIELD_PIXELS = 64_000_000
 FINEST_DOWNSAMPLE = 0.25
 WINDOW_MARGIN = 1.6  # of the largest extent of the prompts
@@ -265,9 +263,7 @@ class Session:
                 )
             return wanted
         if self.slide.metadata.backend == PICTURE_BACKEND:
-            as_is = min(1.0, longest / SMALLEST_SIDE_PX)
-            if working_mpp > FINE_MPP:
-                as_is = max(as_is, min(longest / SMALLEST_SIDE_PX, MOST_SHRUNK))
+            as_is = unscaled_downsample(longest, working_mpp)
             return as_is, as_is
         raise UnknownScaleError(
             f"{self.slide.path}: the file does not say its resolution, and words need it.",
@@ -350,21 +346,32 @@ def open_session(
     mpp: Pair | None = None,
     model: str = "default",
     config: SegmentConfig | None = None,
+    adapters: Sequence[Path] = (),
 ) -> Session:
     """Open a slide and the default vocabulary and model, ready to be asked.
+
+    Parameters
+    ----------
+    adapters : sequence of Path
+        Files of adapters for the model, used in this order.
 
     Raises
     ------
     SlideError
         As `open_slide`.
     ModelError
-        When there is no such model or its file is damaged; the slide is closed again.
+        When there is no such model or adapter, its file is damaged, or the adapter belongs to
+        another model; the slide is closed again.
     """
+    from napari_pathseg.inference.adapting import adapted
+    from napari_pathseg.models.adapter import load_adapter
     from napari_pathseg.models.registry import load_segmenter
     from napari_pathseg.slide.open import open_slide
 
     with contextlib.ExitStack() as stack:
         slide = stack.enter_context(open_slide(path))
-        session = Session(slide, load_segmenter(model), Vocabulary.load(), mpp=mpp, config=config)
+        loaded = [load_adapter(Path(file)) for file in adapters]
+        segmenter, vocabulary = adapted(load_segmenter(model), Vocabulary.load(), loaded)
+        session = Session(slide, segmenter, vocabulary, mpp=mpp, config=config)
         stack.pop_all()
     return session

@@ -14,12 +14,11 @@ import numpy.typing as npt
 from PIL import Image
 
 from napari_pathseg.geometry import Field, Pair
-from napari_pathseg.inference.answering import gated
 from napari_pathseg.inference.session import Plan
 from napari_pathseg.inference.tile_log import TileLog, TileResult
 from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.inference.understanding import Question
-from napari_pathseg.models.base import Segmenter, TileQuery
+from napari_pathseg.models.base import Segmenter, TileQuery, gated
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.slide.base import RGB, Slide
 

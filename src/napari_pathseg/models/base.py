@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from napari_pathseg.classes import UNSPECIFIED, Term
 
 FloatMap = npt.NDArray[np.float32]
 OUTPUT_STRIDE = 4
+GATE_STRENGTH = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class ModelCard:
         Micrometres per pixel at which it sees each object best.
     presence_gate : float
         A term whose presence in a tile is less probable than this is pushed down there.
+    offsets : mapping of object to float
+        Added to the logits of words: rare objects would else be found too seldom at a half.
     withheld : tuple of str
         Objects that training showed it but that it does not find well enough to be asked.
     """
@@ -56,6 +60,7 @@ class ModelCard:
     presence_gate: float
     figures: tuple[Figure, ...]
     withheld: tuple[str, ...] = ()
+    offsets: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def taught(self) -> tuple[Term, ...]:
@@ -107,6 +112,13 @@ class TileAnswer:
     candidates: FloatMap
     score: float
     presence: float
+
+
+def gated(answer: TileAnswer, gate: float) -> FloatMap:
+    """Logits pushed down where the term is probably absent from the tile."""
+    presence = min(max(answer.presence, 1e-6), 1 - 1e-6)
+    excess = math.log(presence / (1 - presence)) - math.log(gate / (1 - gate)) if gate else 0.0
+    return answer.logits + np.float32(GATE_STRENGTH * min(excess, 0.0))
 
 
 class TileEmbedding(Protocol):

@@ -11,6 +11,10 @@ PLAUSIBLE_MPP = (0.05, 20.0)
 
 ASPECT_TOLERANCE = 0.02
 
+# A picture without a scale is shown to the model as it is, but not smaller than one input, and for
+# what is seen at low resolution (coarser than FINE_MPP) not larger, if it need not shrink too far.
+SMALLEST_SIDE_PX, FINE_MPP, MOST_SHRUNK = 512, 0.4, 3.0
+
 UM_PER_UNIT = {
     "m": 1e6,
     "meter": 1e6,
@@ -111,3 +115,19 @@ def is_smaller_copy(full: Shape, finer: Shape, shape: Shape) -> bool:
     # A level's sides are rounded to whole pixels, up to one on either side.
     slack = ASPECT_TOLERANCE + 1 / min(shape)
     return abs(down_y / down_x - 1) <= slack
+
+
+def unscaled_downsample(longest: float, working_mpp: float) -> float:
+    """Level-0 pixels per model pixel of a picture that does not say its scale.
+
+    Parameters
+    ----------
+    longest : float
+        Its longest side, level-0 pixels.
+    working_mpp : float
+        At which a scaled one would be shown.
+    """
+    as_is = min(1.0, longest / SMALLEST_SIDE_PX)
+    if working_mpp > FINE_MPP:
+        as_is = max(as_is, min(longest / SMALLEST_SIDE_PX, MOST_SHRUNK))
+    return as_is

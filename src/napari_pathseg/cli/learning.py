@@ -1,0 +1,170 @@
+"""`pathseg train --from`: a training bundle becomes an adapter, or a whole model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from napari_pathseg.cli.console import note, print_table, progress_line
+from napari_pathseg.errors import PathsegError
+
+if TYPE_CHECKING:
+    from napari_pathseg.classes import ClassList, Term
+    from napari_pathseg.training.lesson import Lesson, LessonField
+    from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+
+def learn_bundle(
+    bundle: Path, texts: Sequence[str], out: Path, model: str, name: str | None, author: str
+) -> None:
+    """Learn terms of a bundle; writes the adapter, its card and a report into a folder.
+
+    Raises
+    ------
+    PathsegError
+        When there is too little to learn from, or a file can not be read or written.
+    """
+    from napari_pathseg.cli.results import check_writable
+    from napari_pathseg.models.adapter import save_adapter
+    from napari_pathseg.models.adapter_card import SUFFIX
+    from napari_pathseg.models.adapter_folder import file_stem
+    from napari_pathseg.models.registry import load_segmenter
+    from napari_pathseg.training.learning import learn
+    from napari_pathseg.training.lesson import adapter_of
+    from napari_pathseg.training.lesson_page import lesson_facts, lesson_page
+    from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+    check_writable(out)
+    vocabulary = Vocabulary.load()
+    subjects = _subjects(bundle, texts, vocabulary)
+    with progress_line() as progress:
+        segmenter = load_segmenter(model)
+        lessons = [
+            learn(term, fields, segmenter, progress=progress) for term, fields in subjects.items()
+        ]
+    adapter = adapter_of(lessons, segmenter.card, name=name or "", author=author)
+    title = adapter.card.name
+    path = out / f"{file_stem(title)}{SUFFIX}"
+    save_adapter(adapter, path)
+    facts = {
+        "adapter": path.name,
+        "card": adapter.card.to_json(),
+        "terms": [lesson_facts(lesson) for lesson in lessons],
+    }
+    _write(out / "card.json", json.dumps(adapter.card.to_json(), indent=2) + "\n")
+    _write(out / "report.json", json.dumps(facts, indent=2) + "\n")
+    _write(out / "report.html", lesson_page(lessons, f"Adapter: {title}"))
+    _print(lessons)
+    click.echo(path)
+
+
+def _print(lessons: Sequence[Lesson]) -> None:
+    from napari_pathseg.training.lesson_page import figure
+
+    rows = []
+    for lesson in lessons:
+        taught = lesson.taught
+        before = figure(taught.before) if taught.added else "not known"
+        fields = f"{taught.fields} fields of {taught.slides} slides"
+        after = f"Dice {before} -> {figure(taught.after)} on held-out fields"
+        rows.append((taught.term.object, fields, after, f"{lesson.seconds:.0f} s"))
+    print_table(rows)
+    for lesson in lessons:
+        if not lesson.better:
+            note(f"{lesson.taught.term.object} is not answered better than before.")
+
+
+def _subjects(
+    bundle: Path, texts: Sequence[str], vocabulary: Vocabulary
+) -> dict[Term, list[LessonField]]:
+    """The terms to learn and their fields: those asked for, else all with enough fields."""
+    from napari_pathseg.export.bundle import read_bundle_lines
+    from napari_pathseg.labels.record import FieldRecord
+    from napari_pathseg.training.lesson import check_enough, term_of
+
+    lines = read_bundle_lines(bundle)
+    classes: list[ClassList] = [FieldRecord.from_json(line).classes for line in lines]
+    offered = {term_of(c, vocabulary): c.name for own in classes for c in own}
+    asked = [_asked(text, offered, vocabulary) for text in texts] or list(offered)
+    subjects = {term: _fields(bundle, lines, term, vocabulary) for term in dict.fromkeys(asked)}
+    enough = {}
+    for term, fields in subjects.items():
+        try:
+            check_enough(fields, term.object)
+        except PathsegError as error:
+            if texts or len(subjects) == 1:
+                raise
+            note(f"{error.what} It is left out.")
+        else:
+            enough[term] = fields
+    if not enough:
+        raise PathsegError(
+            f"{bundle}: no class has enough reviewed fields to learn from.",
+            "Correct and accept more fields, and export them again.",
+        )
+    return enough
+
+
+def _asked(text: str, offered: dict[Term, str], vocabulary: Vocabulary) -> Term:
+    wanted = text.strip().lower()
+    for term, name in offered.items():
+        if wanted in (name.lower(), term.object.lower()):
+            return term
+    found = vocabulary.resolve(text)
+    if len(found.matches) == 1 and found.matches[0].term.without_region in offered:
+        return found.matches[0].term.without_region
+    raise PathsegError(
+        f"The bundle has no class '{text}'.", f"It has: {', '.join(sorted(offered.values()))}."
+    )
+
+
+def _fields(
+    bundle: Path, lines: Sequence[dict[str, Any]], term: Term, vocabulary: Vocabulary
+) -> list[LessonField]:
+    from napari_pathseg.export.bundle import read_bundle_field
+    from napari_pathseg.slide.base import RGB
+    from napari_pathseg.training.lesson import lesson_fields
+
+    def read(line: dict[str, Any]) -> RGB:
+        image = read_bundle_field(bundle, line).image
+        assert image is not None
+        return image
+
+    fields = ((line, read_bundle_field(bundle, line, image=False)) for line in lines)
+    given = ((field.record, field.mask, partial(read, line)) for line, field in fields)
+    return lesson_fields(given, term, vocabulary)
+
+
+def fine_tune_bundle(bundle: Path, out: Path, start: Path | None, minutes: float) -> None:
+    """Train the whole model further on a bundle; a stopped run goes on from its checkpoint."""
+    from napari_pathseg.export.bundle import read_bundle_lines, read_splits
+    from napari_pathseg.models.registry import DEFAULT, load_card, model_path
+    from napari_pathseg.training.bundle_cases import bundle_cases, bundle_recipe
+    from napari_pathseg.training.finish import write_model
+    from napari_pathseg.training.loop import Trainer, build_network
+    from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+    start = start or model_path(DEFAULT)
+    lines = [line for line in read_bundle_lines(bundle) if line["status"] != "proposed"]
+    cases = bundle_cases(bundle, lines, read_splits(bundle), Vocabulary.load())
+    recipe = replace(bundle_recipe(cases, load_card(start)), minutes=minutes)
+    with progress_line() as progress:
+        network = Trainer(build_network(cases, recipe, start), recipe, cases, out).run(progress)
+    path = out / "model.safetensors"
+    write_model(network, path, recipe)
+    note(f"wrote {path}")
+
+
+def _write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise PathsegError(f"{path}: {error.strerror}.", "Make room there.") from error

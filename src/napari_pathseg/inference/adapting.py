@@ -1,0 +1,58 @@
+"""A model and a vocabulary with adapters: what they teach can be asked by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from napari_pathseg.models.adapted import AdaptedSegmenter
+from napari_pathseg.models.adapter import Adapter
+from napari_pathseg.models.adapter_card import AdapterCard, TaughtTerm
+from napari_pathseg.models.base import Segmenter
+from napari_pathseg.vocabulary.entry import Entry
+from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+
+def adapted(
+    segmenter: Segmenter, vocabulary: Vocabulary, adapters: Sequence[Adapter]
+) -> tuple[Segmenter, Vocabulary]:
+    """A segmenter that uses adapters, and a vocabulary that finds what they teach.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        The base model itself.
+    adapters : sequence of Adapter
+        The last one counts where several teach the same term; none gives both back as they are.
+
+    Raises
+    ------
+    ModelError
+        When an adapter was learned on another model.
+    PromptError
+        When a new word is a synonym of another term.
+    """
+    if not adapters:
+        return segmenter, vocabulary
+    cards = [adapter.card for adapter in adapters]
+    return AdaptedSegmenter(segmenter, adapters), with_taught(vocabulary, cards)
+
+
+def with_taught(vocabulary: Vocabulary, cards: Sequence[AdapterCard]) -> Vocabulary:
+    """The vocabulary and the words of adapters that are not in it; PromptError when one clashes."""
+    for card in cards:
+        for taught in card.terms:
+            if all(entry.name != taught.term.object for entry in vocabulary.entries):
+                vocabulary = vocabulary.add(_entry(taught, card, vocabulary))
+    return vocabulary
+
+
+def _entry(taught: TaughtTerm, card: AdapterCard, vocabulary: Vocabulary) -> Entry:
+    return Entry(
+        term=taught.term,
+        synonyms=(),
+        definition=f"Taught by the adapter {card.name}.",
+        parent=None,
+        related=(),
+        mpp=taught.working_mpp,
+        color=vocabulary.color(taught.term.object),
+    )

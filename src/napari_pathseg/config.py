@@ -40,8 +40,8 @@ class SegmentConfig:
     Attributes
     ----------
     tile_px : int
-        Side of a model input for words; near the crops it was trained on, which is where it is
-        most exact.
+        Side of every model input for words: that of the crops it was trained on, and a whole
+        number of the encoder's windows, so that none is filled up with nothing.
     click_px : int
         Side of the one model input in which clicks and boxes without words are answered: a window
         around them, at the scale of the field on a screen of `screen_px`.
@@ -53,18 +53,18 @@ class SegmentConfig:
     threshold : float
         Probability above which a pixel belongs to the class.
     cached_tiles : int
-        Embeddings kept in memory, 4.5 MB each at 512 pixels.
+        Embeddings kept in memory, 3.5 MB each at 448 pixels.
     kept_mb : int
         Megabytes of embeddings kept on the disk for the next time; 0 keeps none.
     """
 
-    tile_px: int = 512
-    click_px: int = 512
+    tile_px: int = 448
+    click_px: int = 448
     screen_px: int = 1024
     overlap_px: int = 96
     max_tiles: int = 150
     threshold: float = 0.5
-    cached_tiles: int = 100
+    cached_tiles: int = 150
     kept_mb: int = 0
 
     def __post_init__(self) -> None:

@@ -21,9 +21,9 @@ def test_masks_are_those_of_torch_and_the_form_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slide = SyntheticSlide((2048, 2048), seed=3)
-    field = Field(0, 700, 700, 512, 512, (1.0, 1.0))
+    field = Field(0, 700, 700, 448, 448, (1.0, 1.0))
     picture = slide.read(field)
-    queries = [*(TileQuery(term=t) for t in TERMS), TileQuery(points=((256.0, 256.0, True),))]
+    queries = [*(TileQuery(term=t) for t in TERMS), TileQuery(points=((224.0, 224.0, True),))]
     plain = load_segmenter_file(model_path(DEFAULT), "cpu")
     wanted = plain.decode(plain.encode(picture), queries)
 
@@ -57,5 +57,5 @@ def test_without_openvino_torch_does_it(
     monkeypatch.setattr(compiled, "CompiledEncoder", missing)
     model = load_segmenter_file(model_path(DEFAULT), "cpu")
     assert "slower" in caplog.text
-    picture = np.full((512, 512, 3), 200, np.uint8)
+    picture = np.full((448, 448, 3), 200, np.uint8)
     assert model.decode(model.encode(picture), [TileQuery(term=TERMS[0])])

@@ -16,7 +16,7 @@ from napari_pathseg.inference.tiling import Tile, cut
 from napari_pathseg.models.base import Segmenter, TileAnswer, TileEmbedding, TileQuery
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
 
-WORDS_KEPT = 1024  # answers of a tile to a term, 64 KB each at 512 pixels
+WORDS_KEPT = 1024  # answers of a tile to a term, 50 KB each at 448 pixels
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional
 
 from napari_pathseg.geometry import Field, Shape
+from napari_pathseg.models.base import EDGE_SHADE
 
-SIDE_STEP = 32
 START_STEP = 16  # the tokens of all tiles lie on one grid
 
 OUTSIDE = np.float32(-20.0)  # logits of what is out for certain
@@ -36,13 +36,9 @@ class Tile:
 
 
 def plan_tiles(shape: Shape, tile_px: int, overlap_px: int) -> tuple[Tile, ...]:
-    """Equal tiles that cover a picture, neighbours sharing at least `overlap_px`.
-
-    Where one tile is enough along an axis, its side is the next multiple of 32; else `tile_px`.
-    """
-    starts_y, height = _spans(shape[0], tile_px, overlap_px)
-    starts_x, width = _spans(shape[1], tile_px, overlap_px)
-    return tuple(Tile(y, x, height, width) for y in starts_y for x in starts_x)
+    """Squares of `tile_px` that cover a picture, neighbours sharing at least `overlap_px`."""
+    starts_y, starts_x = (_starts(side, tile_px, overlap_px) for side in shape)
+    return tuple(Tile(y, x, tile_px, tile_px) for y in starts_y for x in starts_x)
 
 
 def count_tiles(shape: Shape, tile_px: int, overlap_px: int) -> int:
@@ -54,19 +50,19 @@ def _count(length: int, tile_px: int, overlap_px: int) -> int:
     return max(1, math.ceil((length - overlap_px) / (tile_px - overlap_px)))
 
 
-def _spans(length: int, tile_px: int, overlap_px: int) -> tuple[list[int], int]:
+def _starts(length: int, tile_px: int, overlap_px: int) -> list[int]:
     count = _count(length, tile_px, overlap_px)
     if count == 1:
-        return [0], min(math.ceil(length / SIDE_STEP) * SIDE_STEP, tile_px)
+        return [0]
     room = math.ceil((length - tile_px) / START_STEP)
-    return [i * room // (count - 1) * START_STEP for i in range(count)], tile_px
+    return [i * room // (count - 1) * START_STEP for i in range(count)]
 
 
 def cut(picture: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
-    """Pixels of a tile (height, width, 3); over the edge the last row and column go on."""
+    """Pixels of a tile (height, width, 3); bare glass over the edge, as in training."""
     part = picture[tile.inside(picture.shape[:2])]
     below, right = tile.height - part.shape[0], tile.width - part.shape[1]
-    return np.pad(part, ((0, below), (0, right), (0, 0)), mode="edge")
+    return np.pad(part, ((0, below), (0, right), (0, 0)), constant_values=EDGE_SHADE)
 
 
 class Blend:

@@ -14,6 +14,7 @@ from napari_pathseg.classes import UNSPECIFIED, Term
 
 FloatMap = npt.NDArray[np.float32]
 OUTPUT_STRIDE = 4
+EDGE_SHADE = 244  # bare glass: what is over a picture's edge, in training as in use
 GATE_STRENGTH = 2.0
 
 

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from napari_pathseg.models.network import PathsegNetwork
 
-COMPILED_TILE_PX = 512
-LAYOUT = 1  # raised when the network changes, so that what was kept is not mistaken for it
+COMPILED_TILE_PX = 448
+LAYOUT = 2  # raised when the network changes, so that what was kept is not mistaken for it
 RUNTIME_VARIABLE = "PATHSEG_RUNTIME"
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ EncodedMaps = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class CompiledEncoder:
-    """Encodes one tile of 512 x 512 pixels.
+    """Encodes one tile of 448 x 448 pixels.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class CompiledEncoder:
         ).create_infer_request()
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> EncodedMaps:
-        """Tokens, sharp maps of stride 8 and 4, and pixels of a tile (512, 512, 3)."""
+        """Tokens, sharp maps of stride 8 and 4, and pixels of a tile (448, 448, 3)."""
         found = self._request.infer([np.ascontiguousarray(image)[None]])
         tokens, middle, early, pixels = (
             torch.from_numpy(found[i]).half() for i in range(4)

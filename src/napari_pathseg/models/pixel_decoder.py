@@ -15,6 +15,7 @@ from torch.nn import functional
 from napari_pathseg.models.image_encoder import ImageMaps
 
 PIXEL_DIM = 64
+SURROUNDINGS = 8  # tokens on each side of a place that make up its surroundings
 _COARSE = 128
 
 
@@ -37,11 +38,16 @@ class PixelDecoder(nn.Module):
 
     def forward(self, maps: ImageMaps) -> Tensor:
         """Pixel features (B, 64, H/4, W/4)."""
-        around = self.surroundings(maps.tokens.mean((-2, -1)))  # (B, 128)
-        x = self.coarse(maps.tokens) + around[:, :, None, None]  # (B, 128, H/16, W/16)
+        x = self.coarse(maps.tokens) + self._around(maps.tokens)  # (B, 128, H/16, W/16)
         x = self.middle(_double(x) + self.lateral_middle(maps.middle))  # (B, 128, H/8, W/8)
         x = _double(self.narrow(x)) + self.lateral_early(maps.early)  # (B, 64, H/4, W/4)
         return cast(Tensor, self.fine(x))
+
+    def _around(self, tokens: Tensor) -> Tensor:
+        """What the neighbourhood of each token is like, whatever the size of the image."""
+        side = 2 * SURROUNDINGS + 1
+        mean = functional.avg_pool2d(tokens, side, 1, SURROUNDINGS, count_include_pad=False)
+        return cast(Tensor, self.surroundings(mean.movedim(1, -1))).movedim(-1, 1)
 
 
 def _block(inside: int, outside: int) -> nn.Sequential:

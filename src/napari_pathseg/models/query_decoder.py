@@ -1,11 +1,15 @@
 """Words ask the image: each query reads the tokens and becomes a filter over the pixel features.
 
 There is no attention among queries, so that a term's mask is the same alone and with others.
-Source: SAT (arXiv 2312.17183), section on the query decoder.
+A query reads windows of the image, not the whole, and its filters are blended between them: what
+it finds at a place does not depend on how large an image the place is seen in.
+Source: SAT (arXiv 2312.17183), section on the query decoder; the windows are ours.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +21,8 @@ from torch.nn import functional
 from napari_pathseg.models.pixel_decoder import PIXEL_DIM
 
 DIM, HEADS, LAYERS = 256, 8, 2
+WINDOW, STEP = 14, 7  # tokens; the windows of the encoder
+PIXELS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +33,9 @@ class WordMasks:
     ----------
     logits : Tensor (N, H/4, W/4)
     quality : Tensor (N,)
-        Estimated IoU.
+        Estimated IoU, where the term is likeliest.
     presence : Tensor (N,)
-        Logit that the term occurs in the image.
+        Logit that the term occurs in the image: of the window where it is likeliest.
     """
 
     logits: Tensor
@@ -58,16 +64,61 @@ class QueryDecoder(nn.Module):
         image : int64 Tensor (N,)
             Which of the B images each term is asked of.
         """
-        keys = tokens.flatten(2).transpose(1, 2)  # (B, hw, 256)
+        places = [_starts(side) for side in tokens.shape[2:]]
+        share = _shares(*places, tokens)  # (G, 4h, 4w)
+        each: list[tuple[Tensor, Tensor, Tensor]] = [()] * len(query)  # type: ignore[list-item]
+        for i in image.unique().tolist():
+            rows = (image == i).nonzero()[:, 0]
+            read = self._read(tokens[i].movedim(0, -1), query[rows], *places)  # (n, G, 256)
+            found = zip(*self._answers(read, pixels[i], share), strict=True)
+            for row, answer in zip(rows.tolist(), found, strict=True):
+                each[row] = answer
+        return WordMasks(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+
+    def _read(self, tokens: Tensor, query: Tensor, ys: Sequence[int], xs: Sequence[int]) -> Tensor:
+        """Queries (n, 256) after reading each window of tokens (h, w, 256): (n, G, 256)."""
+        windows = query.expand(len(ys) * len(xs), -1, -1)  # (G, n, 256)
         for layer in self.layers:
-            query = layer(query, keys, image)
-        query = self.norm(query)
-        code, bias = self.filter(query).split([PIXEL_DIM, 1], dim=1)
-        logits = torch.stack(
-            [torch.einsum("c,chw->hw", code[n], pixels[i]) for n, i in enumerate(image.tolist())]
-        )  # (N, 4h, 4w)
-        quality, presence = self.outputs(query).unbind(1)
-        return WordMasks(logits + bias[:, :, None], quality, presence)
+            windows = layer(windows, tokens, ys, xs)
+        return cast(Tensor, self.norm(windows).transpose(0, 1))
+
+    def _answers(self, read: Tensor, pixels: Tensor, share: Tensor) -> tuple[Tensor, ...]:
+        """Logits (n, 4h, 4w), quality and presence (n,) of queries that read each window."""
+        code, bias = self.filter(read).split([PIXEL_DIM, 1], dim=2)
+        maps = torch.einsum("ngc,chw->nghw", code, pixels) + bias[..., None]
+        quality, presence = self.outputs(read).unbind(2)  # (n, G)
+        likeliest = presence.argmax(dim=1, keepdim=True)
+        best = (values.gather(1, likeliest)[:, 0] for values in (quality, presence))
+        return (maps * share).sum(dim=1), *best
+
+
+def _starts(side: int) -> list[int]:
+    """Where windows start along an axis of so many tokens: evenly, `STEP` apart at most."""
+    count = max(math.ceil((side - WINDOW) / STEP), 0) + 1
+    return [round(i * (side - WINDOW) / (count - 1)) for i in range(count)] if count > 1 else [0]
+
+
+def _shares(ys: Sequence[int], xs: Sequence[int], tokens: Tensor) -> Tensor:
+    """How much each window counts at each pixel (G, 4h, 4w): linear between their middles."""
+    height, width = tokens.shape[2:]
+    down = _shares_along(ys, height, tokens.device)  # (Gy, 4h)
+    across = _shares_along(xs, width, tokens.device)  # (Gx, 4w)
+    return (down[:, None, :, None] * across[None, :, None, :]).flatten(0, 1)
+
+
+def _shares_along(starts: Sequence[int], side: int, device: torch.device) -> Tensor:
+    place = (torch.arange(side * PIXELS_PER_TOKEN, device=device) + 0.5) / PIXELS_PER_TOKEN
+    if len(starts) == 1:
+        return torch.ones(1, len(place), device=device)
+    middles = torch.tensor(starts, device=device) + WINDOW / 2
+    right = torch.searchsorted(middles, place).clamp(1, len(starts) - 1)
+    span = middles[right] - middles[right - 1]
+    part = ((place - middles[right - 1]) / span).clamp(0, 1)
+    shares = torch.zeros(len(starts), len(place), device=device)
+    columns = torch.arange(len(place), device=device)
+    shares[right - 1, columns] = 1 - part
+    shares[right, columns] = part
+    return shares
 
 
 class _Layer(nn.Module):
@@ -83,13 +134,19 @@ class _Layer(nn.Module):
         self.feed_norm = nn.LayerNorm(DIM)
         self.feed = nn.Sequential(nn.Linear(DIM, 2 * DIM), nn.GELU(), nn.Linear(2 * DIM, DIM))
 
-    def forward(self, query: Tensor, keys: Tensor, image: Tensor) -> Tensor:
-        """Queries (N, 256) after reading the keys (B, L, 256) of their images."""
-        q = self.to_query(self.query_norm(query)).view(-1, HEADS, 1, DIM // HEADS)
-        k, v = (
-            part(keys).view(len(keys), -1, HEADS, DIM // HEADS).transpose(1, 2)[image]
-            for part in (self.to_key, self.to_value)
-        )  # (N, 8, L, 32)
-        read = functional.scaled_dot_product_attention(q, k, v)  # (N, 8, 1, 32)
-        query = query + self.out(read.reshape(-1, DIM))
+    def forward(
+        self, query: Tensor, tokens: Tensor, ys: Sequence[int], xs: Sequence[int]
+    ) -> Tensor:
+        """Queries (G, n, 256) after reading their windows of tokens (h, w, 256)."""
+        count = query.shape[:2]
+        q = self.to_query(self.query_norm(query)).view(*count, HEADS, -1).transpose(1, 2)
+        k, v = (_windows(part(tokens), ys, xs) for part in (self.to_key, self.to_value))
+        read = functional.scaled_dot_product_attention(q, k, v)  # (G, 8, n, 32)
+        query = query + self.out(read.transpose(1, 2).reshape(*count, DIM))
         return cast(Tensor, query + self.feed(self.feed_norm(query)))
+
+
+def _windows(tokens: Tensor, ys: Sequence[int], xs: Sequence[int]) -> Tensor:
+    """Windows of a map (h, w, 256), by head (G, 8, L, 32)."""
+    cut = [tokens[y : y + WINDOW, x : x + WINDOW].flatten(0, 1) for y in ys for x in xs]
+    return torch.stack(cut).unflatten(2, (HEADS, -1)).transpose(1, 2)

@@ -127,4 +127,5 @@ def _card(data: dict[str, Any], sha256: str) -> ModelCard:
         presence_gate=float(data["presence_gate"]),
         figures=tuple(Figure(**row) for row in data["figures"]),
         withheld=tuple(data["withheld"]),
+        offsets={k: float(v) for k, v in data["offsets"].items()},
     )

@@ -144,10 +144,11 @@ class PathsegSegmenter:
         presence = masks.presence.sigmoid().tolist()
         quality = masks.quality.clamp(0, 1).tolist()
         none = np.empty((0, *masks.logits.shape[1:]), dtype=np.float32)
-        # Answers are kept: each a copy, or the masks of all would be kept alive.
+        # Each array is new: answers are kept, and a view would keep the masks of all alive.
+        offsets = [self._card.offsets.get(q.term.object, 0.0) if q.term else 0.0 for q in queries]
         return [
-            TileAnswer(logits.cpu().numpy().copy(), none, quality[k], presence[k])
-            for k, logits in enumerate(masks.logits)
+            TileAnswer(logits.cpu().numpy() + np.float32(offset), none, quality[k], presence[k])
+            for k, (logits, offset) in enumerate(zip(masks.logits, offsets, strict=True))
         ]
 
     def _unpack(self, stored: StoredEmbedding) -> ImageEmbedding:

@@ -35,6 +35,7 @@ def write_model(
         "working_mpp": {name: recipe.looked_at(name) for _, name in objects},
         "presence_gate": recipe.presence_gate,
         "withheld": list(recipe.withheld),
+        "offsets": dict(recipe.offsets),
         "figures": [asdict(figure) for figure in figures],
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,15 +13,24 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_pathseg.classes import Term
+from napari_pathseg.config import SegmentConfig
 from napari_pathseg.geometry import Shape
 from napari_pathseg.models.adapted import features_of
-from napari_pathseg.models.base import OUTPUT_STRIDE, FloatMap, Segmenter, TileQuery, gated
+from napari_pathseg.models.base import (
+    EDGE_SHADE,
+    OUTPUT_STRIDE,
+    FloatMap,
+    Segmenter,
+    TileQuery,
+    gated,
+)
 from napari_pathseg.progress import CancelToken, ProgressCallback
 from napari_pathseg.slide.scale import unscaled_downsample
 from napari_pathseg.training.augment import jitter_stain, turn
 from napari_pathseg.training.lesson import LessonField, LessonProgress
 
-TILE_PX, SIDE_STEP = 512, 32
+TILE_PX = SegmentConfig().tile_px
+LEAST_PX = 16  # a narrower rest at a picture's edge is no tile of its own
 MAX_SIDE_TILES = 6
 
 RGB = npt.NDArray[np.uint8]
@@ -170,15 +179,15 @@ def _view(cut: Cut, segmenter: Segmenter, asked: Term | None) -> View:
 
 
 def _starts(length: int) -> list[int]:
-    return list(range(0, max(length - SIDE_STEP // 2, 1), TILE_PX))
+    return list(range(0, max(length - LEAST_PX, 1), TILE_PX))
 
 
 def _cut(index: int, pixels: RGB, target: Tensor, y: int, x: int) -> Cut:
     """A tile that may reach over the picture's edge, where nothing is known."""
     image = pixels[y : y + TILE_PX, x : x + TILE_PX]
     height, width = image.shape[:2]
-    below, right = ((-side) % SIDE_STEP for side in (height, width))
-    image = np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
+    below, right = TILE_PX - height, TILE_PX - width
+    image = np.pad(image, ((0, below), (0, right), (0, 0)), constant_values=EDGE_SHADE)
     inside = target[y : y + TILE_PX, x : x + TILE_PX][None, None]
     known = functional.pad(torch.ones_like(inside), (0, right, 0, below))
     small = [

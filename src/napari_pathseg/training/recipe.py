@@ -71,7 +71,7 @@ class Recipe:
     working_mpp : mapping of object to float
         Micrometres per pixel at which the model looks at each object; "" for all others.
     presence_gate : float
-    withheld : tuple of str
+    withheld, offsets
         See ModelCard.
     trainable : tuple of str
         Prefixes of image encoder parameters that are trained; all else of it stays frozen.
@@ -87,6 +87,7 @@ class Recipe:
     working_mpp: Mapping[str, float]
     presence_gate: float
     withheld: tuple[str, ...]
+    offsets: Mapping[str, float]
     seed: int
     minutes: float
     warmup_steps: int
@@ -140,6 +141,7 @@ def _recipe(data: dict[str, Any]) -> Recipe:
         working_mpp={k: float(v) for k, v in data["working_mpp"].items()},
         presence_gate=float(data["presence_gate"]),
         withheld=tuple(data["withheld"]),
+        offsets={k: float(v) for k, v in data["offsets"].items()},
         seed=int(data["seed"]),
         minutes=float(data["minutes"]),
         warmup_steps=int(data["warmup_steps"]),

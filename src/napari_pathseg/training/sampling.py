@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_pathseg.classes import Term
+from napari_pathseg.models.base import EDGE_SHADE
 from napari_pathseg.training.augment import augment_colors, glass_over, jitter_focus, turn
 from napari_pathseg.training.cases import ANY_VALUE, Case
 from napari_pathseg.training.recipe import DatasetRecipe
 
 TARGET_STRIDE = 2
 MIN_OBJECT_PX = 12
-WHITE = 244
 # Mask values of our own: nothing is known there; bare glass, where no term is.
 OUTSIDE, GLASS = -1, -2
 GLASS_CHANCE = 0.2
@@ -147,7 +147,7 @@ class Sampler:
         shown = math.exp(rng.uniform(math.log(low), math.log(high)))
         size = max(round(self._crop * shown / mpp), 16)
         y, x = (_start(length, size, rng) for length in mask.shape)
-        pixels = np.full((size, size, 3), WHITE, dtype=np.uint8)
+        pixels = np.full((size, size, 3), EDGE_SHADE, dtype=np.uint8)
         values = np.full((size, size), OUTSIDE, dtype=np.int32)
         y0, x0 = max(y, 0), max(x, 0)
         part = (slice(y0, min(y + size, mask.shape[0])), slice(x0, min(x + size, mask.shape[1])))

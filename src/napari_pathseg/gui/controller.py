@@ -24,6 +24,7 @@ from napari_pathseg.gui.exporting import Exported, export_desk
 from napari_pathseg.gui.fields import Fields
 from napari_pathseg.gui.jobs import ImmediateRunner, Job, Runner
 from napari_pathseg.gui.layers import KEY, warm_up
+from napari_pathseg.gui.learning import use_words
 from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message, of_error
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.refining import Refining
@@ -39,6 +40,8 @@ from napari_pathseg.vocabulary import Resolution, Vocabulary
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+
+    from napari_pathseg.models.base import Segmenter
 
 
 class PathsegController:
@@ -291,12 +294,15 @@ class PathsegController:
                 raise error
             self.say(of_error(error))
 
-        def load(_report: ProgressCallback, _cancel: CancelToken) -> None:
+        def load(_report: ProgressCallback, _cancel: CancelToken) -> Segmenter:
             warm_up()
-            self.model.get()
+            return self.model.get()
 
-        done = self.changed.emit
-        self._runner.submit(Job("Loading the model", load, lambda _none: done(), failed))
+        def loaded(segmenter: Segmenter) -> None:
+            use_words(self, segmenter)
+            self.changed.emit()
+
+        self._runner.submit(Job("Loading the model", load, loaded, failed))
 
     # What is seen.
 

@@ -33,6 +33,10 @@ class SharedModel:
         """The segmenter, None before the first :meth:`get` ended."""
         return self._segmenter
 
+    def put(self, segmenter: Segmenter) -> None:
+        """Use another segmenter from now on, such as this one with other adapters."""
+        self._segmenter = segmenter
+
     def get(self) -> Segmenter:
         """The segmenter; ModelError when its weights can not be loaded."""
         with self._lock:
@@ -62,15 +66,16 @@ def keep_triton_out() -> None:
 
 
 def load_chosen(name: str) -> Segmenter:
-    """Load a model by its name in the registry, or by the path of its file.
+    """Load a model by its name in the registry, or by the path of its file, with its adapters.
 
     Raises
     ------
     ModelError
         When there is no such model, or it is damaged.
     """
+    from napari_pathseg.gui.learning import with_adapters
     from napari_pathseg.models.registry import load_segmenter, load_segmenter_file
 
     if name.endswith(MODEL_FILE):
-        return load_segmenter_file(Path(name))
-    return load_segmenter(name)
+        return with_adapters(load_segmenter_file(Path(name)))
+    return with_adapters(load_segmenter(name))

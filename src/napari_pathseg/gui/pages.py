@@ -37,4 +37,13 @@ def _segment(controller: PathsegController) -> Any:
     return SegmentPage(controller)
 
 
-PAGES: tuple[Page, ...] = (Page("Segment", "Ask for what you look for, and correct it", _segment),)
+def _learn(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.learn_page import LearnPage
+
+    return LearnPage(controller)
+
+
+PAGES: tuple[Page, ...] = (
+    Page("Segment", "Ask for what you look for, and correct it", _segment),
+    Page("Learn", "Make the model better from what you corrected, on the spot", _learn),
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 
@@ -13,7 +15,7 @@ def test_windows_cover_and_share_every_pixel(height: int, width: int) -> None:
     ys, xs = _starts(height), _starts(width)
     assert ys[0] == 0
     assert ys[-1] == max(height - WINDOW, 0)
-    assert all(b - a <= STEP for a, b in zip(ys, ys[1:], strict=False))
+    assert all(b - a <= STEP for a, b in itertools.pairwise(ys))
     shares = _shares(ys, xs, torch.zeros(1, 1, height, width))
     assert shares.shape == (len(ys) * len(xs), 4 * height, 4 * width)
     assert torch.allclose(shares.sum(0), torch.ones(4 * height, 4 * width), atol=1e-5)

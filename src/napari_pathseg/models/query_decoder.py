@@ -67,7 +67,7 @@ class QueryDecoder(nn.Module):
         places = [_starts(side) for side in tokens.shape[2:]]
         share = _shares(*places, tokens)  # (G, 4h, 4w)
         each: list[tuple[Tensor, Tensor, Tensor]] = [()] * len(query)  # type: ignore[list-item]
-        for i in image.unique().tolist():
+        for i in sorted(set(image.tolist())):
             rows = (image == i).nonzero()[:, 0]
             read = self._read(tokens[i].movedim(0, -1), query[rows], *places)  # (n, G, 256)
             found = zip(*self._answers(read, pixels[i], share), strict=True)
@@ -149,4 +149,5 @@ class _Layer(nn.Module):
 def _windows(tokens: Tensor, ys: Sequence[int], xs: Sequence[int]) -> Tensor:
     """Windows of a map (h, w, 256), by head (G, 8, L, 32)."""
     cut = [tokens[y : y + WINDOW, x : x + WINDOW].flatten(0, 1) for y in ys for x in xs]
-    return torch.stack(cut).unflatten(2, (HEADS, -1)).transpose(1, 2)
+    together = torch.stack(cut)  # (G, L, 256)
+    return together.view(*together.shape[:2], HEADS, -1).transpose(1, 2)

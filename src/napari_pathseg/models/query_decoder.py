@@ -64,12 +64,12 @@ class QueryDecoder(nn.Module):
         image : int64 Tensor (N,)
             Which of the B images each term is asked of.
         """
-        places = [_starts(side) for side in tokens.shape[2:]]
-        share = _shares(*places, tokens)  # (G, 4h, 4w)
+        ys, xs = _starts(tokens.shape[2]), _starts(tokens.shape[3])
+        share = _shares(ys, xs, tokens)  # (G, 4h, 4w)
         each: list[tuple[Tensor, Tensor, Tensor]] = [()] * len(query)  # type: ignore[list-item]
         for i in sorted(set(image.tolist())):
             rows = (image == i).nonzero()[:, 0]
-            read = self._read(tokens[i].movedim(0, -1), query[rows], *places)  # (n, G, 256)
+            read = self._read(tokens[i].movedim(0, -1), query[rows], ys, xs)  # (n, G, 256)
             found = zip(*self._answers(read, pixels[i], share), strict=True)
             for row, answer in zip(rows.tolist(), found, strict=True):
                 each[row] = answer

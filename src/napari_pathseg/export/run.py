@@ -12,7 +12,7 @@ from pathlib import Path
 
 from napari_pathseg.config import ExportConfig
 from napari_pathseg.errors import ExportError
-from napari_pathseg.export.formats import FORMATS
+from napari_pathseg.export.formats import BUNDLE, FORMATS
 from napari_pathseg.export.selecting import Piece, Selection, select
 from napari_pathseg.export.sources import Source
 from napari_pathseg.export.staging import stage
@@ -71,6 +71,21 @@ class Exported:
     slides: int
     fields: int
     objects: int
+
+    @property
+    def bundle(self) -> Path:
+        """Where a training bundle is, when one was asked for."""
+        return self.folder / BUNDLE
+
+    @property
+    def geojson(self) -> Path:
+        """The GeoJSON of the first slide, when it was asked for."""
+        return next(path for path in self.paths if path.suffix == ".geojson")
+
+    @property
+    def labels(self) -> tuple[Path, ...]:
+        """All label TIFFs."""
+        return tuple(path for path in self.paths if path.name.endswith(".labels.tif"))
 
 
 def export_labels(

@@ -37,4 +37,41 @@ def _segment(controller: PathsegController) -> Any:
     return SegmentPage(controller)
 
 
-PAGES: tuple[Page, ...] = (Page("Segment", "Ask for what you look for, and correct it", _segment),)
+def _review(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.review_page import ReviewPage
+
+    return ReviewPage(controller)
+
+
+def _measure(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.measure_page import MeasurePage
+
+    return MeasurePage(controller)
+
+
+def _slide(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.slide_page import SlidePage
+
+    return SlidePage(controller)
+
+
+def _terms(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.terms_page import TermsPage
+
+    return TermsPage(controller)
+
+
+def _export(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.export_page import ExportPage
+
+    return ExportPage(controller)
+
+
+PAGES: tuple[Page, ...] = (
+    Page("Segment", "Ask for what you look for, and correct it", _segment),
+    Page("Terms", "All words it knows, your own, colours and class lists", _terms),
+    Page("Slide", "Scale, levels, tissue and other pictures of the slide", _slide),
+    Page("Review", "What the model is least sure of, on all open slides", _review),
+    Page("Measure", "Sizes, shapes, stains and origin of every object", _measure),
+    Page("Export", "Labels for other software, and labels of other software", _export),
+)

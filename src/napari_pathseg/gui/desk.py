@@ -222,6 +222,10 @@ class Desk:
                 total[value] = total[value] + count if value in total else count
         return total
 
+    def objects_in(self, field_id: str) -> int:
+        """Objects in one field, of all classes."""
+        return sum(count.objects for count in self._counts.get(field_id, {}).values())
+
     def rescale(self, mpp: Pair) -> None:
         """Another scale: areas change and the session must be made anew."""
         self.mpp = mpp

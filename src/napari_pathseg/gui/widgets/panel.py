@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 
 from napari_pathseg.gui.bindings import Bindings
 from napari_pathseg.gui.controller import PathsegController, default_controller
@@ -81,6 +82,8 @@ class PathsegPanel(QWidget):
         controller.said.connect(self.message.show_message)
         controller.busy_changed.connect(self.message.set_busy)
         controller.field_shown.connect(self._bind_layer)
+        controller.words.wanted.connect(lambda _text: self.focus_prompt())
+        controller.folder_wanted.connect(self._choose_labels_folder)
         controller.settings.changed.connect(self._set)
         self.tabs.made.connect(lambda page: show_keys_in(page, self.bindings.keys))
         segment.asked.connect(self.focus_canvas)
@@ -88,6 +91,11 @@ class PathsegPanel(QWidget):
         window = self.viewer.window._qt_window
         window.installEventFilter(self)
         self._window = window
+
+    def _choose_labels_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Keep the labels in a folder")
+        if folder:
+            self.controller.keep_labels_in(Path(folder))
 
     def _bind_layer(self, layer: object) -> None:
         self.bindings.bind(layer)

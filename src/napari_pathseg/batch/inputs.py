@@ -75,7 +75,7 @@ def name_slides(
         Names that slides (absolute paths) had in the same folder; they keep them.
     """
     known = {str(slide.path) for slide in slides}
-    taken = {name.casefold() for path, name in before.items() if path in known}
+    taken = {name.casefold() for name in before.values()}
     named = []
     for slide in slides:
         name = before.get(str(slide.path))

@@ -108,7 +108,7 @@ def finished(job: SlideJob, fingerprint: str) -> Facts | None:
             and facts["fingerprint"] == fingerprint
             and facts["asked_mpp"] == job.mpp
             and facts["slide"] == str(job.path)
-            and facts["stamp"] == job.stamp()
+            and facts["stamp"] == job.stamp() != []
             and all((job.out / name).exists() for name in facts["files"].values())
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

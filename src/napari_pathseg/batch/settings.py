@@ -96,10 +96,14 @@ class SlideJob:
     def stamp(self) -> list[int]:
         """Size and time of change of the slide's file: another one is another slide.
 
+        Empty for a picture that is not in a file; such a one is never taken for finished.
+
         Raises
         ------
         OSError
         """
+        if not self.path.exists():
+            return []
         stat = self.path.stat()
         return [stat.st_size, stat.st_mtime_ns]
 

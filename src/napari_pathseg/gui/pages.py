@@ -67,6 +67,18 @@ def _export(controller: PathsegController) -> Any:
     return ExportPage(controller)
 
 
+def _model(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.model_page import ModelPage
+
+    return ModelPage(controller)
+
+
+def _batch(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.batch_page import BatchPage
+
+    return BatchPage(controller)
+
+
 PAGES: tuple[Page, ...] = (
     Page("Segment", "Ask for what you look for, and correct it", _segment),
     Page("Terms", "All words it knows, your own, colours and class lists", _terms),
@@ -74,4 +86,6 @@ PAGES: tuple[Page, ...] = (
     Page("Review", "What the model is least sure of, on all open slides", _review),
     Page("Measure", "Sizes, shapes, stains and origin of every object", _measure),
     Page("Export", "Labels for other software, and labels of other software", _export),
+    Page("Batch", "Whole slides and all open images, with estimate and report", _batch),
+    Page("Model", "What the model was taught, how good it is, and another one", _model),
 )

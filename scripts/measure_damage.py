@@ -39,6 +39,8 @@ class Outcome:
     kind: str
     reason: str = ""
     seconds: float = 0.0
+    """Of the processor; a hang is told by the clock."""
+
     peak_mb: float = 0.0
 
 
@@ -219,14 +221,13 @@ def try_one(path: Path, context: multiprocessing.context.BaseContext) -> Outcome
     sender.close()
     try:
         answered = receiver.poll(MAX_S)
-        reason, leaked, peak_mb = receiver.recv() if answered else ("", None, 0.0)
+        reason, leaked, peak_mb, seconds = receiver.recv() if answered else ("", None, 0.0, 0.0)
     except EOFError:
-        answered, reason, leaked, peak_mb = True, "", None, -1.0
-    seconds = time.monotonic() - start
+        answered, reason, leaked, peak_mb, seconds = True, "", None, -1.0, 0.0
     if not answered:
         process.kill()
         process.join()
-        return Outcome("hang", "", seconds)
+        return Outcome("hang", "", time.monotonic() - start)
     process.join(5)
     if peak_mb < 0:
         return Outcome("crash", f"exit code {process.exitcode}", seconds)
@@ -243,8 +244,9 @@ def try_one(path: Path, context: multiprocessing.context.BaseContext) -> Outcome
 def _measured_child(path: Path, answer: Connection) -> None:
     class Counted:
         def send(self, pair: tuple[str, str | None]) -> None:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            answer.send((*pair, peak / (1e6 if sys.platform == "darwin" else 1e3)))
+            used = resource.getrusage(resource.RUSAGE_SELF)
+            peak_mb = used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+            answer.send((*pair, peak_mb, used.ru_utime + used.ru_stime))
 
     _child(path, Counted())  # type: ignore[arg-type]
 
@@ -289,7 +291,9 @@ def main() -> None:
     options = parser.parse_args()
     wanted = [(family, None) for family in options.families]
     wanted += [(path.name, path) for path in options.slides]
-    print("| family | refused | opened | bad | longest s | most MB |\n|---|---|---|---|---|---|")
+    print(
+        "| family | refused | opened | bad | longest CPU s | most MB |\n|---|---|---|---|---|---|"
+    )
     for family, sound in wanted:
         outcomes = try_family(family, options.files, sound=sound)
         kinds = Counter(outcome.kind for outcome in outcomes)

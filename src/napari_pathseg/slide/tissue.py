@@ -94,7 +94,8 @@ def tissue_signal(pixels: RGB) -> npt.NDArray[np.float32]:
     """
     brightest = pixels.max(axis=2)
     if np.median(brightest) < DARK_GLASS:
-        return brightest.astype(np.float32) / 255
+        brightness: npt.NDArray[np.float32] = brightest.astype(np.float32) / np.float32(255)
+        return brightness
     return optical_density(pixels)
 
 

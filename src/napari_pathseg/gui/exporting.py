@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from napari_pathseg.gui.controller import PathsegController
     from napari_pathseg.gui.desk import Desk
 
-__all__ = ["Exported", "Exporting", "Scope", "export_desk"]
+__all__ = ["Exported", "Exporting", "Scope", "count", "export_desk"]
 
 Scope = Literal["field", "view", "slide", "all"]
 USUAL = ("bundle", "geojson", "tif")
@@ -117,8 +117,8 @@ class Exporting:
         """Write into a folder."""
 
         def finished(exported: Exported) -> None:
-            many = _count(exported.objects, "object")
-            fields = _count(exported.fields, "field")
+            many = count(exported.objects, "object")
+            fields = count(exported.fields, "field")
             said = f"{many} of {fields} written to {folder}."
             self._controller.say(Message(said, "good"))
             self.ended.emit(exported)
@@ -232,5 +232,6 @@ class Exporting:
         self._controller.say(of_error(error))
 
 
-def _count(number: int, thing: str) -> str:
+def count(number: int, thing: str) -> str:
+    """A number of things, in words."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"

@@ -6,16 +6,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from psygnal import Signal
 
 from napari_pathseg.errors import CancelledError, PathsegError
 from napari_pathseg.export.incoming.frame import Frame, Incoming, Where
 from napari_pathseg.export.incoming.mapping import Mapped, propose, renamed
 from napari_pathseg.export.incoming.reading import read_incoming
-from napari_pathseg.export.incoming.storing import Imported, import_labels
+from napari_pathseg.export.incoming.storing import import_labels
+from napari_pathseg.gui.counts import count_classes
+from napari_pathseg.gui.desk import StoredField
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.messages import OPEN_FIRST, Message, of_error
+from napari_pathseg.gui.overview import PlacedMask
 from napari_pathseg.gui.work import author
+from napari_pathseg.labels.journal import LabelStore
 
 if TYPE_CHECKING:
     from napari_pathseg.gui.controller import PathsegController
@@ -102,21 +107,41 @@ class Importing:
         if store is None or not controller.may_change(desk):
             return
         controller.saving.flush()
-        frame, mapping = self._frame(desk), self.mapping
+        frame, mapping, classes = self._frame(desk), self.mapping, desk.classes
 
-        def done(imported: Imported) -> None:
+        def work(*_: object) -> list[StoredField]:
+            imported = import_labels(
+                incoming,
+                mapping,
+                store,
+                frame,
+                classes=classes,
+                author=author(),
+                reviewed=reviewed,
+            )
+            return [_stored(store, field_id) for field_id in imported.ids]
+
+        def done(stored: list[StoredField]) -> None:
             self.put_away()
-            fields = "1 field" if imported.fields == 1 else f"{imported.fields} fields"
-            controller.desks.reopen(desk.layer)
-            controller.say(Message(f"{fields} of {incoming.path.name} taken in.", "good"))
+            self._show(desk, stored)
+            many = "1 field" if len(stored) == 1 else f"{len(stored)} fields"
+            controller.say(Message(f"{many} of {incoming.path.name} taken in.", "good"))
 
-        self._submit(
-            "Taking in labels",
-            lambda *_: import_labels(
-                incoming, mapping, store, frame, author=author(), reviewed=reviewed
-            ),
-            done,
-        )
+        self._submit("Taking in labels", work, done)
+
+    def _show(self, desk: Desk, stored: list[StoredField]) -> None:
+        """Put fields that are in the store on the desk, and go to the last one."""
+        controller = self._controller
+        if desk not in list(controller.desks):
+            return
+        controller.fields.leave(desk)
+        for each in stored:
+            desk.add_record(each.record)
+            desk.stored.put(each.record.id, each.placed)
+            desk.counted(each.record.id, each.placed.mask, each.counts)
+        controller.stage.show_stored(desk)
+        controller.fields.go_to(desk, stored[-1].record.id, look=True)
+        controller.changed.emit()
 
     def put_away(self) -> None:
         """Forget what was read."""
@@ -147,3 +172,11 @@ class Importing:
         if not isinstance(error, PathsegError):
             raise error
         self._controller.say(of_error(error))
+
+
+def _stored(store: LabelStore, field_id: str) -> StoredField:
+    """A field as the desk shows it."""
+    record, stored = store.load(field_id)
+    mask = stored.astype(np.uint16)
+    placed = PlacedMask.of(record.field, mask, store.corrected(field_id), record.classes)
+    return StoredField(record, placed, count_classes(mask, record.mpp))

@@ -27,12 +27,13 @@ from napari_pathseg.config import ExportConfig
 from napari_pathseg.export.formats import FORMATS
 from napari_pathseg.export.run import Outlook
 from napari_pathseg.gui.controller import PathsegController
-from napari_pathseg.gui.exporting import Exporting, Scope
+from napari_pathseg.gui.exporting import Exporting, Scope, count
 from napari_pathseg.gui.importing import Importing
 from napari_pathseg.gui.jobs import Runner
 from napari_pathseg.gui.messages import Message
 from napari_pathseg.gui.widgets.import_box import ImportBox
 from napari_pathseg.gui.widgets.segment_page import heading
+from napari_pathseg.gui.widgets.summary_box import narrow_box
 from napari_pathseg.gui.widgets.tooltips import explain
 from napari_pathseg.gui.worker import QtRunner
 from napari_pathseg.progress import Progress
@@ -81,11 +82,11 @@ class ExportPage(QWidget):
         controller.changed.connect(self._changed)
         self.exporting.progressed.connect(self._progressed)
         self.exporting.looked.connect(self._looked)
-        self.exporting.ended.connect(lambda _: self._refresh())
+        self.exporting.ended.connect(self._ended)
         self._changed()
 
     def _make_choices(self) -> None:
-        self.scope = QComboBox(self)
+        self.scope = narrow_box(self)
         self.scope.addItems(list(SCOPES))
         self.scope.setCurrentText("This slide")
         explain(self.scope, "Which labels go out")
@@ -105,7 +106,7 @@ class ExportPage(QWidget):
         self.formats.itemChanged.connect(lambda _: self._refresh())
 
     def _make_options(self) -> None:
-        self.scale = QComboBox(self)
+        self.scale = narrow_box(self)
         explain(self.scale, "Pictures and masks at the level they were made, another, or µm/px")
         self.mpp = QDoubleSpinBox(self)
         self.mpp.setRange(0.05, 100)
@@ -113,35 +114,35 @@ class ExportPage(QWidget):
         self.mpp.setSuffix(" µm/px")
         explain(self.mpp, "Size of a pixel of what is written")
         self.scale.currentTextChanged.connect(lambda _: self._refresh())
-        self.tile = _number(self, 0, 16_384, "fields as they are", " px")
+        self.tile = _number(self, 0, 16_384, "uncut", " px")
         self.tile.setSingleStep(256)
         explain(self.tile, "Cut fields into squares of this side; outlines are never cut")
-        self.overlap = _number(self, 0, 8_192, "no overlap", " px")
+        self.overlap = _number(self, 0, 8_192, "apart", " px")
         explain(self.overlap, "Shared by neighbouring tiles")
-        self.classes = QComboBox(self)
+        self.classes = narrow_box(self)
         explain(self.classes, "All classes, or one")
-        self.reviewed = QCheckBox("only what was reviewed", self)
+        self.reviewed = QCheckBox("only reviewed", self)
         explain(self.reviewed, "Leave out what nobody corrected or accepted")
         self.background = QDoubleSpinBox(self)
         self.background.setRange(-1, 100)
         self.background.setSingleStep(0.5)
         self.background.setValue(-1)
-        self.background.setSpecialValueText("all that is empty")
+        self.background.setSpecialValueText("all empty pieces")
         explain(self.background, "Pieces without an object, for each piece with one")
-        self.objects, self.outlining = QComboBox(self), QComboBox(self)
+        self.objects, self.outlining = narrow_box(self), narrow_box(self)
         self.objects.addItems(FORMS["objects"])
         explain(self.objects, "What objects become in QuPath; class: one for all of a class")
         self.outlining.addItems(FORMS["outlining"])
         explain(self.outlining, "COCO: run lengths are exact, polygons for tools without them")
-        self.zarr, self.extent = QComboBox(self), QComboBox(self)
+        self.zarr, self.extent = narrow_box(self), narrow_box(self)
         self.zarr.addItems(list(ZARR))
         explain(self.zarr, "OME-Zarr of fields with images, or label pyramids of the slide")
         self.extent.addItems(list(EXTENT))
         explain(self.extent, "OME-TIFF of each field, or of the whole slide")
         self.number = _number(self, 1, 999, "", "")
         explain(self.number, "Number of the nnU-Net data set")
-        self.names = QCheckBox("keep slide names", self)
-        explain(self.names, "Off: a hash stands in the place of names, which may name a patient")
+        self.names = QCheckBox("slide names", self)
+        explain(self.names, "Keep them; off: hashes in their place, for they may name a patient")
 
     def _make_buttons(self) -> None:
         self.look = QPushButton("Count", self)
@@ -266,17 +267,22 @@ class ExportPage(QWidget):
         ):
             self._form.setRowVisible(widget, form in chosen)
 
+    def _ended(self, exported: object) -> None:
+        if exported is not None:
+            self.told.clear()
+        self._refresh()
+
     def _progressed(self, progress: Progress) -> None:
         self.bar.setRange(0, max(progress.total, 1))
         self.bar.setValue(progress.done)
         self.told.setText(progress.message)
 
     def _looked(self, outlook: Outlook) -> None:
-        parts = [f"{outlook.fields:,} fields of {outlook.slides:,} slides"]
+        parts = [f"{count(outlook.fields, 'field')} of {count(outlook.slides, 'slide')}"]
         if outlook.tiles != outlook.fields:
-            parts.append(f"{outlook.tiles:,} tiles")
-        parts.append(f"{outlook.objects:,} objects")
-        parts.append(f"about {outlook.total_bytes / _MEGABYTE:,.1f} MB")
+            parts.append(count(outlook.tiles, "tile"))
+        parts.append(count(outlook.objects, "object"))
+        parts.append(f"about {max(outlook.total_bytes / _MEGABYTE, 0.1):,.1f} MB")
         left = [f"{n} {reason}" for reason, n in outlook.left_out.items()]
         rest = f"\nLeft out: {', '.join(left)}." if left else ""
         self.told.setText(", ".join(parts) + "." + rest)
@@ -312,6 +318,7 @@ def _number(parent: QWidget, low: int, high: int, zero: str, suffix: str) -> QSp
     box.setRange(low, high)
     box.setSpecialValueText(zero)
     box.setSuffix(suffix)
+    box.setMinimumWidth(60)
     return box
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor
+from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -40,7 +40,7 @@ class ImportBox(QWidget):
         self.open_folder = QPushButton("Folder…", self)
         explain(self.open_folder, "A training bundle, OME-Zarr labels or a COCO data set")
         self.open_folder.clicked.connect(self._choose_folder)
-        self.hint = QLabel("or drop labels here", self)
+        self.hint = QLabel("or drop here", self)
         self.table = QTableWidget(0, len(COLUMNS), self)
         self.table.setHorizontalHeaderLabels(list(COLUMNS))
         vertical, horizontal = self.table.verticalHeader(), self.table.horizontalHeader()
@@ -95,7 +95,9 @@ class ImportBox(QWidget):
                 if column != _TARGET:
                     item.setFlags(Qt.ItemFlag.ItemIsEnabled)
                 elif mapped.target:
-                    item.setForeground(QColor(*mapped.color))
+                    swatch = QPixmap(10, 10)
+                    swatch.fill(QColor(*mapped.color))
+                    item.setIcon(QIcon(swatch))
                 self.table.setItem(row, column, item)
         self.take_in.setEnabled(any(mapped.target for mapped in mapping))
         self._filling = False

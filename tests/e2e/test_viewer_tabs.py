@@ -44,12 +44,12 @@ def click_row(view: QWidget, rect: QRect) -> None:
 
 def test_pages_are_made_when_they_are_shown(make_hand: Callable[..., Hand]) -> None:
     tabs = make_hand().panel.tabs
-    assert [tabs.tabText(i) for i in range(tabs.count())] == [page.title for page in PAGES]
-    assert all(tabs.tabToolTip(i) for i in range(tabs.count()))
-    assert list(tabs._made) == [PAGES[0].title]
+    assert list(tabs.buttons) == [page.title for page in PAGES]
+    assert len(tabs.made_pages()) == 1
     for page in PAGES:
-        assert tabs.show_page(page.title).isVisible()
-    assert len(tabs._made) == len(PAGES)
+        QTest.mouseClick(tabs.buttons[page.title], Qt.MouseButton.LeftButton)
+        assert (tabs.shown, tabs.page(page.title).isVisible()) == (page.title, True)
+    assert len(tabs.made_pages()) == len(PAGES)
 
 
 def test_every_control_of_every_page_has_a_tooltip(make_hand: Callable[..., Hand]) -> None:

@@ -31,7 +31,7 @@ from napari_pathseg.gui.relocating import relocate
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.reviewing import Reviewing
 from napari_pathseg.gui.saving import Saving
-from napari_pathseg.gui.settings import NapariSettings, SettingsStore
+from napari_pathseg.gui.settings import SettingsStore, kept_settings
 from napari_pathseg.gui.stage import Stage
 from napari_pathseg.gui.tools import PAINTING, Tool
 from napari_pathseg.gui.words import WordBook
@@ -386,7 +386,7 @@ def default_controller(
     """A controller with the chosen model, the vocabulary that ships, and napari's settings."""
     from napari_pathseg.gui.models import load_chosen
 
-    settings = options.pop("settings", None) or NapariSettings()
+    settings = options.pop("settings", None) or kept_settings()
     controller = PathsegController(
         viewer,
         runner=runner,

@@ -35,8 +35,8 @@ class ClassListBox(QWidget):
     ) -> None:
         super().__init__(parent)
         self._controller = controller
-        self._eyes = (icon("visibility_off", theme), icon("visibility", theme))
-        self._locks = (icon("lock_open", theme), icon("lock", theme))
+        self._rows: Any = None
+        self._draw_icons(theme)
         self._filling = False
         self.tree = QTreeWidget(self)
         self.tree.setHeaderLabels(["", "", "class", "objects", "area"])
@@ -74,7 +74,16 @@ class ClassListBox(QWidget):
         layout.setSpacing(4)
         layout.addLayout(row)
         layout.addWidget(self.tree, 1)
-        self._rows: Any = None
+
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a theme of napari."""
+        self._draw_icons(theme)
+        self._rows = None
+        self.refresh()
+
+    def _draw_icons(self, theme: str) -> None:
+        self._eyes = (icon("visibility_off", theme), icon("visibility", theme))
+        self._locks = (icon("lock_open", theme), icon("lock", theme))
 
     def _add(self) -> None:
         self._controller.classing.add(self.add.text())

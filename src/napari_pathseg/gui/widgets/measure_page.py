@@ -39,7 +39,7 @@ from napari_pathseg.gui.object_layer import show_objects
 from napari_pathseg.gui.pointing import Pointing
 from napari_pathseg.gui.widgets.object_card import ObjectCard
 from napari_pathseg.gui.widgets.object_table import ObjectTable
-from napari_pathseg.gui.widgets.plots import Histogram, Series
+from napari_pathseg.gui.widgets.plots import NO_CLASSES, NO_OBJECTS, Histogram, Series
 from napari_pathseg.gui.widgets.summary_box import SummaryBox, narrow_box
 from napari_pathseg.gui.widgets.tooltips import explain
 from napari_pathseg.gui.worker import QtRunner
@@ -49,6 +49,7 @@ from napari_pathseg.progress import CancelToken
 SETTLE_MS = 400
 """Measured when nothing has changed for this long."""
 
+MEASURING = "Measuring…"
 ALL = "all classes"
 
 
@@ -147,6 +148,9 @@ class MeasurePage(QWidget):
             self._token.cancel()
         self._measuring = {d: m for d, m in self._measuring.items() if d in set(self._desks())}
         measuring = self._measuring.setdefault(desk, Measuring(desk.slide))
+        if self._shown is None:
+            self.summary.bars.say(MEASURING)
+            self.histogram.say("")
         fields, classes, mpp = desk.fields(), ClassList(desk.listed()), desk.mpp
         stains = STAINS[self.stains.currentText()]
         self._token = self._runner.submit(
@@ -197,6 +201,8 @@ class MeasurePage(QWidget):
 
     def _show(self, shown: _Shown | None) -> None:
         self._shown = shown
+        self.summary.bars.say(NO_CLASSES)
+        self.histogram.say(NO_OBJECTS)
         measures = shown.measures if shown is not None else None
         some = measures is not None and bool(measures.objects)
         self.save.setEnabled(some)

@@ -5,27 +5,34 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
 from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
 
+from napari_pathseg.errors import StoreError
 from napari_pathseg.gui.bindings import Bindings
 from napari_pathseg.gui.controller import PathsegController, default_controller
 from napari_pathseg.gui.keys import Keys
+from napari_pathseg.gui.messages import of_error
 from napari_pathseg.gui.pages import PAGES
 from napari_pathseg.gui.provenance import Origins
 from napari_pathseg.gui.settings import Settings, apply
 from napari_pathseg.gui.tools import Pointer
+from napari_pathseg.gui.widgets.keys_window import KeysWindow
 from napari_pathseg.gui.widgets.message_line import MessageLine
 from napari_pathseg.gui.widgets.segment_page import SegmentPage
 from napari_pathseg.gui.widgets.slide_line import SlideLine
 from napari_pathseg.gui.widgets.tabs import PageTabs
+from napari_pathseg.gui.widgets.themes import dress
 from napari_pathseg.gui.widgets.tooltips import show_keys_in
+from napari_pathseg.gui.widgets.tour import Tour
+from napari_pathseg.gui.widgets.tour_steps import first_steps
 from napari_pathseg.gui.worker import QtRunner
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-WIDTH_PX = 340
+WIDTH_PX = 360
+FIRST_TOUR_MS = 800
 
 
 class PathsegPanel(QWidget):
@@ -55,6 +62,8 @@ class PathsegPanel(QWidget):
         self._lay_out()
         self._connect(segment)
         self._closed = False
+        self._keys_window: KeysWindow | None = None
+        self._tour: Tour | None = None
         self.origins = Origins(self.controller)
         self.pointer = Pointer(self.controller)
         own = {"type_prompt": self.focus_prompt, "show_keys": self.show_keys}
@@ -63,6 +72,8 @@ class PathsegPanel(QWidget):
         self.message.show_message(self.controller.message)
         self.refresh()
         self.controller.warm_up()
+        if controller is None and not self.controller.remembered.toured:
+            QTimer.singleShot(FIRST_TOUR_MS, self._begin_first_tour)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -86,6 +97,7 @@ class PathsegPanel(QWidget):
         controller.folder_wanted.connect(self._choose_labels_folder)
         controller.settings.changed.connect(self._set)
         self.tabs.made.connect(lambda page: show_keys_in(page, self.bindings.keys))
+        self.viewer.events.theme.connect(self._dress)
         segment.asked.connect(self.focus_canvas)
         segment.keys_wanted.connect(self.show_keys)
         window = self.viewer.window._qt_window
@@ -96,6 +108,9 @@ class PathsegPanel(QWidget):
         folder = QFileDialog.getExistingDirectory(self, "Keep the labels in a folder")
         if folder:
             self.controller.keep_labels_in(Path(folder))
+
+    def _dress(self, _event: object = None) -> None:
+        dress(self, str(self.viewer.theme))
 
     def _bind_layer(self, layer: object) -> None:
         self.bindings.bind(layer)
@@ -122,7 +137,7 @@ class PathsegPanel(QWidget):
 
     def focus_prompt(self) -> None:
         """Go to the line to type."""
-        self.tabs.setCurrentIndex(0)
+        self.tabs.show_page(PAGES[0].title)
         self.prompt.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.prompt.edit.selectAll()
 
@@ -132,20 +147,37 @@ class PathsegPanel(QWidget):
 
     def show_keys(self) -> None:
         """List the keys beside the panel; pressed again it goes away."""
-        found: QWidget | None = getattr(self, "_keys", None)
-        if found is not None and found.isVisible():
-            found.hide()
+        if self._keys_window is not None and self._keys_window.isVisible():
+            self._keys_window.hide()
             return
-        rows = "".join(
-            f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{text}</td></tr>"
-            for key, text in self.bindings.keys.listed()
+        self._keys_window = KeysWindow(
+            self.bindings.keys, self.begin_tour, self._show_preferences, self
         )
-        label = QLabel(f"<table cellspacing=4>{rows}</table>", self)
-        label.setWindowFlag(Qt.WindowType.Tool)
-        label.setWindowTitle("Keys of the PathSeg panel")
-        label.setMargin(10)
-        self._keys = label
-        label.show()
+        self._keys_window.show()
+
+    def _show_preferences(self) -> None:
+        self._window._open_preferences_dialog()
+
+    def _begin_first_tour(self) -> None:
+        if not self._closed and self.isVisible():
+            self.begin_tour()
+
+    def begin_tour(self) -> None:
+        """Show the first of four steps."""
+        if self._tour is not None:
+            self._tour.end()
+        self.tabs.show_page(PAGES[0].title)
+        canvas = self.viewer.window._qt_viewer.canvas.native
+        steps = first_steps(self.bindings.keys, self.slide_line, self.prompt, canvas, self.tabs)
+        self._tour = Tour(steps, str(self.viewer.theme), self._window, self._toured)
+
+    def _toured(self) -> None:
+        self._tour = None
+        try:
+            self.controller.remembered.set_toured()
+        except StoreError as error:
+            self.controller.say(of_error(error))
+        self.focus_canvas()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """The window closes: stop the model and finish what is being saved."""
@@ -164,7 +196,10 @@ class PathsegPanel(QWidget):
         if self._closed:
             return
         self._closed = True
+        if self._tour is not None:
+            self._tour.end()
         self._window.removeEventFilter(self)
+        self.viewer.events.theme.disconnect(self._dress)
         self.tabs.close_pages()
         self.pointer.detach()
         self.bindings.detach()

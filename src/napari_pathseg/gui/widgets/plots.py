@@ -18,6 +18,8 @@ from napari_pathseg.errors import ExportError
 BINS = 24
 PNG_SCALE = 3
 MARGIN = 6
+NO_CLASSES = "No classes yet. Type what to look for in the tab Segment."
+NO_OBJECTS = "No objects yet. Segment a field, then come back."
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +32,9 @@ class Series:
 
 
 class Plot(QWidget):
-    """What all plots share: a size, the theme's colours, and a picture file of it.
+    """What all plots share: a size, the theme's colours, and a picture file of it."""
 
-    Attributes
-    ----------
-    empty : str
-        Shown while there is nothing to draw.
-    """
-
-    empty = "Nothing measured yet."
+    empty = ""
     height_px = 116
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -86,6 +82,11 @@ class Plot(QWidget):
         color.setAlphaF(opacity)
         return color
 
+    def say(self, text: str) -> None:
+        """What is shown while there is nothing to draw."""
+        self.empty = text
+        self.update()
+
     def say_empty(self, painter: QPainter, area: QRectF) -> None:
         """Say why there is nothing, and what to do."""
         painter.setPen(self.ink(0.6))
@@ -95,8 +96,6 @@ class Plot(QWidget):
 
 class Histogram(Plot):
     """How a measure is spread, one step line a class."""
-
-    empty = "No objects yet. Segment a field, then come back."
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -174,7 +173,6 @@ class Bar:
 class Bars(Plot):
     """A bar for each class: how much of the tissue it takes."""
 
-    empty = "No classes yet. Type what to look for in the tab Segment."
     row_px = 20
 
     def __init__(self, parent: QWidget | None = None) -> None:

@@ -144,6 +144,8 @@ class ReviewPage(QWidget):
             self._listed = shown
             self.list.clear()
             self.list.addTopLevelItems([self._item(field) for field in shown])
+        several = len({field.identity for field in shown}) > 1
+        self.list.setColumnHidden(SLIDE, not several)
         present = self.controller.reviewing.present
         for row, field in enumerate(shown):
             item = self.list.topLevelItem(row)

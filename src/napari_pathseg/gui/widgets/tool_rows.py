@@ -7,7 +7,8 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidge
 
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.tools import Tool
-from napari_pathseg.gui.widgets.icons import icon, theme_color
+from napari_pathseg.gui.widgets.icons import theme_color
+from napari_pathseg.gui.widgets.themes import show_icon
 from napari_pathseg.gui.widgets.tooltips import explain
 
 ASKING = (
@@ -32,7 +33,7 @@ SIDE, ICON = QSize(34, 28), QSize(18, 18)
 def tool_button(name: str, theme: str, parent: QWidget) -> QToolButton:
     """A button with one of napari's icons that leaves the keys to the canvas."""
     button = QToolButton(parent)
-    button.setIcon(icon(name, theme))
+    show_icon(button, name, theme)
     button.setIconSize(ICON)
     button.setFixedSize(SIDE)
     button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
@@ -56,12 +57,7 @@ class ToolRows(QWidget):
         self._controller = controller
         self.tools: dict[Tool, QToolButton] = {}
         self._hints: dict[Tool, str] = {}
-        lit, rim = theme_color(theme, "current"), theme_color(theme, "primary")
-        self.setStyleSheet(
-            f"QToolButton {{ border: 1px solid {rim}; border-radius: 3px; }}"
-            f" QToolButton:checked {{ background: {lit}; }}"
-            f" QToolButton:hover {{ border-color: {lit}; }}"
-        )
+        self.set_theme(theme)
         asking, drawing = self._row(ASKING, theme), self._row(DRAWING, theme)
         self.outline = tool_button("polyline", theme, self)
         explain(self.outline, "Outlines instead of filled masks.", "outline")
@@ -81,6 +77,15 @@ class ToolRows(QWidget):
         layout.addLayout(asking)
         layout.addLayout(drawing)
         layout.addWidget(self._hint)
+
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a theme of napari."""
+        lit, rim = theme_color(theme, "current"), theme_color(theme, "primary")
+        self.setStyleSheet(
+            f"QToolButton {{ border: 1px solid {rim}; border-radius: 3px; }}"
+            f" QToolButton:checked {{ background: {lit}; }}"
+            f" QToolButton:hover {{ border-color: {lit}; }}"
+        )
 
     def _row(self, tools: tuple[tuple[Tool, str, str, str], ...], theme: str) -> QHBoxLayout:
         row = QHBoxLayout()

@@ -133,7 +133,7 @@ def write_philips(path: Path, picture: RGB) -> Path:
 
 def write_vms(path: Path, picture: RGB) -> Path:
     """Hamamatsu VMS: an index beside JPEG pictures with restart markers."""
-    height, width = (side // 64 * 64 for side in picture.shape[:2])
+    height, width = (side // 256 * 256 for side in picture.shape[:2])
     picture = picture[:height, :width]
     marked = {"subsampling": 0, "restart_marker_blocks": 8}
     path.with_name("whole.jpg").write_bytes(jpeg(picture, **marked))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,6 +28,10 @@ MAX_SIDE_PX = 4_000_000
 SUB_PIXEL = 1 / 512
 """Cairo, which OpenSlide draws with, takes a smaller shift for none."""
 
+WHOLE_PIXELS = ("leica",)
+"""Formats of which OpenSlide gives the level pixel that a place lies in, unshifted."""
+
+ROUNDING = 1e-6
 ANCHORS = 128
 """Pixels that are read in addition, at most, to begin on a whole level-0 pixel."""
 
@@ -132,8 +137,12 @@ class OpenSlideSlide(Slide):
 
     def _read_block(self, level: int, y: int, x: int, height: int, width: int) -> RGB:
         mean = self._mean_downsamples[level]
-        top, left = _anchor(y, mean), _anchor(x, mean)
-        location_xy = (round(left * mean), round(top * mean))
+        if self.metadata.vendor in WHOLE_PIXELS:
+            top, left = y, x
+            location_xy = (math.ceil(x * mean - ROUNDING), math.ceil(y * mean - ROUNDING))
+        else:
+            top, left = _anchor(y, mean), _anchor(x, mean)
+            location_xy = (round(left * mean), round(top * mean))
         size_xy = (x - left + width, y - top + height)
         handle = self._open_handle()
         try:

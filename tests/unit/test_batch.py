@@ -153,12 +153,11 @@ def test_results_appear_whole_or_not_at_all(
 
 def test_names_are_told_apart_and_kept(tmp_path: Path) -> None:
     paths = [picture(tmp_path / where) for where in ("a/x.png", "b/X.png", "b/x.tif", "c/x-2.png")]
-    out = tmp_path / "out"
-    named = name_slides(find_slides([str(p) for p in paths]), {}, out)
+    named = name_slides(find_slides([str(p) for p in paths]), {})
     names = [name for _, name in named]
     assert names == ["x", "X-2", "x-3", "x-2-2"]
     before = {str(slide.path): name for slide, name in named}
-    back = name_slides(find_slides([str(p) for p in reversed(paths)]), before, out)
+    back = name_slides(find_slides([str(p) for p in reversed(paths)]), before)
     assert [name for _, name in back] == names[::-1]
 
 

@@ -64,9 +64,7 @@ def find_slides(inputs: Sequence[str]) -> list[Found]:
     return list(found.values())
 
 
-def name_slides(
-    slides: Sequence[Found], before: Mapping[str, str], out: Path
-) -> list[tuple[Found, str]]:
+def name_slides(slides: Sequence[Found], before: Mapping[str, str]) -> list[tuple[Found, str]]:
     """A name for each slide, none twice, not even on systems that do not tell cases apart.
 
     Parameters
@@ -74,7 +72,6 @@ def name_slides(
     before : mapping of str to str
         Names that slides (absolute paths) had in the same folder; they keep them.
     """
-    known = {str(slide.path) for slide in slides}
     taken = {name.casefold() for name in before.values()}
     named = []
     for slide in slides:
@@ -82,16 +79,12 @@ def name_slides(
         if name is None:
             stem, number = slide.path.stem or "slide", 1
             name = stem
-            while name.casefold() in taken or _is_input(out / f"{name}.json", known):
+            while name.casefold() in taken:
                 number += 1
                 name = f"{stem}-{number}"
             taken.add(name.casefold())
         named.append((slide, name))
     return named
-
-
-def _is_input(path: Path, known: set[str]) -> bool:
-    return str(path.absolute()) in known
 
 
 def _expand(text: str) -> Iterator[Found]:

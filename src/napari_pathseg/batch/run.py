@@ -21,6 +21,8 @@ from napari_pathseg.progress import Progress, ProgressCallback, no_progress
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 REPORT_EVERY_S = 30.0
+WORKER_BYTES = 2e9
+"""Memory of a worker with its model, at the most."""
 
 
 @dataclass(slots=True)
@@ -86,7 +88,7 @@ def prepare(
     if not found:
         raise PathsegError("There is no slide to segment.", "Name files, folders or a list.")
     out = out.absolute()
-    names = name_slides(found, names_before(out) if resume else {}, out)
+    names = name_slides(found, names_before(out) if resume else {})
     jobs = tuple(SlideJob(slide.path, name, out, slide.mpp, settings) for slide, name in names)
     batch = Batch(out, settings, jobs, segmenter.card)
     fingerprint = settings.fingerprint(segmenter.card.sha256)
@@ -140,9 +142,14 @@ def run_batch(
 
 
 def worker_count(asked: int | None, slides: int) -> int:
-    """How many processes: as asked, or as the cores allow, but no more than there are slides."""
-    given = asked or (os.cpu_count() or 1) // threads_each(os.cpu_count() or 1)
-    return max(min(given, slides), 1)
+    """How many processes: as asked, or as cores and memory allow; no more than there are slides."""
+    cores = os.cpu_count() or 1
+    count = asked
+    if count is None:
+        from distributed.system import MEMORY_LIMIT
+
+        count = min(cores // threads_each(cores), int(MEMORY_LIMIT / WORKER_BYTES))
+    return max(min(count, slides), 1)
 
 
 def _ends(

@@ -129,7 +129,7 @@ class Batching:
         jobs = [
             SlideJob(slide.path, name, out, _own_scale(each), settings)
             for each, (slide, name) in zip(
-                desks, name_slides(found, names_before(out), out), strict=True
+                desks, name_slides(found, names_before(out)), strict=True
             )
         ]
         self.rows = tuple(map(SlideRow, jobs, desks))

@@ -101,7 +101,9 @@ class LiveLabels:
         )
         self.layer.editable = False
         place_field(self.layer, self._field, mpp)
+        active = viewer.layers.selection.active
         viewer.add_layer(self.layer)
+        viewer.layers.selection.active = active  # keys and clicks stay with the slide
 
     def paint(self, tiles: Sequence[LiveTile]) -> None:
         """Show tiles that are done."""
@@ -129,7 +131,9 @@ class LiveLabels:
         place_field(layer, field, self._mpp)
         place = self._viewer.layers.index(self.layer)
         self._viewer.layers.remove(self.layer)
+        active = self._viewer.layers.selection.active
         self._viewer.layers.insert(place, layer)
+        self._viewer.layers.selection.active = active
         self.layer = layer
 
     def _paint(self, tile: LiveTile) -> None:

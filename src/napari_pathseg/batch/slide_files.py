@@ -133,9 +133,9 @@ def publish(job: SlideJob, facts: dict[str, Any]) -> None:
     (ready / job.facts_path.name).write_text(
         json.dumps(facts, indent=2, allow_nan=False) + "\n", encoding="utf-8", newline="\n"
     )
-    made = [path for path in sorted(ready.rglob("*")) if path.is_file()]
-    for path in made:
-        flush(path)
+    for path in ready.iterdir():
+        if path.is_file():
+            flush(path)
     job.facts_path.unlink(missing_ok=True)
     (job.out / THUMBNAILS).mkdir(exist_ok=True)
     for path in sorted(ready.iterdir(), key=lambda each: each.name == job.facts_path.name):

@@ -297,8 +297,8 @@ class PathsegController:
             self.say(of_error(error))
 
         def load(_report: ProgressCallback, _cancel: CancelToken) -> None:
-            warm_up()
-            self.model.get()
+            for prepare in (warm_up, self.model.get, self.words.warm_up):
+                prepare()
 
         done = self.changed.emit
         self._runner.submit(Job("Loading the model", load, lambda _none: done(), failed))

@@ -56,6 +56,10 @@ class WordBook:
             return
         self._path = path
 
+    def warm_up(self) -> None:
+        """Read the text encoder before a phrase needs it."""
+        self._host.vocabulary.meaning("tissue")
+
     # Favourites and recent prompts.
 
     @property

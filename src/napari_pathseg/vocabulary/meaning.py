@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import numpy as np
 
-from napari_pathseg.vocabulary.encoder import TextEncoder
+from napari_pathseg.vocabulary.encoder import FloatArray, TextEncoder
 from napari_pathseg.vocabulary.entry import Entry
 from napari_pathseg.vocabulary.matching import SYNONYM_SCORE
 
@@ -16,6 +17,12 @@ from napari_pathseg.vocabulary.matching import SYNONYM_SCORE
 NEAR = 0.75
 NEARER = 0.05
 RELEVANT = 0.50
+
+
+@lru_cache(maxsize=2)
+def _vectors(encoder: TextEncoder, texts: tuple[str, ...]) -> FloatArray:
+    """Of the names of all entries; a vocabulary with other colours has the same names."""
+    return encoder.embed(texts)
 
 
 class MeaningIndex:
@@ -33,8 +40,8 @@ class MeaningIndex:
         self._names = [entry.name for entry in entries]
         counts = [1 + len(entry.synonyms) for entry in entries]
         self._starts = np.cumsum([0, *counts[:-1]])
-        texts = [text for entry in entries for text in (entry.name, *entry.synonyms)]
-        self._vectors = encoder.embed(texts)
+        texts = tuple(text for entry in entries for text in (entry.name, *entry.synonyms))
+        self._vectors = _vectors(encoder, texts)
 
     def scores(self, text: str) -> dict[str, float]:
         """Cosine of the text and the nearest name of each entry; none for an everyday text."""

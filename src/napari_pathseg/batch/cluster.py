@@ -156,7 +156,7 @@ def _model(name: str) -> Any:
 
 @functools.cache
 def _vocabulary() -> Vocabulary:
-    return Vocabulary.load()
+    return Vocabulary.of_user()
 
 
 def _said(error: BaseException, job: SlideJob) -> str:

@@ -112,7 +112,7 @@ def batch(
         instances=instances,
         formats=tuple(dict.fromkeys([*ALWAYS, *formats])),
     )
-    work = prepare(inputs, out, settings, load_segmenter(), Vocabulary.load(), resume=resume)
+    work = prepare(inputs, out, settings, load_segmenter(), Vocabulary.of_user(), resume=resume)
     out.mkdir(parents=True, exist_ok=True)
     try:
         with progress_line() as progress:

@@ -362,6 +362,8 @@ def open_session(
 
     with contextlib.ExitStack() as stack:
         slide = stack.enter_context(open_slide(path))
-        session = Session(slide, load_segmenter(model), Vocabulary.load(), mpp=mpp, config=config)
+        session = Session(
+            slide, load_segmenter(model), Vocabulary.of_user(), mpp=mpp, config=config
+        )
         stack.pop_all()
     return session

@@ -18,7 +18,7 @@ from napari_pathseg.progress import CancelToken
 Ints = npt.NDArray[np.integer[Any]]
 Numbers = npt.NDArray[np.int64]
 
-BLOCK_PX = 4 * TILE_PX
+BLOCK_PX = 2 * TILE_PX
 HALO_PX = 128
 """Round objects are cut apart in a block and this much around it, so that two blocks see what
 lies between them alike."""

@@ -13,7 +13,7 @@ from napari_pathseg.gui.widgets.icons import swatch
 from napari_pathseg.vocabulary import Entry, Vocabulary
 
 TERM, MPP = range(2)
-MOST_FOUND = 40
+MOST_FOUND, FEW = 40, 8
 
 
 class TermTree(QTreeWidget):
@@ -96,8 +96,8 @@ def found(vocabulary: Vocabulary, text: str) -> tuple[Entry, ...]:
     words = text.strip()
     entries = [match.entry for match in vocabulary.resolve(words[:200]).matches]
     entries += [completion.entry for completion in vocabulary.complete(words, MOST_FOUND)]
-    if not entries:
-        entries += vocabulary.suggest(words, n=8)
+    if len(entries) < FEW:
+        entries += vocabulary.suggest(words, n=FEW)
     return tuple({entry.name: entry for entry in entries}.values())
 
 

@@ -73,7 +73,8 @@ class Understood(QWidget):
         for phrase in resolution.unknown:
             self._flow.addWidget(Chip(f"{phrase[:40]}?", UNKNOWN, "Not understood"))
         phrase = resolution.unknown[0] if len(resolution.unknown) == 1 else ""
-        asked = {match.entry.name for match in resolution.matches}
+        said = (*resolution.matches, *resolution.excluded)
+        asked = {match.entry.name for match in said}
         near = [entry for entry in resolution.suggestions if entry.name not in asked]
         for entry in near[:3] if resolution.unknown else ():
             hint = f"Ask for this instead:<br>{about(entry, words.mpp(entry))}"

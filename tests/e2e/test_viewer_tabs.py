@@ -83,7 +83,7 @@ def test_a_row_of_the_table_brings_its_object_into_the_middle(hand: Hand) -> Non
     hand.wait()
     place = hand.controller.level0_of(hand.viewer.scene.camera.center)
     np.testing.assert_allclose(place, GLAND.center, atol=3)
-    hand.wait(lambda: page.card.before.pixmap() and not page.card.before.pixmap().isNull(), 30)
+    hand.wait(lambda: page.card.has_pictures, 30)
     assert "gland; nucleus" in page.card.facts.text()
     table.sortByColumn(1, Qt.SortOrder.DescendingOrder)
     sizes = [table.objects.at(row).measure.area_um2 for row in range(4)]

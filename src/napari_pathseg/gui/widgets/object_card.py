@@ -42,6 +42,12 @@ class ObjectCard(QWidget):
         layout.setColumnStretch(1, 1)
         self.hide()
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether the pictures of the object are there."""
+        picture = self.after.pixmap()
+        return picture is not None and not picture.isNull()
+
     def show_object(self, one: MeasuredObject) -> None:
         """Show what is known at once; the pictures come with :meth:`show_pictures`."""
         origin = origin_of(one.record, one.label_class.value)

@@ -124,6 +124,16 @@ class ObjectTable(QTableView):
         if other:
             self.resizeColumnsToContents()
 
+    def sort_by(self, title: str, *, descending: bool = False) -> None:
+        """Sort by the first column whose title begins with a text."""
+        order = Qt.SortOrder.DescendingOrder if descending else Qt.SortOrder.AscendingOrder
+        titles = [
+            self.objects.headerData(i, Qt.Orientation.Horizontal)
+            for i in range(self.objects.columnCount())
+        ]
+        found = next((i for i, text in enumerate(titles) if text.startswith(title)), -1)
+        self.sortByColumn(found, order)
+
     def currentChanged(self, current: QModelIndex, previous: QModelIndex) -> None:  # noqa: N802
         """Another row: tell which object it is."""
         super().currentChanged(current, previous)

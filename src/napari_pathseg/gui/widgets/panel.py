@@ -62,8 +62,8 @@ class PathsegPanel(QWidget):
         self._lay_out()
         self._connect(segment)
         self._closed = False
-        self._keys_window: KeysWindow | None = None
-        self._tour: Tour | None = None
+        self.keys_window: KeysWindow | None = None
+        self.tour: Tour | None = None
         self.origins = Origins(self.controller)
         self.pointer = Pointer(self.controller)
         own = {"type_prompt": self.focus_prompt, "show_keys": self.show_keys}
@@ -147,13 +147,13 @@ class PathsegPanel(QWidget):
 
     def show_keys(self) -> None:
         """List the keys beside the panel; pressed again it goes away."""
-        if self._keys_window is not None and self._keys_window.isVisible():
-            self._keys_window.hide()
+        if self.keys_window is not None and self.keys_window.isVisible():
+            self.keys_window.hide()
             return
-        self._keys_window = KeysWindow(
+        self.keys_window = KeysWindow(
             self.bindings.keys, self.begin_tour, self._show_preferences, self
         )
-        self._keys_window.show()
+        self.keys_window.show()
 
     def _show_preferences(self) -> None:
         self._window._open_preferences_dialog()
@@ -164,15 +164,19 @@ class PathsegPanel(QWidget):
 
     def begin_tour(self) -> None:
         """Show the first of four steps."""
-        if self._tour is not None:
-            self._tour.end()
+        self.end_tour()
         self.tabs.show_page(PAGES[0].title)
         canvas = self.viewer.window._qt_viewer.canvas.native
         steps = first_steps(self.bindings.keys, self.slide_line, self.prompt, canvas, self.tabs)
-        self._tour = Tour(steps, str(self.viewer.theme), self._window, self._toured)
+        self.tour = Tour(steps, str(self.viewer.theme), self._window, self._toured)
+
+    def end_tour(self) -> None:
+        """Leave the tour, if there is one."""
+        if self.tour is not None:
+            self.tour.end()
 
     def _toured(self) -> None:
-        self._tour = None
+        self.tour = None
         try:
             self.controller.remembered.set_toured()
         except StoreError as error:
@@ -196,8 +200,7 @@ class PathsegPanel(QWidget):
         if self._closed:
             return
         self._closed = True
-        if self._tour is not None:
-            self._tour.end()
+        self.end_tour()
         self._window.removeEventFilter(self)
         self.viewer.events.theme.disconnect(self._dress)
         self.tabs.close_pages()

@@ -223,6 +223,7 @@ def test_corrected_pixels_stay_locked_after_a_restart_and_in_other_fields(
     np.testing.assert_array_equal(shown(again), erased)
     again.editing.undo()  # the stroke of last time
     assert at(again, GLANDS[0].center) > 0
+    assert not again.desk.work.state.draft.by_hand.any()
     again.editing.redo()
     look_at(again, Region(50, 50, 300, 420))
     again.segment_field("gland")
@@ -230,6 +231,11 @@ def test_corrected_pixels_stay_locked_after_a_restart_and_in_other_fields(
     assert at(again, GLANDS[0].center) == 0
     again.show_hand()
     assert not again.desk.hand_layer.visible
+    again.close()
+    third = make_controller()
+    open_in(third, marked_slide)
+    y, x = (int(v) for v in third.desk.work.record.field.from_level0(*GLANDS[0].center))
+    assert third.desk.work.state.draft.by_hand[y, x]  # of the field that was made over the first
 
 
 def test_undo_goes_on_in_the_field_before(desk_of: PathsegController) -> None:

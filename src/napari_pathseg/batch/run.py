@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 from napari_pathseg.batch.cluster import run_jobs, threads_each
 from napari_pathseg.batch.inputs import find_slides, name_slides
 from napari_pathseg.batch.one_slide import Facts, finished
-from napari_pathseg.batch.report import counts, names_before, write_reports
+from napari_pathseg.batch.report import names_before, write_reports
 from napari_pathseg.batch.settings import BatchSettings, SlideJob, owners_of
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.models.base import ModelCard, Segmenter
@@ -136,8 +137,8 @@ def run_batch(
                 last = time.monotonic()
     finally:
         facts = batch.report()
-    if not counts(list(batch.rows.values()))["failed"] and not batch.waiting:
-        shutil.rmtree(batch.out / ".pathseg", ignore_errors=True)
+    with contextlib.suppress(OSError):  # what a slide left that failed in its midst is kept
+        (batch.out / ".pathseg").rmdir()
     return facts
 
 

@@ -143,9 +143,9 @@ def ome_zarr_reader(out: Path, mask: np.ndarray) -> int:
     from ome_zarr.reader import Reader
 
     (path,) = out.glob("*.ome.zarr")
-    location = parse_url(str(path / "labels" / "classes"))
-    (node,) = [n for n in Reader(location)() if n.data][:1]
-    return int((np.asarray(node.data[0]) != mask).sum())
+    nodes = [node for node in Reader(parse_url(str(path)))() if node.data]
+    labels = [node for node in nodes if "labels/classes" in str(node.zarr)]
+    return int((np.asarray(labels[0].data[0]) != mask).sum())
 
 
 def tifffile_reader(out: Path, mask: np.ndarray) -> int:

@@ -126,6 +126,7 @@ def export_labels(
             form = FORMATS[name]
             task = Task(config, out.resolve(), begun, selection.stems, form.title, progress, token)
             form.write(task, selection.tiles if form.tiled else selection.whole)
+            begun.mark(f"format {name}")
         names = sorted(entry.name for entry in begun.folder.iterdir())
     paths = tuple(out / name for name in names)
     return Exported(out, paths, selection.slides, len(selection.whole), selection.objects)

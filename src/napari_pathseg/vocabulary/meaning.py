@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_pathseg.vocabulary.encoder import FloatArray, TextEncoder
 from napari_pathseg.vocabulary.entry import Entry
+from napari_pathseg.vocabulary.features import text_words
 from napari_pathseg.vocabulary.matching import SYNONYM_SCORE
 
 # A phrase is taken for an entry when it is this near, this much nearer than to any other, and
@@ -17,6 +18,15 @@ from napari_pathseg.vocabulary.matching import SYNONYM_SCORE
 NEAR = 0.75
 NEARER = 0.05
 RELEVANT = 0.50
+# What the cosines of a text are multiplied with that is one word out of the nearest name: it may
+# be offered, but is never taken for it.
+PART = 0.7
+
+
+def _is_part(text: str, name: str) -> bool:
+    """Whether a text is one word out of a longer name: "knife" is no knife mark."""
+    words, others = text_words(text), text_words(name)
+    return len(words) == 1 < len(others) and words[0] in others
 
 
 @lru_cache(maxsize=2)
@@ -41,7 +51,7 @@ class MeaningIndex:
         counts = [1 + len(entry.synonyms) for entry in entries]
         self._starts = np.cumsum([0, *counts[:-1]])
         texts = tuple(text for entry in entries for text in (entry.name, *entry.synonyms))
-        self._vectors = _vectors(encoder, texts)
+        self._texts, self._vectors = texts, _vectors(encoder, texts)
 
     def scores(self, text: str) -> dict[str, float]:
         """Cosine of the text and the nearest name of each entry; none for an everyday text."""
@@ -50,6 +60,8 @@ class MeaningIndex:
             return {}
         # Not `@`: BLAS would wake its threads for less than a millisecond of work.
         each = np.einsum("td,d->t", self._vectors, vectors[0])
+        if _is_part(text, self._texts[int(each.argmax())]):
+            each *= PART
         cosines = np.maximum.reduceat(each, self._starts)
         return dict(zip(self._names, cosines.tolist(), strict=True))
 

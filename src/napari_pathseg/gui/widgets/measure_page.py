@@ -191,6 +191,11 @@ class MeasurePage(QWidget):
         super().showEvent(event)  # type: ignore[arg-type]
         self.measure()
 
+    def hideEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
+        """Another tab: the outline of the chosen object goes."""
+        super().hideEvent(event)  # type: ignore[arg-type]
+        self.pointing.clear()
+
     def closeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """The panel goes."""
         self._timer.stop()

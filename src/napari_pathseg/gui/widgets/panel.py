@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_pathseg.errors import StoreError
 from napari_pathseg.gui.bindings import Bindings
@@ -23,7 +23,7 @@ from napari_pathseg.gui.widgets.segment_page import SegmentPage
 from napari_pathseg.gui.widgets.slide_line import SlideLine
 from napari_pathseg.gui.widgets.tabs import PageTabs
 from napari_pathseg.gui.widgets.themes import dress
-from napari_pathseg.gui.widgets.tooltips import show_keys_in
+from napari_pathseg.gui.widgets.tooltips import explain, show_keys_in
 from napari_pathseg.gui.widgets.tour import Tour
 from napari_pathseg.gui.widgets.tour_steps import first_steps
 from napari_pathseg.gui.worker import QtRunner
@@ -85,7 +85,14 @@ class PathsegPanel(QWidget):
         self.model_line = QLabel(self)
         self.model_line.setWordWrap(True)
         self.model_line.setEnabled(False)
-        layout.addWidget(self.model_line)
+        self.keys_button = QPushButton("Keys", self)
+        explain(self.keys_button, "All keys, and the tour", "show_keys")
+        self.keys_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.keys_button.clicked.connect(self.show_keys)
+        row = QHBoxLayout()
+        row.addWidget(self.model_line, 1)
+        row.addWidget(self.keys_button)
+        layout.addLayout(row)
 
     def _connect(self, segment: SegmentPage) -> None:
         controller = self.controller
@@ -99,7 +106,6 @@ class PathsegPanel(QWidget):
         self.tabs.made.connect(lambda page: show_keys_in(page, self.bindings.keys))
         self.viewer.events.theme.connect(self._dress)
         segment.asked.connect(self.focus_canvas)
-        segment.keys_wanted.connect(self.show_keys)
         window = self.viewer.window._qt_window
         window.installEventFilter(self)
         self._window = window

@@ -115,7 +115,9 @@ class Tour(QFrame):
         assert window is not None
         layout = self.layout()
         assert layout is not None
-        self.resize(WIDTH_PX, layout.heightForWidth(WIDTH_PX))
+        # The height for a width can be stale, and a line short, after the text has changed.
+        layout.invalidate()
+        self.resize(WIDTH_PX, layout.heightForWidth(WIDTH_PX) + self.fontMetrics().height())
         target = self._steps[self._number].at()
         corner = target.mapTo(window, QPoint(0, 0))
         left = corner.x() - WIDTH_PX - GAP_PX

@@ -187,8 +187,8 @@ def main() -> None:
     if options.ontologies:
         choose(options.ontologies, ways)
     print(
-        f"processor time: load {load_ms:.0f} ms, first unknown phrase {first_ms:.0f} ms; a prompt: median "
-        f"{statistics.median(times):.2f} ms, slowest {max(times):.1f} ms"
+        f"processor time: load {load_ms:.0f} ms, first unknown phrase {first_ms:.0f} ms; "
+        f"a prompt: median {statistics.median(times):.2f} ms, slowest {max(times):.1f} ms"
     )
 
 

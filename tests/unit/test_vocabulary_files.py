@@ -174,6 +174,12 @@ def test_only_own_terms_are_removed(vocabulary: Vocabulary) -> None:
         below.without("elastic lamina")
 
 
+def test_a_class_is_never_mapped_by_its_meaning_only_offered(vocabulary: Vocabulary) -> None:
+    (row,) = map_classes(["Mucinous_lakes"], vocabulary).rows
+    assert row.match is None
+    assert row.suggestions[0].name == "mucus"
+
+
 def test_unknown_classes_become_own_terms_in_their_colors(vocabulary: Vocabulary) -> None:
     report = map_classes(["Tumour", "Blorb"], vocabulary)
     larger = vocabulary.with_terms(own_terms(report, "cell", {"Blorb": (9, 8, 7)}, vocabulary))

@@ -123,7 +123,8 @@ def _map_name(name: str, vocabulary: Vocabulary) -> ImportRow:
         if not text.strip() or len(text) > MAX_TEXT_LENGTH:
             continue
         found = vocabulary.resolve(text)
-        if len(found.matches) == 1 and not (found.excluded or found.unknown):
+        single = len(found.matches) == 1 and not (found.excluded or found.unknown)
+        if single and found.matches[0].how != "meaning":
             return ImportRow(name, found.matches[0])
         suggestions = found.suggestions or tuple(match.entry for match in found.matches)
     return ImportRow(name, None, suggestions)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import shutil
 import sys
 import tempfile
@@ -221,34 +220,44 @@ def try_one(path: Path, context: multiprocessing.context.BaseContext) -> Outcome
     sender.close()
     try:
         answered = receiver.poll(MAX_S)
-        reason, leaked, peak_mb, seconds = receiver.recv() if answered else ("", None, 0.0, 0.0)
+        reason, leaked, most_mb, seconds = receiver.recv() if answered else ("", None, 0.0, 0.0)
     except EOFError:
-        answered, reason, leaked, peak_mb, seconds = True, "", None, -1.0, 0.0
+        answered, reason, leaked, most_mb, seconds = True, "", None, -1.0, 0.0
     if not answered:
         process.kill()
         process.join()
         return Outcome("hang", "", time.monotonic() - start)
     process.join(5)
-    if peak_mb < 0:
+    if most_mb < 0:
         return Outcome("crash", f"exit code {process.exitcode}", seconds)
     if leaked:
-        return Outcome("leak", leaked, seconds, peak_mb)
-    if peak_mb > MAX_MB:
-        return Outcome("memory", reason, seconds, peak_mb)
+        return Outcome("leak", leaked, seconds, most_mb)
+    if most_mb > MAX_MB:
+        return Outcome("memory", reason, seconds, most_mb)
     if not reason:
-        return Outcome("opened", "", seconds, peak_mb)
+        return Outcome("opened", "", seconds, most_mb)
     good = "\n" not in reason and path.name.split(".")[0] in reason
-    return Outcome("refused" if good else "unclear", reason, seconds, peak_mb)
+    return Outcome("refused" if good else "unclear", reason, seconds, most_mb)
 
 
 def _measured_child(path: Path, answer: Connection) -> None:
     class Counted:
         def send(self, pair: tuple[str, str | None]) -> None:
-            used = resource.getrusage(resource.RUSAGE_SELF)
-            peak_mb = used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-            answer.send((*pair, peak_mb, used.ru_utime + used.ru_stime))
+            answer.send((*pair, peak_mb(), time.process_time()))
 
     _child(path, Counted())  # type: ignore[arg-type]
+
+
+def peak_mb() -> float:
+    """Largest memory of this process so far."""
+    if sys.platform == "win32":
+        import psutil
+
+        return float(psutil.Process().memory_info().peak_wset) / 1e6
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def quick_context() -> multiprocessing.context.BaseContext:
@@ -259,7 +268,12 @@ def quick_context() -> multiprocessing.context.BaseContext:
     names = ("backend_tiff", "backend_zarr", "backend_openslide", "backend_picture")
     modules = (*names, "color", "info", "zarr_scenes", "zarr_store", "aperio")
     context.set_forkserver_preload(
-        ["__main__", "imagecodecs._jpeg8", "imagecodecs._deflate", "imagecodecs._lzw"]
+        [
+            "__main__" if __name__ == "__main__" else __name__,
+            "imagecodecs._jpeg8",
+            "imagecodecs._deflate",
+            "imagecodecs._lzw",
+        ]
         + [f"napari_pathseg.slide.{name}" for name in modules]
     )
     return context

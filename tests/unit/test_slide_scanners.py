@@ -17,7 +17,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from napari_pathseg.config import SlideConfig
-from napari_pathseg.errors import SlideError, UnsupportedSlideError
+from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide.color import profile_name
 from napari_pathseg.slide.info import describe
@@ -95,6 +95,17 @@ def test_identity_of_a_series_is_that_of_each_of_its_files(tmp_path: Path, pictu
         with open_slide(path) as slide:
             identities.add(slide.metadata.identity)
     assert len(identities) == 1
+
+
+def test_a_wrong_table_of_frames_is_refused(tmp_path: Path, picture: RGB) -> None:
+    folder = scanner_files.write_dicom(tmp_path / "series", picture)
+    file = folder / "level-1.dcm"
+    data = bytearray(file.read_bytes())
+    table = data.index(b"\xe0\x7f\x10\x00OB") + 20
+    data[table + 2] = 126
+    file.write_bytes(data)
+    with pytest.raises(DamagedSlideError, match="table of frames"):
+        open_slide(folder)
 
 
 def with_profile() -> bytes:

@@ -16,6 +16,7 @@ from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlid
 from napari_pathseg.geometry import Field, Pair, exact_downsample
 from napari_pathseg.slide.aperio import AperioTiles
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
+from napari_pathseg.slide.dicom_check import check_frames
 from napari_pathseg.slide.identity import identity_of
 from napari_pathseg.slide.pixels import alpha_on_white, read_on_white
 from napari_pathseg.slide.scale import plausible_mpp
@@ -193,6 +194,9 @@ def _opened(entry: Path) -> openslide.OpenSlide:
 def _open_entry(path: Path) -> tuple[Path, openslide.OpenSlide]:
     """Open a file, or the DICOM series of a folder; also says through which file."""
     reason = ""
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir() or is_dicom(path):
+        check_frames(file for file in sorted(folder.iterdir()) if is_dicom(file))
     for entry in _entries(path):
         try:
             return entry, _opened(entry)

@@ -9,6 +9,19 @@ UNSPECIFIED = "unspecified"
 STRUCTURES = ("tissue", "cell", "nuclei")
 
 Color = tuple[int, int, int]
+PALETTE: tuple[Color, ...] = (
+    (0, 114, 178),
+    (230, 159, 0),
+    (0, 158, 115),
+    (204, 121, 167),
+    (86, 180, 233),
+    (213, 94, 0),
+    (240, 228, 66),
+)
+"""Colours that are told apart with any kind of colour vision.
+
+Source: Okabe and Ito, Color Universal Design (2002).
+"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,9 +97,16 @@ class ClassList:
         return next((c for c in self.classes if c.name == name), None)
 
     def with_class(self, name: str, term: Term | None, color: Color) -> ClassList:
-        """The list and one class more, with the next free value; itself if the name is there."""
+        """The list and one class more, with the next free value; itself if the name is there.
+
+        Terms share colours: where another class has this one already, it gets one of
+        :data:`PALETTE` that is free.
+        """
         if self.named(name):
             return self
+        taken = {c.color for c in self.classes}
+        if color in taken:
+            color = next((free for free in PALETTE if free not in taken), color)
         value = max((c.value for c in self.classes), default=0) + 1
         return ClassList((*self.classes, LabelClass(value, name, term, color)))
 

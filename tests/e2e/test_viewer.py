@@ -200,7 +200,8 @@ def test_typing_completes_and_says_how_it_was_understood(
     hand.press_key_in_line(Qt.Key.Key_Tab)
     assert prompt.edit.text() == "glands; nucleus"
     chips = [chip.text() for chip in prompt.chips()]
-    assert chips == ["gland (tissue)", "nucleus (nuclei)"]
+    assert [chip.split(" · ")[0] for chip in chips] == ["gland (tissue)", "nucleus (nuclei)"]
+    assert all(chip.endswith(" µm/px") for chip in chips)
     hand.press_key_in_line(Qt.Key.Key_Return)
     hand.settle()
     assert [c.name for c in hand.controller.desk.classes] == ["gland", "nucleus"]

@@ -27,7 +27,7 @@ class Embedding:
 
 
 class MarkerSegmenter:
-    """Glands are red, nuclei blue; a click finds the marker under it; each tile takes `seconds`."""
+    """Glands are red, nuclei blue; a click finds all of the colour under it; `seconds` a tile."""
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
@@ -73,4 +73,14 @@ class MarkerSegmenter:
         small = logits.reshape(height // 4, 4, width // 4, 4).mean(axis=(1, 3)).astype(np.float32)
         found = float((small > 0).any())
         presence = 0.98 if found else 0.03
-        return TileAnswer(small, np.stack([small] * 3), 0.9, presence)
+        return TileAnswer(small, self._candidates(small, query), 0.9, presence)
+
+    def _candidates(self, small: np.ndarray, query: TileQuery) -> np.ndarray:
+        """The whole marker, its left half as seen from the click, and a dot under the click."""
+        if query.term is not None or not query.points:
+            return small[None][:0]
+        y, x = (int(v / 4) for v in query.points[0][:2])
+        rows, columns = np.ogrid[: small.shape[0], : small.shape[1]]
+        left = np.where(columns <= x, small, -4)
+        dot = np.where((abs(rows - y) < 2) & (abs(columns - x) < 2), small, -4)
+        return np.stack([small, left, dot]).astype(np.float32)

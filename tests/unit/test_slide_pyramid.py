@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import threading
 from pathlib import Path
+from typing import Any
 
 import dask
 import dask.array as da
@@ -16,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from napari_pathseg.errors import DamagedSlideError
+from napari_pathseg.errors import DamagedSlideError, SlideError
 from napari_pathseg.geometry import Field
-from napari_pathseg.slide.base import Level, Slide, SlideMetadata
+from napari_pathseg.slide.base import Level, Plane, Slide, SlideMetadata
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.pyramid import dask_pyramid, level_downsamples
@@ -153,3 +154,41 @@ def test_halved_is_the_rounded_mean(height: int, width: int, seed: int) -> None:
         columns = [min(2 * x + i, width - 1) for i in (0, 1)]
         block = pixels[np.ix_(rows, columns)].reshape(4, 3).astype(int)
         np.testing.assert_array_equal(half[y, x], (block.sum(axis=0) + 2) // 4)
+
+
+KEYS: tuple[tuple[Any, ...], ...] = (
+    (5,),
+    (slice(100, 200), 7),
+    (Ellipsis, 1),
+    (slice(3, 900, 7), slice(5, None, 3), 0),
+    (500, 400),
+    (slice(None, None, -1), slice(50, 60)),
+    ([3, 549, 7], slice(0, 20)),
+    (slice(10, 10), slice(None)),
+)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_any_index_gives_what_numpy_gives(key: tuple[Any, ...]) -> None:
+    slide = CountingSlide((1200, 1050))
+    whole = slide.read(Field(0, 0, 0, 1200, 1050, (1.0, 1.0)))
+    for level, expected in zip(dask_pyramid(slide), (whole, halved(whole)), strict=False):
+        found = level[key].compute(scheduler="synchronous")
+        np.testing.assert_array_equal(found, expected[key])
+
+
+def test_planes_of_a_stack_are_leading_axes(tmp_path: Path) -> None:
+    path = tmp_path / "stack.ome.tif"
+    pixels = np.random.default_rng(0).integers(0, 60_000, (4, 3, 2, 70, 90), dtype=np.uint16)
+    facts = {"axes": "TZCYX"}
+    tifffile.imwrite(path, pixels, photometric="minisblack", ome=True, metadata=facts)
+    with open_slide(path) as slide:
+        (stack,) = dask_pyramid(slide, channel=1)
+        for key in ((2,), (2, 1), (slice(1, 3), 2, slice(5, 60), 3), ([0, 2], 1)):
+            found = stack[key].compute(scheduler="threads")
+            np.testing.assert_array_equal(found, pixels[:, :, 1][key])
+        with pytest.raises(SlideError, match="no plane"):
+            slide.read_plane(Field(0, 0, 0, 9, 9, (1.0, 1.0)), Plane(3, 0, 0))
+        outside = slide.read_plane(Field(0, -5, 60, 40, 50, (1.0, 1.0)), Plane(2, 3, 1))
+    assert (outside.dtype, int(outside[:5].max()), int(outside[:, 30:].max())) == (np.uint16, 0, 0)
+    np.testing.assert_array_equal(outside[5:, :30], pixels[3, 2, 1, :35, 60:])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,10 @@ from napari_pathseg.vocabulary.importer import (
     NamedColor,
     format_qupath_classes,
     map_classes,
+    own_terms,
     read_classes,
 )
-from napari_pathseg.vocabulary.termfile import format_terms, parse_terms
+from napari_pathseg.vocabulary.termfile import format_terms, parse_terms, read_terms
 
 OWN = Entry(
     Term(UNSPECIFIED, "tissue", "elastic lamina"),
@@ -58,7 +60,7 @@ def test_the_file_that_ships_is_written_back_byte_for_byte(vocabulary: Vocabular
     path = Path(package.__file__).parent / "data" / "terms.json"
     text = path.read_text(encoding="utf-8")
     content = parse_terms(text, "terms.json")
-    assert format_terms(content.entries, content.places, content.regions) == text
+    assert format_terms(content) == text
 
 
 @pytest.mark.parametrize("name", ["gland", "Glands", "tumour", "TIL"])
@@ -131,9 +133,59 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes, messa
 
 def test_a_missing_or_unwritable_file_is_named(vocabulary: Vocabulary, tmp_path: Path) -> None:
     missing = tmp_path / "no" / "own.json"
-    for act in (Vocabulary.load, vocabulary.save, read_classes):
+    for act in (Vocabulary.load, read_classes):
         with pytest.raises(PromptError, match="no such file"):
             act(missing)
+    (tmp_path / "file").touch()
+    with pytest.raises(PromptError, match="Choose another folder"):
+        vocabulary.save(tmp_path / "file" / "own.json")
+
+
+def test_chosen_colors_and_resolutions_are_kept_and_shared(
+    vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    path = tmp_path / "own.json"
+    chosen = vocabulary.with_color("gland", (1, 2, 3)).with_color("my class", (4, 5, 6))
+    chosen.with_mpp("gland", 0.75).add(OWN).save(path)
+    loaded = Vocabulary.load(path)
+    (match,) = loaded.resolve("glands").matches
+    assert (match.entry.color, match.entry.mpp) == ((1, 2, 3), 0.75)
+    assert (loaded.chosen_mpp("gland"), loaded.chosen_mpp("nucleus")) == (0.75, None)
+    assert loaded.color("my class") == (4, 5, 6)
+    assert [entry.name for entry in loaded.own.entries] == ["elastic lamina"]
+    # Taken over twice, or by one who has the term already, nothing is doubled.
+    assert loaded.with_terms(read_terms(path)).entries == loaded.entries
+
+
+def test_only_own_terms_are_removed(vocabulary: Vocabulary) -> None:
+    larger = vocabulary.add(OWN)
+    assert larger.without("elastic lamina").entries == vocabulary.entries
+    with pytest.raises(PromptError, match="no term of your own"):
+        larger.without("gland")
+    below = larger.add(
+        replace(
+            OWN,
+            synonyms=(),
+            term=Term("unspecified", "tissue", "fenestra"),
+            parent="elastic lamina",
+        )
+    )
+    with pytest.raises(PromptError, match="does not exist"):
+        below.without("elastic lamina")
+
+
+def test_a_class_is_never_mapped_by_its_meaning_only_offered(vocabulary: Vocabulary) -> None:
+    (row,) = map_classes(["Mucinous_lakes"], vocabulary).rows
+    assert row.match is None
+    assert row.suggestions[0].name == "mucus"
+
+
+def test_unknown_classes_become_own_terms_in_their_colors(vocabulary: Vocabulary) -> None:
+    report = map_classes(["Tumour", "Blorb"], vocabulary)
+    larger = vocabulary.with_terms(own_terms(report, "cell", {"Blorb": (9, 8, 7)}, vocabulary))
+    entry = larger.entry("Blorb")
+    assert (entry.term.structure, entry.color, entry.mpp) == ("cell", (9, 8, 7), 0.5)
+    assert larger.own.entries == (entry,)
 
 
 # Class lists.

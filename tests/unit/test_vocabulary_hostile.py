@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import random
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import PromptError
-from napari_pathseg.prompts import MAX_TEXT_LENGTH
+from napari_pathseg.geometry import Field
+from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.prompts import MAX_TEXT_LENGTH, TextPrompt
 from napari_pathseg.vocabulary import Vocabulary
 from napari_pathseg.vocabulary.entry import Match
 
@@ -90,6 +95,68 @@ def test_a_strange_character_spoils_only_its_own_line() -> None:
     resolution = VOCABULARY.resolve("gla\x07nds\nstroma")
     assert [match.entry.name for match in resolution.matches] == ["stroma"]
     assert resolution.unknown == ("gla\x07nds",)
+
+
+def hostile_prompts(count: int) -> list[str]:
+    """Empty, endless, strange letters and signs, code, paths and mixtures; always the same."""
+    chooser = random.Random(11)
+    pieces = [
+        *(
+            "",
+            " ",
+            "\t\n",
+            "\x00",
+            "\x1b[31m",
+            "\u202e",
+            "\u200b",
+            "\ufeff",
+            "\ud83d",
+            "\U0001f52c",
+        ),
+        *("腺体", "الغدة", "железа", "αδένας", "gländ", "ﬁbrosis", "Ⅳ", "a\u0301" * 5, "🙂" * 9),
+        *('{"a": [1, {"b": null}]}', "[" * 50, "'; DROP TABLE labels; --", "SELECT * FROM x"),
+        *("../../etc/passwd", "C:\\Windows\\x.exe", "file:///a", "${HOME}", "`rm`", "%s%n", "<b>"),
+        *(
+            "not",
+            "and",
+            "of",
+            "around",
+            "gland",
+            "TILs",
+            "not not",
+            "(",
+            ")",
+            '"',
+            "''",
+            "-1",
+            "nan",
+        ),
+        *("tumour " * 60, "x" * 1999, "x" * 2001, "gland;" * 20_000, "of the " * 200),
+    ]
+    prompts = [*pieces, "y" * 100_000]
+    while len(prompts) < count:
+        joined = chooser.choice(["", " ", "; ", "\n"])
+        prompts.append(joined.join(chooser.choices(pieces[:-4], k=chooser.randint(1, 6))))
+    return prompts
+
+
+def test_a_thousand_hostile_prompts_are_read_or_refused_and_kept_byte_for_byte() -> None:
+    field = Field(0, 0, 0, 64, 64, (1.0, 1.0))
+    prompts = hostile_prompts(1000)
+    for text in prompts:
+        try:
+            resolution = VOCABULARY.resolve(text)
+        except PromptError:
+            assert not text.strip() or len(text) > MAX_TEXT_LENGTH
+        else:
+            assert resolution.text == text
+        record = FieldRecord.new(
+            field, ClassList(), slide_identity="s", slide_name="s", mpp=None,
+            prompts=[TextPrompt(text)],
+        )  # fmt: skip
+        kept = FieldRecord.from_json(json.loads(json.dumps(record.to_json())))
+        assert kept.prompts == (TextPrompt(text),)
+    assert len(prompts) == 1000
 
 
 @settings(deadline=None, max_examples=200)

@@ -64,7 +64,7 @@ def import_(
     with open_slide(slide) as opened:
         frame = Frame.of(opened, None if mpp is None else (mpp, mpp))
     incoming = read_incoming(labels, frame, Where(level, corner, other_slide))
-    vocabulary = Vocabulary.load()
+    vocabulary = Vocabulary.of_user()
     with LabelStore.open(frame.identity, slide.name) as store:
         classes = classes_of(store.fields())
         mapping = propose(incoming, classes, vocabulary)

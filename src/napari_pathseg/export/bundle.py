@@ -15,7 +15,6 @@ Layout::
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError, StoreError
 from napari_pathseg.export.atomic import os_errors
 from napari_pathseg.export.fields import ExportField, hidden_name, reported
-from napari_pathseg.export.folder import check_ours, recover, whole_folder
+from napari_pathseg.export.folder import check_ours, drop, recover, whole_folder
 from napari_pathseg.export.merging import merge_classes
 from napari_pathseg.export.pictures import (
     read_labels,
@@ -131,9 +130,11 @@ def fill_bundle(part: Path, records: Sequence[FieldRecord], fields: Iterable[Exp
         line = _write_field(part, field, tables[field_id])
         _write_json(fresh / f"{field_id}.json", line)
     for record in records:
-        lines[record.id] = _read_json(fresh / f"{record.id}.json")
-    shutil.rmtree(fresh)
+        file = fresh / f"{record.id}.json"
+        if file.exists():  # else it was interrupted when all was written
+            lines[record.id] = _read_json(file)
     _write_indexes(part, lines, classes)
+    drop(fresh)
 
 
 def read_bundle(path: Path) -> list[ExportField]:

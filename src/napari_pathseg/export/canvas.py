@@ -6,12 +6,14 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.classes import ClassList
 from napari_pathseg.config import ExportConfig
+from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.merging import merge_classes
 from napari_pathseg.export.selecting import Piece
 from napari_pathseg.geometry import Field, Pair, Region, Shape, field_covering
@@ -33,9 +35,32 @@ class CanvasLevel:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Loaded:
+class _Masks:
     classes: npt.NDArray[np.uint16]
     instances: npt.NDArray[np.uint32]
+
+
+class Loadable(Protocol):
+    """A field whose pixels can be had: a Piece, or :class:`Loaded`."""
+
+    @property
+    def record(self) -> FieldRecord:
+        """Its place, scale and classes."""
+
+    def load(self) -> ExportField:
+        """Its pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A field whose pixels are at hand."""
+
+    record: FieldRecord
+    field: ExportField
+
+    def load(self) -> ExportField:
+        """The field."""
+        return self.field
 
 
 class Canvas:
@@ -43,7 +68,7 @@ class Canvas:
 
     Parameters
     ----------
-    pieces : sequence of Piece
+    pieces : sequence of Loadable
         Of one slide.
     grid : Field
         What is shown, at the scale of the finest level.
@@ -56,7 +81,7 @@ class Canvas:
         Micrometres per pixel of `grid`.
     """
 
-    def __init__(self, pieces: Sequence[Piece], grid: Field) -> None:
+    def __init__(self, pieces: Sequence[Loadable], grid: Field) -> None:
         self.pieces, self.grid = tuple(pieces), grid
         self.classes = ClassList()
         self._tables = []
@@ -65,7 +90,7 @@ class Canvas:
             self._tables.append(table)
         self._first: dict[int, int] = {}  # the number before a piece's first object
         self._count = 0
-        self._cache: OrderedDict[int, _Loaded] = OrderedDict()
+        self._cache: OrderedDict[int, _Masks] = OrderedDict()
         self.mpp = _mpp_of(self.pieces[0].record, grid)
 
     @property
@@ -139,7 +164,7 @@ class Canvas:
         centers: Centers = (pixels.astype(np.float64) + (start + 0.5)) * down
         return centers
 
-    def _loaded(self, number: int) -> _Loaded:
+    def _loaded(self, number: int) -> _Masks:
         if number in self._cache:
             self._cache.move_to_end(number)
             return self._cache[number]
@@ -153,7 +178,7 @@ class Canvas:
             self._first[number] = self._count
             self._count += int(own.max(initial=0))
         own[own > 0] += np.uint32(self._first[number])
-        found = _Loaded(self._tables[number][field.mask], own)
+        found = _Masks(self._tables[number][field.mask], own)
         self._cache[number] = found
         while len(self._cache) > 1 and self._held() > _CACHE_BYTES:
             self._cache.popitem(last=False)

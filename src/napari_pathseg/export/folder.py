@@ -99,6 +99,14 @@ def _aside(path: Path) -> Path:
     return path.with_name(f".{path.name}.before")
 
 
+def drop(path: Path) -> None:
+    """Remove a folder, such that a program that dies leaves all of it under this name or none."""
+    gone = path.with_name(f"{path.name}.gone")
+    shutil.rmtree(gone, ignore_errors=True)
+    path.rename(gone)
+    shutil.rmtree(gone)
+
+
 def link_tree(source: Path, target: Path) -> None:
     """A copy of a folder, with hard links where the file system has them."""
     shutil.copytree(source, target, copy_function=_link)

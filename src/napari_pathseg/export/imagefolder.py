@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -22,6 +21,7 @@ from PIL import Image
 from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError
 from napari_pathseg.export.fields import ExportField
+from napari_pathseg.export.folder import drop
 from napari_pathseg.export.merging import merge_classes
 from napari_pathseg.export.pictures import write_labels, write_rgb
 from napari_pathseg.export.splitting import splits_of
@@ -72,12 +72,15 @@ def fill_imagefolder(
         }
         text = json.dumps(line | _columns(record), allow_nan=False) + "\n"
         (fresh / record.id).write_text(text, encoding="utf-8", newline="\n")
+    _write_card(part, records, classes, split_of, parquet=False)
+    if not any(fresh.iterdir()):
+        fresh.rmdir()
+        return  # it was interrupted when all was written
     for split in sorted(set(split_of.values())):
         with (part / split / "metadata.jsonl").open("w", encoding="utf-8", newline="\n") as file:
             for field_id in sorted(k for k, v in split_of.items() if v == split):
                 file.write((fresh / field_id).read_text(encoding="utf-8"))
-    shutil.rmtree(fresh)
-    _write_card(part, records, classes, split_of, parquet=False)
+    drop(fresh)
 
 
 def fill_parquet(part: Path, records: Sequence[FieldRecord], fields: Iterable[ExportField]) -> None:

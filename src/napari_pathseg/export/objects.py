@@ -17,6 +17,8 @@ from napari_pathseg.labels.measure import ObjectMeasure, measure_objects
 from napari_pathseg.labels.raster import Instances, Ints, Outline, Polygon, outlines
 
 BAND_PX = 1 << 20
+"""Pixels that are traced at once."""
+MIN_ROWS = 64
 
 
 class FieldObject(NamedTuple):
@@ -54,7 +56,7 @@ def bands_of(field: ExportField) -> Iterator[Band]:
     """The field's objects in groups; each object comes once and whole."""
     instances = field.classed_objects()
     height, width = instances.shape
-    rows = max(BAND_PX // max(width, 1), 64)
+    rows = max(BAND_PX // max(width, 1), MIN_ROWS)
     if height <= rows:
         if instances.any():
             yield Band(0, instances, field.mask)

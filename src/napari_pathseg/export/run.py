@@ -12,7 +12,7 @@ from pathlib import Path
 
 from napari_pathseg.config import ExportConfig
 from napari_pathseg.errors import ExportError
-from napari_pathseg.export.formats import FORMATS
+from napari_pathseg.export.formats import BUNDLE, FORMATS
 from napari_pathseg.export.selecting import Piece, Selection, select
 from napari_pathseg.export.sources import Source
 from napari_pathseg.export.staging import stage
@@ -72,6 +72,21 @@ class Exported:
     fields: int
     objects: int
 
+    @property
+    def bundle(self) -> Path:
+        """Where a training bundle is, when one was asked for."""
+        return self.folder / BUNDLE
+
+    @property
+    def geojson(self) -> Path:
+        """The GeoJSON of the first slide, when it was asked for."""
+        return next(path for path in self.paths if path.suffix == ".geojson")
+
+    @property
+    def labels(self) -> tuple[Path, ...]:
+        """All label TIFFs."""
+        return tuple(path for path in self.paths if path.name.endswith(".labels.tif"))
+
 
 def export_labels(
     sources: Sequence[Source],
@@ -111,6 +126,7 @@ def export_labels(
             form = FORMATS[name]
             task = Task(config, out.resolve(), begun, selection.stems, form.title, progress, token)
             form.write(task, selection.tiles if form.tiled else selection.whole)
+            begun.mark(f"format {name}")
         names = sorted(entry.name for entry in begun.folder.iterdir())
     paths = tuple(out / name for name in names)
     return Exported(out, paths, selection.slides, len(selection.whole), selection.objects)

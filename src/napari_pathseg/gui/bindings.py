@@ -33,16 +33,27 @@ class Bindings:
             "click_adds": lambda _: controller.set_tool(Tool.ADD),
             "click_removes": lambda _: controller.set_tool(Tool.REMOVE),
             "box": lambda _: controller.set_tool(Tool.BOX),
+            "lasso": lambda _: controller.set_tool(Tool.LASSO),
+            "scribble": lambda _: controller.set_tool(Tool.SCRIBBLE),
+            "next_candidate": lambda _: controller.refining.next_candidate(),
             "brush": lambda _: controller.set_tool(Tool.BRUSH),
             "eraser": lambda _: controller.set_tool(Tool.ERASER),
+            "fill": lambda _: controller.set_tool(Tool.FILL),
+            "polygon": lambda _: controller.set_tool(Tool.POLYGON),
+            "split": lambda _: controller.set_tool(Tool.SPLIT),
+            "join": lambda _: controller.set_tool(Tool.JOIN),
             "smaller_brush": lambda _: self._resize(1 / BRUSH_STEP),
             "larger_brush": lambda _: self._resize(BRUSH_STEP),
             "accept": lambda _: editing.accept(),
             "reject": lambda _: editing.reject(),
             "undo": lambda _: editing.undo(),
             "redo": lambda _: editing.redo(),
+            "last_change": lambda _: controller.fields.go_to_last_change(),
+            "next_in_review": lambda _: controller.reviewing.step(),
+            "back_in_review": lambda _: controller.reviewing.step(-1),
             "peek": self._peek,
             "outline": lambda _: controller.outline(),
+            "show_corrected": lambda _: controller.show_hand(),
             "cancel": lambda _: self._escape(),
         }
         self._actions |= {name: _without_provider(run) for name, run in panel.items()}
@@ -70,6 +81,8 @@ class Bindings:
                     self._taken.setdefault(key, action)
                 else:
                     wrong.append(key)
+        for number in range(1, 10):
+            self._taken.setdefault(str(number), _selecting(self._controller, number))
         for provider in bound:
             self.bind(provider)
         if wrong:
@@ -113,6 +126,10 @@ class Bindings:
 
 def _without_provider(run: Callable[[], None]) -> Callable[[Any], None]:
     return lambda _provider: run()
+
+
+def _selecting(controller: PathsegController, number: int) -> Callable[[Any], None]:
+    return lambda _provider: controller.classing.select_number(number)
 
 
 def _spellings(key: str) -> tuple[str, ...]:

@@ -92,10 +92,11 @@ class Classing:
             self._host.changed.emit()
 
     def recolor(self, label_class: LabelClass, color: Color) -> None:
-        """Another colour for a class, in every field."""
+        """Another colour for a class, in every field, and wherever its name comes again."""
         desk = self._host.desk
         if desk is not None and self._host.may_change(desk):
             self._alter(desk, replace(desk.classes[label_class.value], color=color))
+            self._host.words.set_color(label_class.name, color)
             self._host.changed.emit()
 
     def remove(self, label_class: LabelClass) -> None:

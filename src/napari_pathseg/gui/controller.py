@@ -30,13 +30,16 @@ from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.refining import Refining
 from napari_pathseg.gui.relocating import relocate
 from napari_pathseg.gui.remembered import Remembered
+from napari_pathseg.gui.reviewing import Reviewing
 from napari_pathseg.gui.saving import Saving
-from napari_pathseg.gui.settings import NapariSettings, SettingsStore
+from napari_pathseg.gui.settings import SettingsStore, kept_settings
 from napari_pathseg.gui.stage import Stage
 from napari_pathseg.gui.tools import PAINTING, Tool
+from napari_pathseg.gui.words import WordBook
 from napari_pathseg.progress import CancelToken, ProgressCallback
 from napari_pathseg.prompts import Gesture, LassoPrompt, ScribblePrompt
 from napari_pathseg.vocabulary import Resolution, Vocabulary
+from napari_pathseg.vocabulary.termfile import own_terms_path
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -119,10 +122,11 @@ class PathsegController:
         self.drawing = Drawing(self)
         self.refining = Refining(self)
         self.classing = Classing(self)
+        self.words = WordBook(self)
         self.editing = Editing(self)
         self.asking = Asking(self, runner)
         self._copy_missed: set[str] = set()
-        self.desks = Desks(
+        self.desks: Desks = Desks(
             self.stage,
             runner,
             self.saving,
@@ -132,6 +136,7 @@ class PathsegController:
             self.changed.emit,
             self._on_stage,
         )
+        self.reviewing = Reviewing(self)
         viewer.scene.camera.events.zoom.connect(self._zoomed)
 
     # What the panel reads.
@@ -296,7 +301,9 @@ class PathsegController:
 
         def load(_report: ProgressCallback, _cancel: CancelToken) -> Segmenter:
             warm_up()
-            return self.model.get()
+            segmenter = self.model.get()
+            self.words.warm_up()
+            return segmenter
 
         def loaded(segmenter: Segmenter) -> None:
             use_words(self, segmenter)
@@ -387,8 +394,8 @@ def default_controller(
     """A controller with the chosen model, the vocabulary that ships, and napari's settings."""
     from napari_pathseg.gui.models import load_chosen
 
-    settings = options.pop("settings", None) or NapariSettings()
-    return PathsegController(
+    settings = options.pop("settings", None) or kept_settings()
+    controller = PathsegController(
         viewer,
         runner=runner,
         writer=writer,
@@ -397,3 +404,5 @@ def default_controller(
         settings=settings,
         **options,
     )
+    controller.words.load(own_terms_path())
+    return controller

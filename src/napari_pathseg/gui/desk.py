@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from napari_pathseg.gui.work import FieldWork, State
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.copies import copy_path, is_of, last_change, take_up
 from napari_pathseg.labels.journal import LabelStore, store_path
+from napari_pathseg.labels.masks import regridded
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.slide.base import Slide
 
@@ -88,7 +89,7 @@ def open_desk(
         if copy is not None and not fresh:
             take_up(copy, store_path(identity, labels), identity, instead=take_newer)
         store = begin(identity, name, labels)
-        fields = tuple(_stored(store, record) for record in store.fields())
+        fields = _locked_together([_stored(store, record) for record in store.fields()])
     except StoreError as error:
         if store is not None:
             store.close()
@@ -107,6 +108,19 @@ def _stored(store: LabelStore, record: FieldRecord) -> StoredField:
     by_hand = store.corrected(record.id)
     placed = PlacedMask.of(record.field, mask, by_hand, record.classes)
     return StoredField(record, placed, count_classes(mask, record.mpp))
+
+
+def _locked_together(fields: Sequence[StoredField]) -> tuple[StoredField, ...]:
+    """What was drawn in a field is left alone in those that were made over it later, too."""
+    found: list[StoredField] = []
+    for stored in sorted(fields, key=lambda each: each.record.created):
+        mine = stored.placed
+        for below in (other.placed for other in found if other.placed.packed.size):
+            if below.field.region.intersection(mine.field.region) is not None:
+                theirs = regridded(below.by_hand, below.field, mine.field)
+                mine = mine.with_hand(mine.by_hand | theirs)
+        found.append(replace(stored, placed=mine))
+    return tuple(found)
 
 
 def _is_newer(copy: Path, identity: str, fields: Sequence[StoredField]) -> bool:
@@ -221,6 +235,10 @@ class Desk:
             for value, count in counts.items():
                 total[value] = total[value] + count if value in total else count
         return total
+
+    def objects_in(self, field_id: str) -> int:
+        """Objects in one field, of all classes."""
+        return sum(count.objects for count in self._counts.get(field_id, {}).values())
 
     def rescale(self, mpp: Pair) -> None:
         """Another scale: areas change and the session must be made anew."""

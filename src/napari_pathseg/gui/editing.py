@@ -10,7 +10,7 @@ import numpy as np
 from napari_pathseg.classes import ClassList
 from napari_pathseg.gui.ask import Answered, Request
 from napari_pathseg.gui.desk import Desk
-from napari_pathseg.gui.draft import Draft
+from napari_pathseg.gui.draft import Bool, Draft
 from napari_pathseg.gui.host import Host
 from napari_pathseg.gui.messages import Message
 from napari_pathseg.gui.tools import NAPARI_MODES, PAINTING, Tool
@@ -65,7 +65,7 @@ class Editing:
         if not self._host.may_change(desk):
             return
         work = desk.work
-        draft = work.state.draft.accepted(work.classes, work.locked)
+        draft = Draft.of_mask(work.mask, work.state.draft.by_hand)
         work.push(State(draft, work.record.with_status("accepted")))
         self.show_and_save(desk)
         self._host.stage.show_prompts(desk)
@@ -108,8 +108,13 @@ class Editing:
 
     def _walk_on(self, desk: Desk, work: FieldWork, forward: bool) -> None:
         if self._host.saving.in_step(desk, work.id):
+            known = work.can_redo if forward else work.can_undo
             self._host.saving.walk(
-                desk, work.id, forward, lambda change: self._walked(desk, work, change, forward)
+                desk,
+                work.id,
+                forward,
+                lambda change, hand: self._walked(desk, work, change, hand, forward),
+                with_hand=not known,
             )
         elif work.can_redo if forward else work.can_undo:
             (work.forward if forward else work.back)(work.state)
@@ -139,13 +144,21 @@ class Editing:
 
         self._host.saving.last_changed(desk, found)
 
-    def _walked(self, desk: Desk, work: FieldWork, change: Change | None, forward: bool) -> None:
+    def _walked(
+        self,
+        desk: Desk,
+        work: FieldWork,
+        change: Change | None,
+        hand: Bool | None,
+        forward: bool,
+    ) -> None:
         if change is None:
             self._ended(desk, forward)
             return
         stored = _changed(work.mask, change)
-        by_hand = work.state.draft.by_hand
-        hand = by_hand if by_hand.shape == stored.shape else np.zeros(stored.shape, bool)
+        if hand is None or hand.shape != stored.shape:
+            hand = work.state.draft.by_hand
+        hand = hand if hand.shape == stored.shape else np.zeros(stored.shape, bool)
         otherwise = State(Draft.of_mask(stored, hand), change.record)
         (work.forward if forward else work.back)(otherwise)
         if np.array_equal(work.mask, stored):

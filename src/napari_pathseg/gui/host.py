@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from napari_pathseg.gui.editing import Editing
     from napari_pathseg.gui.fields import Fields
     from napari_pathseg.gui.refining import Refining
+    from napari_pathseg.gui.words import WordBook
 
 
 class Host(Protocol):
@@ -43,6 +44,7 @@ class Host(Protocol):
     fields: Fields
     refining: Refining
     classing: Classing
+    words: WordBook
     tool: Tool
     threshold: float
     selected: str | None

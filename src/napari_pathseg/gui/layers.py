@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from napari.layers import Image, Labels, Points, Shapes
 
 KEY = "pathseg"
+PLACE = "pathseg-field"
+"""Where the layer of a field keeps its Field, for napari's own Save."""
 FIELD_OPACITY = 0.45
 POSITIVE, NEGATIVE = "#00e676", "#ff3030"
 PROMPT_SCREEN_PX = 2
@@ -45,6 +47,7 @@ def place_slide(layer: Image | Labels, mpp: Pair | None) -> None:
 
 def place_field(layer: Labels, field: Field, mpp: Pair | None) -> None:
     """Put a field's layer exactly on top of the slide."""
+    layer.metadata[PLACE] = field
     scale, translate = world_scale(field.downsample, mpp), world_translate(field, mpp)
     if tuple(layer.scale) != scale:
         layer.scale = scale

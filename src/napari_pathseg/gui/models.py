@@ -27,6 +27,7 @@ class SharedModel:
         self._load = load
         self._lock = threading.Lock()
         self._segmenter: Segmenter | None = None
+        self._wanted = 0
 
     @property
     def loaded(self) -> Segmenter | None:
@@ -40,15 +41,19 @@ class SharedModel:
     def get(self) -> Segmenter:
         """The segmenter; ModelError when its weights can not be loaded."""
         with self._lock:
-            if self._segmenter is None:
-                keep_triton_out()
-                self._segmenter = self._load()
-            return self._segmenter
+            if self._segmenter is not None:
+                return self._segmenter
+            keep_triton_out()
+            wanted = self._wanted
+            loaded = self._load()
+            if wanted == self._wanted:
+                self._segmenter = loaded
+            return loaded
 
     def forget(self) -> None:
-        """Load again at the next :meth:`get`, which may give another model; can wait for one."""
-        with self._lock:
-            self._segmenter = None
+        """Load again at the next :meth:`get`, which may give another model; does not wait."""
+        self._wanted += 1
+        self._segmenter = None
 
 
 def keep_triton_out() -> None:

@@ -8,7 +8,7 @@ empty, the lower one shows. Each keeps its own pixels, in the store and in every
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -46,8 +46,14 @@ class PlacedMask:
     ) -> PlacedMask:
         """Of a mask as it is worked on, kept small."""
         small = mask.astype(np.uint8) if not mask.size or mask.max() < 256 else mask
+        none = np.zeros(0, np.uint8)
+        placed = cls(field, cast("Mask", small), none, finest_rank(mask, classes))
+        return placed.with_hand(by_hand)
+
+    def with_hand(self, by_hand: npt.NDArray[np.bool_]) -> PlacedMask:
+        """The same mask with other pixels drawn by a person."""
         packed = np.packbits(by_hand) if by_hand.any() else np.zeros(0, np.uint8)
-        return cls(field, cast("Mask", small), packed, finest_rank(mask, classes))
+        return replace(self, packed=packed)
 
     @property
     def by_hand(self) -> npt.NDArray[np.bool_]:

@@ -43,7 +43,56 @@ def _learn(controller: PathsegController) -> Any:
     return LearnPage(controller)
 
 
+def _review(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.review_page import ReviewPage
+
+    return ReviewPage(controller)
+
+
+def _measure(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.measure_page import MeasurePage
+
+    return MeasurePage(controller)
+
+
+def _slide(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.slide_page import SlidePage
+
+    return SlidePage(controller)
+
+
+def _terms(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.terms_page import TermsPage
+
+    return TermsPage(controller)
+
+
+def _export(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.export_page import ExportPage
+
+    return ExportPage(controller)
+
+
+def _model(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.model_page import ModelPage
+
+    return ModelPage(controller)
+
+
+def _batch(controller: PathsegController) -> Any:
+    from napari_pathseg.gui.widgets.batch_page import BatchPage
+
+    return BatchPage(controller)
+
+
 PAGES: tuple[Page, ...] = (
     Page("Segment", "Ask for what you look for, and correct it", _segment),
+    Page("Terms", "All words it knows, your own, colours and class lists", _terms),
+    Page("Slide", "Scale, levels, tissue and other pictures of the slide", _slide),
+    Page("Review", "What the model is least sure of, on all open slides", _review),
+    Page("Measure", "Sizes, shapes, stains and origin of every object", _measure),
+    Page("Export", "Labels for other software, and labels of other software", _export),
+    Page("Batch", "Whole slides and all open images, with estimate and report", _batch),
     Page("Learn", "Make the model better from what you corrected, on the spot", _learn),
+    Page("Model", "What the model was taught, how good it is, and another one", _model),
 )

@@ -1,4 +1,4 @@
-"""Small things kept between sessions: scales that a person gave, recent prompts."""
+"""Small things kept between sessions: scales that a person gave, recent and favourite prompts."""
 
 from __future__ import annotations
 
@@ -62,6 +62,28 @@ class Remembered:
         """Remember a prompt; StoreError when it can not be saved."""
         rest = [other for other in self.recent if other != text]
         self._values["recent"] = [text, *rest][:RECENT]
+        self._write()
+
+    @property
+    def favourites(self) -> tuple[str, ...]:
+        """Prompts with a star, in the order they got it."""
+        found = self._values.get("favourites")
+        return tuple(str(text) for text in found) if isinstance(found, list) else ()
+
+    def set_favourite(self, text: str, starred: bool) -> None:
+        """Give a prompt a star or take it away; StoreError when it can not be saved."""
+        rest = [other for other in self.favourites if other != text]
+        self._values["favourites"] = [*rest, text] if starred else rest
+        self._write()
+
+    @property
+    def toured(self) -> bool:
+        """Whether the tour was gone through or left."""
+        return self._values.get("toured") is True
+
+    def set_toured(self) -> None:
+        """Do not show the tour by itself again; StoreError when it can not be saved."""
+        self._values["toured"] = True
         self._write()
 
     def _section(self, name: str) -> dict[str, Any]:

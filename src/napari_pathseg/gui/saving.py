@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from napari_pathseg.errors import PathsegError, StoreError
 from napari_pathseg.gui.desk import Desk
+from napari_pathseg.gui.draft import Bool
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.journal import LabelStore
@@ -97,16 +98,30 @@ class Saving:
         )
 
     def walk(
-        self, desk: Desk, field_id: str, forward: bool, done: Callable[[Change | None], None]
+        self,
+        desk: Desk,
+        field_id: str,
+        forward: bool,
+        done: Callable[[Change | None, Bool | None], None],
+        *,
+        with_hand: bool,
     ) -> None:
-        """Undo or redo the last step of a field; `done` gets what changed."""
+        """Undo or redo the last step of a field.
+
+        `done` gets what changed and, where it is asked for, which pixels a person drew then.
+        """
         store = _store(desk)
-        step = store.redo if forward else store.undo
+
+        def work() -> tuple[Change | None, Bool | None]:
+            change = store.redo(field_id) if forward else store.undo(field_id)
+            hand = store.corrected(field_id) if with_hand and change is not None else None
+            return change, hand
+
         self._writer.submit(
             Job(
                 "Undoing",
-                lambda _report, _cancel: step(field_id),
-                done,
+                lambda _report, _cancel: work(),
+                lambda found: done(*found),
                 lambda error: self._not_saved(desk, field_id, error),
             )
         )

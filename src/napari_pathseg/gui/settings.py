@@ -121,6 +121,14 @@ class NapariSettings(SettingsStore):
         return Settings(**found, keys=getattr(self._groups, KEYS).model_dump())
 
 
+def kept_settings() -> SettingsStore:
+    """The settings that napari keeps; the defaults where the plugin is not installed in it."""
+    try:
+        return NapariSettings()
+    except KeyError:
+        return SettingsStore()
+
+
 def apply(controller: PathsegController, settings: Settings) -> None:
     """Let the desk look and work as set."""
     controller.config = replace(controller.config, threshold=settings.threshold)

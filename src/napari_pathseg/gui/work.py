@@ -19,7 +19,7 @@ from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.prompts import Prompt, TextPrompt
 
 HISTORY_BYTES = 256 << 20
-SAME_VIEW = 0.8
+HELD, FILLED = 0.96, 0.7
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,14 +145,14 @@ class FieldWork:
         return same_view(self.region, region)
 
 
-def same_view(one: Region, other: Region) -> bool:
-    """Whether two regions share most of their area."""
-    common = one.intersection(other)
+def same_view(field: Region, view: Region) -> bool:
+    """Whether a field fills a view: it holds nearly all of it, and not much besides."""
+    common = field.intersection(view)
     if common is None:
         return False
     shared = common.height * common.width
-    total = one.height * one.width + other.height * other.width - shared
-    return shared / total >= SAME_VIEW
+    held = shared / (view.height * view.width)
+    return held >= HELD and shared / (field.height * field.width) >= FILLED
 
 
 def _whole(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

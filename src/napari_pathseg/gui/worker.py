@@ -128,7 +128,10 @@ class QtRunner(QObject):
 
     def _show_bar(self, title: str, token: CancelToken) -> None:
         if token in self._tokens and not self._closed:
+            # The dock handles events inside: the job may have ended meanwhile.
             self._bars[token] = _DockProgress(title, token.cancel)
+            if token not in self._tokens:
+                self._close_bar(token)
 
     def _close_bar(self, token: CancelToken) -> None:
         bar = self._bars.pop(token, None)

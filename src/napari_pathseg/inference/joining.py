@@ -18,7 +18,7 @@ from napari_pathseg.progress import CancelToken
 Ints = npt.NDArray[np.integer[Any]]
 Numbers = npt.NDArray[np.int64]
 
-BLOCK_PX = 4 * TILE_PX
+BLOCK_PX = 2 * TILE_PX
 HALO_PX = 128
 """Round objects are cut apart in a block and this much around it, so that two blocks see what
 lies between them alike."""
@@ -162,6 +162,7 @@ class _Joining:
         self.parts = parts
         self._labels = labels
         self._split = np.array(sorted(split), dtype=np.int64)
+        self._halo = HALO_PX if self._split.size else 0
         self._neck = min_neck_px
         self._objects, self._pieces = Union(), Union()
         self._class_of: list[Ints] = [np.zeros(1, np.uint16)]
@@ -170,13 +171,11 @@ class _Joining:
         self._later: list[tuple[int, int, int, int]] = []
 
     def add(self, block: Block) -> None:
+        halo = self._halo
         window = self._labels.read(
-            block.y - HALO_PX,
-            block.x - HALO_PX,
-            block.height + 2 * HALO_PX,
-            block.width + 2 * HALO_PX,
+            block.y - halo, block.x - halo, block.height + 2 * halo, block.width + 2 * halo
         )
-        core = (slice(HALO_PX, HALO_PX + block.height), slice(HALO_PX, HALO_PX + block.width))
+        core = (slice(halo, halo + block.height), slice(halo, halo + block.width))
         cut = self._cut(window)
         classes = window[core]
         objects = self._numbered(classes, cut[core])
@@ -192,8 +191,8 @@ class _Joining:
         self._held[block.row, block.column] = _Lines(
             edges[:, :, -1],
             edges[:, -1],
-            _packed(cut[:, -2 * HALO_PX :]),
-            _packed(cut[-2 * HALO_PX :]),
+            _packed(cut[:, cut.shape[1] - 2 * halo :]),
+            _packed(cut[cut.shape[0] - 2 * halo :]),
         )
         for key in [k for k in self._held if k[0] < block.row - 1]:
             del self._held[key]
@@ -256,12 +255,13 @@ class _Joining:
         left, above = held.get((row, column - 1)), held.get((row - 1, column))
         if left is not None:
             self._match(
-                _unpacked(left.around_right, cut[:, : 2 * HALO_PX].shape), cut[:, : 2 * HALO_PX]
+                _unpacked(left.around_right, cut[:, : 2 * self._halo].shape),
+                cut[:, : 2 * self._halo],
             )
             self._touch(left.right, edges[:, :, 0])
         if above is not None:
             self._match(
-                _unpacked(above.around_bottom, cut[: 2 * HALO_PX].shape), cut[: 2 * HALO_PX]
+                _unpacked(above.around_bottom, cut[: 2 * self._halo].shape), cut[: 2 * self._halo]
             )
             self._touch(above.bottom, edges[:, 0])
         for other, mine in ((column - 1, edges[:, 0, :1]), (column + 1, edges[:, 0, -1:])):

@@ -371,7 +371,7 @@ def open_session(
     with contextlib.ExitStack() as stack:
         slide = stack.enter_context(open_slide(path))
         loaded = [load_adapter(Path(file)) for file in adapters]
-        segmenter, vocabulary = adapted(load_segmenter(model), Vocabulary.load(), loaded)
+        segmenter, vocabulary = adapted(load_segmenter(model), Vocabulary.of_user(), loaded)
         session = Session(slide, segmenter, vocabulary, mpp=mpp, config=config)
         stack.pop_all()
     return session

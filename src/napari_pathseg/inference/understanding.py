@@ -63,7 +63,8 @@ def understand(
         if not note and asked != (match.term,):
             parts = " and ".join(t.object for t in asked)
             note = f"'{match.phrase}' was looked for as {parts}."
-        mpp = _working_mpp(asked, match.entry, segmenter)
+        chosen = vocabulary.chosen_mpp(match.entry.name)
+        mpp = chosen or _working_mpp(asked, match.entry, segmenter)
         questions.append(Question(label_class, asked, mpp, note))
     return tuple(questions)
 

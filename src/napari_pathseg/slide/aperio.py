@@ -13,11 +13,12 @@ from napari_pathseg.slide.base import RGB, Level
 from napari_pathseg.slide.ome import refuse_hostile_xml
 from napari_pathseg.slide.tiff_segments import TIFF_ERRORS, SegmentReader, check_page
 
-JPEG = 7
+SAME_AS_OPENSLIDE = (1, 5, 7, 8, 32946)
+"""None, LZW, JPEG and deflate: compressions that both decode to the same pixels."""
 
 
 class AperioTiles:
-    """Levels of an SVS whose tiles are plain JPEG; OpenSlide reads all others.
+    """Levels of an SVS whose tiles are no JPEG 2000; OpenSlide reads all others.
 
     Parameters
     ----------
@@ -76,13 +77,14 @@ class AperioTiles:
 def _pages(
     path: Path, tif: tifffile.TiffFile, levels: tuple[Level, ...]
 ) -> dict[int, tifffile.TiffPage]:
-    """The tiled page of each level's shape, where all its tiles are JPEG in colour."""
+    """The tiled page of each level's shape, where all its tiles are there and in colour."""
     found: dict[int, tifffile.TiffPage] = {}
     wanted = {level.shape: index for index, level in enumerate(levels)}
     for page in tif.pages:
         key = page.aspage() if isinstance(page, tifffile.TiffFrame) else page
         index = wanted.get((int(key.imagelength), int(key.imagewidth)))
-        plain = key.compression == JPEG and key.is_tiled and key.dtype == np.uint8
+        decoded = key.compression in SAME_AS_OPENSLIDE
+        plain = decoded and key.is_tiled and key.dtype == np.uint8
         if index is None or index in found or not plain or key.samplesperpixel != 3:
             continue
         # OpenSlide fills tiles that the scanner left out from the level above.

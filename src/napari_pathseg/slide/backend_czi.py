@@ -60,7 +60,7 @@ class CziSlide(PlaneSlide):
         self._lock = threading.Lock()
         try:
             self._file: Any = czi.CziReader(str(path))
-            weakref.finalize(self, self._file.close)
+            self._release = weakref.finalize(self, self._file.close)
             self._prepare(scene)
         except CZI_ERRORS as error:
             raise self._damaged("the slide can not be opened", error) from error
@@ -110,8 +110,7 @@ class CziSlide(PlaneSlide):
     def close(self) -> None:
         """Release the file when the read that is running has ended."""
         with self._lock:
-            if self._file is not None:
-                self._file.close()
+            self._release()
             self._file = None
 
     def _planes(

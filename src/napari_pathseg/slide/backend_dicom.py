@@ -63,7 +63,7 @@ class DicomSlide(PlaneSlide):
         self._lock = threading.Lock()
         try:
             self._slide: Any = wsidicom.WsiDicom.open(str(path if path.is_dir() else path.parent))
-            weakref.finalize(self, self._slide.close)
+            self._release = weakref.finalize(self, self._slide.close)
             self._prepare()
         except DICOM_ERRORS as error:
             raise self._damaged("the series can not be opened", error) from error
@@ -110,15 +110,14 @@ class DicomSlide(PlaneSlide):
                 raise self._damaged(f"the {name} picture is broken", error) from error
 
     def icc_profile(self) -> bytes | None:  # noqa: D102 - as in Slide
-        paths = self._opened().metadata.optical_paths
+        paths = self._opened().metadata.pyramid.optical_paths
         profile = paths[0].icc_profile if paths else None
         return bytes(profile) if profile else None
 
     def close(self) -> None:
         """Release the files when the read that is running has ended."""
         with self._lock:
-            if self._slide is not None:
-                self._slide.close()
+            self._release()
             self._slide = None
 
     def _planes(
@@ -148,7 +147,7 @@ class DicomSlide(PlaneSlide):
         slide = self._slide
         equipment = slide.metadata.equipment
         maker = str(getattr(equipment, "manufacturer", "") or "dicom")
-        paths = slide.metadata.optical_paths
+        paths = slide.metadata.pyramid.optical_paths
         objective = getattr(paths[0], "objective", None) if paths else None
         power = getattr(objective, "objective_power", None)
         properties = {

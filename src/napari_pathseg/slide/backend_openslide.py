@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlid
 from napari_pathseg.geometry import Field, Pair, exact_downsample
 from napari_pathseg.slide.aperio import AperioTiles
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
+from napari_pathseg.slide.dicom_check import check_frames
 from napari_pathseg.slide.identity import identity_of
 from napari_pathseg.slide.pixels import alpha_on_white, read_on_white
 from napari_pathseg.slide.scale import plausible_mpp
@@ -27,6 +29,10 @@ MAX_SIDE_PX = 4_000_000
 SUB_PIXEL = 1 / 512
 """Cairo, which OpenSlide draws with, takes a smaller shift for none."""
 
+WHOLE_PIXELS = ("leica",)
+"""Formats of which OpenSlide gives the level pixel that a place lies in, unshifted."""
+
+ROUNDING = 1e-6
 ANCHORS = 128
 """Pixels that are read in addition, at most, to begin on a whole level-0 pixel."""
 
@@ -132,8 +138,12 @@ class OpenSlideSlide(Slide):
 
     def _read_block(self, level: int, y: int, x: int, height: int, width: int) -> RGB:
         mean = self._mean_downsamples[level]
-        top, left = _anchor(y, mean), _anchor(x, mean)
-        location_xy = (round(left * mean), round(top * mean))
+        if self.metadata.vendor in WHOLE_PIXELS:
+            top, left = y, x
+            location_xy = (math.ceil(x * mean - ROUNDING), math.ceil(y * mean - ROUNDING))
+        else:
+            top, left = _anchor(y, mean), _anchor(x, mean)
+            location_xy = (round(left * mean), round(top * mean))
         size_xy = (x - left + width, y - top + height)
         handle = self._open_handle()
         try:
@@ -184,6 +194,9 @@ def _opened(entry: Path) -> openslide.OpenSlide:
 def _open_entry(path: Path) -> tuple[Path, openslide.OpenSlide]:
     """Open a file, or the DICOM series of a folder; also says through which file."""
     reason = ""
+    folder = path if path.is_dir() else path.parent
+    if path.is_dir() or is_dicom(path):
+        check_frames(file for file in sorted(folder.iterdir()) if is_dicom(file))
     for entry in _entries(path):
         try:
             return entry, _opened(entry)

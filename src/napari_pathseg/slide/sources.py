@@ -13,6 +13,7 @@ import numpy as np
 from napari_pathseg.geometry import Field, Shape
 from napari_pathseg.slide.base import Pixels, Plane, Slide
 from napari_pathseg.slide.cache import ChunkCache
+from napari_pathseg.slide.indexing import Key, corners, indexed
 
 CHUNK_PX = 1024
 """Largest chunk side: two to four stored tiles; smaller chunks make graphs of 100,000 tasks."""
@@ -26,8 +27,6 @@ MIN_LEVEL_PX = 16
 """Stored levels thinner than this are left out: a level of 1 x 1 pixels shows nothing."""
 
 CACHE_BYTES = 256 << 20
-
-Key = tuple[slice, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +82,10 @@ class LevelSource:
         return self.plane is None or self.plane.channel is None
 
     def __getitem__(self, key: Key) -> Pixels:
-        y, x, height, width = _window(key, self.shape)
+        return indexed(self.shape, key, lambda part: self.window(*corners(part)))
+
+    def window(self, y: int, x: int, height: int, width: int) -> Pixels:
+        """Pixels of a window inside the level; they must not be written to."""
         row, column = y // self.chunk[0], x // self.chunk[1]
         top, left = row * self.chunk[0], column * self.chunk[1]
         # Where the chunk ends, as the level does before a whole chunk.
@@ -92,7 +94,7 @@ class LevelSource:
         one_chunk = y + height <= bottom and x + width <= right
         held = self.cache.get((self.name, row, column)) if one_chunk else None
         if held is not None:
-            return _channels(held[y - top : y - top + height, x - left : x - left + width], key)
+            return held[y - top : y - top + height, x - left : x - left + width]
         downsample = self.slide.levels[self.index].downsample
         where = Field(self.index, y, x, height, width, downsample)
         if self.plane is None:
@@ -101,7 +103,7 @@ class LevelSource:
             pixels = self.slide.read_plane(where, self.plane)
         if (y, x, y + height, x + width) == (top, left, bottom, right):
             self.cache.put((self.name, row, column), pixels)
-        return _channels(pixels, key)
+        return pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,10 @@ class AveragedSource:
         return SMALLEST_CHUNK_PX, SMALLEST_CHUNK_PX
 
     def __getitem__(self, key: Key) -> Pixels:
-        y, x, height, width = _window(key, self.shape)
+        return indexed(self.shape, key, lambda part: self.window(*corners(part)))
+
+    def window(self, y: int, x: int, height: int, width: int) -> Pixels:
+        """Pixels of a window inside the level."""
         side = SMALLEST_CHUNK_PX
         out = np.empty((height, width, *self.shape[2:]), dtype=self.dtype)
         for row in range(y // side, math.ceil((y + height) / side)):
@@ -155,7 +160,7 @@ class AveragedSource:
                     top - row * side : bottom - row * side,
                     left - column * side : right - column * side,
                 ]
-        return _channels(out, key)
+        return out
 
     def chunk_at(self, row: int, column: int) -> Pixels:
         """One chunk, (up to `SMALLEST_CHUNK_PX`, the same, ...); it must not be written to."""
@@ -167,7 +172,7 @@ class AveragedSource:
         y, x = row * side, column * side
         height = min(side, self.finer.shape[0] - y)
         width = min(side, self.finer.shape[1] - x)
-        chunk = halved(self.finer[slice(y, y + height), slice(x, x + width)])
+        chunk = halved(self.finer.window(y, x, height, width))
         self.cache.put(key, chunk)
         return chunk
 
@@ -206,10 +211,12 @@ class StackSource:
         return len(self.shape)
 
     def __getitem__(self, key: Key) -> Pixels:
-        lead, rest = key[: len(self.lengths)], key[len(self.lengths) :]
-        places = [range(n)[part] for n, part in zip(self.lengths, lead, strict=True)]
-        wanted = np.arange(len(self.planes)).reshape(self.lengths)[np.ix_(*places)]
-        pixels = [self.planes[index][rest] for index in wanted.ravel()]
+        return indexed(self.shape, key, self._block)
+
+    def _block(self, part: tuple[slice, ...]) -> Pixels:
+        lead, rest = part[: len(self.lengths)], corners(part[len(self.lengths) :])
+        wanted = np.arange(len(self.planes)).reshape(self.lengths)[lead]
+        pixels = [self.planes[index].window(*rest) for index in wanted.ravel()]
         return np.stack(pixels).reshape(*wanted.shape, *pixels[0].shape)
 
 
@@ -285,15 +292,3 @@ def _chunk_side(tile: int) -> int:
     """The largest multiple of the stored tile up to `CHUNK_PX`, at least half of it."""
     side = tile * max(CHUNK_PX // max(tile, 1), 1)
     return side if SMALLEST_CHUNK_PX <= side <= CHUNK_PX else CHUNK_PX
-
-
-def _window(key: Key, shape: tuple[int, ...]) -> tuple[int, int, int, int]:
-    """(y, x, height, width) of the slices that dask asks for."""
-    y0, y1, _ = key[0].indices(shape[0])
-    x0, x1, _ = key[1].indices(shape[1])
-    return y0, x0, y1 - y0, x1 - x0
-
-
-def _channels(pixels: Pixels, key: Key) -> Pixels:
-    """The colours that are asked for, of pixels cut to height and width."""
-    return pixels[..., key[2]] if len(key) > 2 else pixels

@@ -117,15 +117,16 @@ class SegmentReader:
         separate = key.planarconfig == 2
         samples = [sample] if sample is not None else list(range(int(key.samplesperpixel)))
         across, down = -(-key.imagewidth // tile_w), -(-key.imagelength // tile_h)
-        out = np.full((height, width, len(samples)), fill, dtype=key.dtype)
+        out = np.empty((height, width, len(samples)), dtype=key.dtype)
+        missing = np.full((1, 1, 1), fill, dtype=key.dtype)
         for place, plane in enumerate(samples if separate else [0]):
             target = out[..., place : place + 1] if separate else out
             for row in range(y // tile_h, -(-(y + height) // tile_h)):
                 for column in range(x // tile_w, -(-(x + width) // tile_w)):
                     tile = self._segment(page, (plane * down + row) * across + column)
                     if tile is None:
-                        continue
-                    if sample is not None and not separate:
+                        tile = np.broadcast_to(missing, (tile_h, tile_w, target.shape[2]))
+                    elif sample is not None and not separate:
                         tile = tile[..., sample : sample + 1]
                     _paste(target, tile, row * tile_h - y, column * tile_w - x)
         return out
@@ -189,8 +190,24 @@ class SegmentReader:
                 "Copy the slide again from its source.",
             ) from error
         if tile is not None:
+            self._check_shape(page, index, tile)
             self._keep(cache_key, tile)
         return tile
+
+    def _check_shape(self, page: Page, index: int, tile: Samples) -> None:
+        """A tile that holds fewer pixels than its page says must not leave others undefined."""
+        key = keyframe(page)
+        tile_h, tile_w = segment_shape(key)
+        across, down = -(-key.imagewidth // tile_w), -(-key.imagelength // tile_h)
+        row, column = index // across % down, index % across
+        height = min(tile_h, key.imagelength - row * tile_h)
+        width = min(tile_w, key.imagewidth - column * tile_w)
+        if tile.shape[0] < height or tile.shape[1] < width:
+            raise DamagedSlideError(
+                f"{self._path}: tile {index} of a {key.imagelength} x {key.imagewidth} level holds "
+                f"{tile.shape[0]} x {tile.shape[1]} of {height} x {width} pixels.",
+                "Copy the slide again from its source.",
+            )
 
     def _decode(self, page: Page, index: int) -> Samples | None:
         offset, count = page.dataoffsets[index], page.databytecounts[index]

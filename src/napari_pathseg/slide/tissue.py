@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.geometry import Field, Pair, exact_downsample
+from napari_pathseg.progress import CancelToken
 from napari_pathseg.slide.base import RGB, Slide
 from napari_pathseg.slide.cache import ChunkCache
-from napari_pathseg.slide.sources import LevelSource, added_levels
+from napari_pathseg.slide.sources import SMALLEST_CHUNK_PX, LevelSource, added_levels
 
 TARGET_PX = 1024
 """The mask is made at the finest level whose longer side is at most this."""
@@ -18,6 +19,9 @@ TARGET_PX = 1024
 MIN_DENSITY, MAX_DENSITY = 0.03, 0.09
 """Otsu's threshold is kept in this range: below there is nothing but glass and dust, and above it
 tells nuclei from stroma where a slide is full of tissue."""
+
+DARK_GLASS = 40
+"""Where half of the slide is darker than this it was seen in fluorescence."""
 
 HISTOGRAM_BINS = 128
 HISTOGRAM_DENSITY = 1.2
@@ -70,15 +74,62 @@ def tissue_mask(slide: Slide, config: TissueConfig | None = None) -> tuple[Mask,
     """
     config = config or TissueConfig()
     pixels, field = overview(slide, TARGET_PX)
-    density = optical_density(pixels)
-    threshold = config.threshold
-    if threshold is None:
-        threshold = min(max(otsu(density), MIN_DENSITY), MAX_DENSITY)
-    return _cleaned(density > threshold, _min_pixels(config, field.mpp(slide.metadata.mpp))), field
+    signal = tissue_signal(pixels)
+    threshold = config.threshold if config.threshold is not None else tissue_threshold(signal)
+    return tissue_of(signal, threshold, config, field.mpp(slide.metadata.mpp)), field
 
 
-def overview(slide: Slide, longest_px: int) -> tuple[RGB, Field]:
+def tissue_signal(pixels: RGB) -> npt.NDArray[np.float32]:
+    """How much each pixel looks like tissue: density on bright glass, brightness on dark.
+
+    Parameters
+    ----------
+    pixels : uint8 array (height, width, 3)
+        Of the whole slide.
+
+    Returns
+    -------
+    float32 array (height, width)
+        0 on bare glass.
+    """
+    brightest = pixels.max(axis=2)
+    if np.median(brightest) < DARK_GLASS:
+        brightness: npt.NDArray[np.float32] = brightest.astype(np.float32) / np.float32(255)
+        return brightness
+    return optical_density(pixels)
+
+
+def tissue_threshold(signal: npt.NDArray[np.float32]) -> float:
+    """Otsu's threshold of a signal, kept in sensible limits."""
+    return min(max(otsu(signal), MIN_DENSITY), MAX_DENSITY)
+
+
+def tissue_of(
+    signal: npt.NDArray[np.float32], threshold: float, config: TissueConfig, mpp: Pair | None
+) -> Mask:
+    """Where the signal is above a threshold, without specks and small holes.
+
+    Parameters
+    ----------
+    signal : float32 array (height, width)
+        Of :func:`tissue_signal`.
+    threshold : float
+    config : TissueConfig
+        For the sizes of specks and holes.
+    mpp : (float, float) or None
+        Micrometres per pixel of the signal.
+
+    Returns
+    -------
+    bool array (height, width)
+    """
+    return _cleaned(signal > threshold, _min_pixels(config, mpp))
+
+
+def overview(slide: Slide, longest_px: int, cancel: CancelToken | None = None) -> tuple[RGB, Field]:
     """The whole slide at the finest level, stored or averaged, that is small enough.
+
+    A slide without such a level is read from end to end, which can be cancelled.
 
     Returns
     -------
@@ -98,7 +149,15 @@ def overview(slide: Slide, longest_px: int) -> tuple[RGB, Field]:
     field = Field(
         last + len(added), 0, 0, height, width, exact_downsample(slide.shape, (height, width))
     )
-    return source[slice(0, height), slice(0, width)], field
+    side = SMALLEST_CHUNK_PX
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            part = pixels[top : top + side, left : left + side]
+            part[:] = source.chunk_at(top // side, left // side)
+    return pixels, field
 
 
 def optical_density(pixels: RGB) -> npt.NDArray[np.float32]:

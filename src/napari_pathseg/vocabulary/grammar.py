@@ -18,6 +18,8 @@ from napari_pathseg.vocabulary.phrases import NAMING, Lexicon, name_at, owner_af
 MULTIPLE = "multiple"
 # What the score of a term is multiplied with when words of its look are left unheeded.
 QUALIFIED = 0.9
+# From this score on a phrase means the term in it and nothing more ("stromal desmoplasia").
+SAME = 0.9
 
 _PROMPT = re.compile(r"\s*(\w+)-level (.+) in (.+) pathology\s*", re.IGNORECASE)
 _LABEL = re.compile(r"\s*(?P<region>[^-]+)-(?P<structure>\w+)-(?P<object>.+?)\s*")
@@ -123,6 +125,22 @@ def _is_bare(hit: Hit) -> bool:
     return hit.entry.name in ("nucleus", "cell")
 
 
+def _fits(meant: Hit, head: Hit) -> bool:
+    """Whether a phrase may mean an entry when its last words name another one.
+
+    "Foamy histiocytes" are foam cells, "fibroblastic stroma" is no fibroblast.
+    """
+    if meant.entry is head.entry:
+        return meant.score >= SAME
+    structures = meant.entry.term.structure, head.entry.term.structure
+    return (structures[0] == "tissue") == (structures[1] == "tissue")
+
+
+def _is_verb(token: Token) -> bool:
+    """Whether a word after a term may begin a place ("cells hugging the vessels")."""
+    return token.kind is Kind.WORD and len(token.text) > 5 and token.text.lower().endswith("ing")
+
+
 class _Sentence:
     """Reads one sentence from left to right."""
 
@@ -136,6 +154,9 @@ class _Sentence:
         self._found: list[tuple[Found, str | None]] = []
         self._regions: list[str] = []
         self._strange: list[Token] = []
+        # Whether no term came since the last comma, "and" or "not", and where the last one ended.
+        self._fresh = True
+        self._ended = -1
 
     def read(self) -> None:
         """Add what the sentence says to the parsed text."""
@@ -145,9 +166,23 @@ class _Sentence:
         self._end_part()
         only = self._regions[0] if len(set(self._regions)) == 1 else None
         for found, region in self._found:
-            self._place(found, region or only)
+            if self._elsewhere(found.hit, region or only):
+                self._forget(found)
+            else:
+                self._place(found, region or only)
         if not self._found and self._regions and len(self._parsed.unknown) == before:
             self._parsed.unknown.append(self._text.strip())
+
+    def _elsewhere(self, hit: Hit, region: str | None) -> bool:
+        """Whether a guess by meaning belongs to another organ ("medullary thymus": no kidney)."""
+        own = self._lexicon.organs(hit.entry)
+        return hit.how == "meaning" and region is not None and len(own) == 1 and region not in own
+
+    def _forget(self, found: Found) -> None:
+        """Report a phrase as unknown after all."""
+        for kept in (self._parsed.asked, self._parsed.excluded):
+            kept[:] = [other for other in kept if other is not found]
+        self._parsed.unknown.append(found.phrase)
 
     def _place(self, found: Found, region: str | None) -> None:
         """Give a term its region; "tubules in the kidney" are renal tubules."""
@@ -157,11 +192,15 @@ class _Sentence:
             found.hit = self._lexicon.exact(words) or found.hit
 
     def _step(self, token: Token) -> None:
-        if token.kind in NAMING or self._begins_name(token):
+        if token.kind in NAMING or self._begins_name(token) or self._tells_look(token):
             self._read_word(token)
+            return
+        if token.kind is Kind.FILLER:
+            self._at += 1
             return
         if token.kind in (Kind.AND, Kind.BREAK):
             self._share_noun()
+            self._fresh = True
         self._end_strange()
         self._at += 1
         if token.kind is Kind.BREAK:
@@ -169,11 +208,11 @@ class _Sentence:
         elif token.kind is Kind.BUT or (token.kind is Kind.AND and self._kind is not Kind.NOT):
             self._kind = Kind.WORD
         elif token.kind is Kind.NOT:
-            self._kind = Kind.NOT
+            self._kind, self._fresh = Kind.NOT, True
         elif token.kind is Kind.STRANGE:
             self._parsed.unknown.append(token.text)
         elif self._kind is Kind.WORD and self._begins_place(token):
-            self._kind = token.kind
+            self._kind = Kind.OF if token.kind is Kind.OF else Kind.AROUND
 
     def _share_noun(self) -> None:
         """Read "benign and malignant glands" as benign glands and malignant glands."""
@@ -193,14 +232,22 @@ class _Sentence:
                 return
 
     def _begins_name(self, token: Token) -> bool:
-        """Whether a word of place begins a name here ("in situ carcinoma")."""
-        if token.kind is not Kind.AROUND:
+        """Whether a word of place or asking begins a name here ("in situ carcinoma")."""
+        if token.kind not in (Kind.AROUND, Kind.BESIDE, Kind.FILLER):
             return False
         return name_at(self._tokens, self._at, self._lexicon, typos=False) is not None
 
+    def _tells_look(self, token: Token) -> bool:
+        """Whether a word such as "adjacent" tells how the term after it looks."""
+        after = self._tokens[self._at + 1 : self._at + 2]
+        follows = bool(after) and after[0].kind in NAMING
+        return token.kind is Kind.BESIDE and self._fresh and follows
+
     def _begins_place(self, token: Token) -> bool:
         """Whether a place begins; after no term "of" begins none ("areas of necrosis")."""
-        return token.kind is Kind.AROUND or (token.kind is Kind.OF and bool(self._part))
+        if token.kind is Kind.OF:
+            return bool(self._part)
+        return token.kind in (Kind.AROUND, Kind.BESIDE)
 
     def _read_word(self, token: Token) -> None:
         placed = self._kind in (Kind.AROUND, Kind.OF)
@@ -214,6 +261,9 @@ class _Sentence:
             self._take_region(name.region)
         elif name:
             self._at += name.length
+        elif self._ended == self._at and _is_verb(token):
+            self._kind = Kind.AROUND
+            self._at += 1
         else:
             # Words of a place need not be known, the owner in "gland of ..." must be.
             if self._kind is not Kind.AROUND and (token.kind is not Kind.NOUN or self._strange):
@@ -244,21 +294,53 @@ class _Sentence:
             first, self._strange = self._strange[0], []
             hit = replace(hit, score=hit.score * QUALIFIED)
         elif self._strange:
-            before = self._strange[0].start
-            phrase = self._text[before : self._strange[-1].end]
-            self._parsed.wider[phrase] = self._text[before : last.end]
-            self._parsed.near.append(hit)
-        self._end_strange()
+            said = " ".join(token.text for token in self._strange)
+            meant = self._meant(f"{said} {self._text[first.start : last.end]}", hit)
+            if meant and _fits(meant, hit):
+                # "foamy histiocytes" are more than the histiocytes in them.
+                first, hit, self._strange = self._strange[0], meant, []
+            else:
+                self._qualified_by_strange(hit, last)
+        elif self._ended == start and self._part and not self._fresh:
+            first, hit = self._joined(first, last, hit)
         self._keep(Found(self._text[first.start : last.end], hit))
+
+    def _joined(self, first: Token, last: Token, hit: Hit) -> tuple[Token, Hit]:
+        """Read two terms side by side as one, where their meaning says so ("crypt abscess")."""
+        before = self._part[-1]
+        start = self._text.rindex(before.phrase, 0, first.start)
+        meant = self._meant(self._text[start : last.end], hit)
+        if meant is None or meant.entry is before.hit.entry or not _fits(meant, hit):
+            return first, hit
+        self._part.pop()
+        for kept in (self._parsed.asked, self._parsed.excluded):
+            kept[:] = [other for other in kept if other is not before]
+        return next(token for token in self._tokens if token.start == start), meant
+
+    def _qualified_by_strange(self, hit: Hit, last: Token) -> None:
+        """Report the strange words before a term as unknown, and what all of it could mean."""
+        before = self._strange[0].start
+        phrase = self._text[before : self._strange[-1].end]
+        self._parsed.wider[phrase] = self._text[before : last.end]
+        self._parsed.near.append(hit)
+        self._parsed.unknown.append(phrase)
+        self._strange = []
+
+    def _meant(self, phrase: str, head: Hit | None = None) -> Hit | None:
+        """What a phrase means that ends with a term; words of a place are not asked about."""
+        if self._kind not in (Kind.WORD, Kind.NOT):
+            return None
+        return self._lexicon.meaning(phrase, head.entry if head else None)
 
     def _only_qualified(self) -> bool:
         """Whether nothing but words of look stands right before."""
-        return all(token.kind is Kind.QUALIFIER for token in self._strange)
+        return all(token.kind in (Kind.QUALIFIER, Kind.BESIDE) for token in self._strange)
 
     def _keep(self, found: Found) -> None:
         kept = self._parsed.excluded if self._kind is Kind.NOT else self._parsed.asked
         kept.append(found)
         self._part.append(found)
+        self._fresh, self._ended = False, self._at
 
     def _absorb(self, hit: Hit) -> None:
         structure = hit.entry.term.structure
@@ -278,7 +360,7 @@ class _Sentence:
             return int(token.kind is Kind.NOUN)  # A qualifier begins something else.
         name = name_at(self._tokens, self._at, self._lexicon, typos=True)
         if name is None:
-            return 1
+            return int(not _is_verb(token))
         tissue = hit.entry.term.structure == "tissue"
         if name.hit is None or tissue == (name.hit.entry.term.structure == "tissue"):
             return 0
@@ -289,7 +371,7 @@ class _Sentence:
         if not self._strange:
             return
         phrase = self._text[self._strange[0].start : self._strange[-1].end]
-        hit = self._lexicon.meaning(phrase) if self._kind in (Kind.WORD, Kind.NOT) else None
+        hit = self._meant(" ".join(token.text for token in self._strange))
         if hit is None:
             self._parsed.unknown.append(phrase)
         else:

@@ -7,15 +7,16 @@ import csv
 import io
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from napari_pathseg.classes import UNSPECIFIED, Color
+from napari_pathseg.classes import UNSPECIFIED, Color, Term
 from napari_pathseg.errors import PromptError, describe_os_error
 from napari_pathseg.prompts import MAX_TEXT_LENGTH
 from napari_pathseg.vocabulary.entry import Entry, Match
 from napari_pathseg.vocabulary.grammar import split_label
+from napari_pathseg.vocabulary.termfile import TermFile
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 MAX_FILE_BYTES = 10_000_000
@@ -97,13 +98,33 @@ def map_classes(names: Iterable[str], vocabulary: Vocabulary) -> ImportReport:
     )
 
 
+def own_terms(
+    report: ImportReport, structure: str, colors: Mapping[str, Color], vocabulary: Vocabulary
+) -> TermFile:
+    """The names without a match as terms of the user's own, in the colours that the list gives."""
+    entries = [
+        Entry(
+            Term(UNSPECIFIED, structure, row.name),
+            (),
+            "",
+            None,
+            (),
+            1.0 if structure == "tissue" else 0.5,
+            colors.get(row.name) or vocabulary.color(row.name),
+        )
+        for row in report.unmapped
+    ]
+    return TermFile(entries=tuple(entries))
+
+
 def _map_name(name: str, vocabulary: Vocabulary) -> ImportRow:
     suggestions: tuple[Entry, ...] = ()
     for text in dict.fromkeys((name, _CAMEL.sub(" ", name).replace("_", " "))):
         if not text.strip() or len(text) > MAX_TEXT_LENGTH:
             continue
         found = vocabulary.resolve(text)
-        if len(found.matches) == 1 and not (found.excluded or found.unknown):
+        single = len(found.matches) == 1 and not (found.excluded or found.unknown)
+        if single and found.matches[0].how != "meaning":
             return ImportRow(name, found.matches[0])
         suggestions = found.suggestions or tuple(match.entry for match in found.matches)
     return ImportRow(name, None, suggestions)

@@ -18,6 +18,7 @@ class Kind(enum.Enum):
     NOUN = "a noun without a meaning of its own"
     FILLER = "says nothing about the term"
     AROUND = "begins a place: what follows is not asked"
+    BESIDE = "begins a place after a term, else tells how a thing looks"
     OF = "begins a place after a term"
     NOT = "begins what is not wanted"
     BUT = "ends what is not wanted"
@@ -52,7 +53,7 @@ _FILLERS = word_set(
     several few following slide slides image images picture field section sections specimen
     sample biopsy view screen case patient now again piece pieces kind kinds type types
     boundary boundaries border borders pathology histology thanks thank how where
-    then first finally
+    then first finally everywhere anywhere overall
     """
 )
 _NOUNS = word_set(
@@ -67,18 +68,27 @@ _QUALIFIERS = word_set(
     thick flat tall wide narrow dense loose sparse scattered isolated clustered packed crowded
     dilated collapsed open branching dark pale light bright faint deep superficial central
     peripheral outer inner upper lower left right fresh intact pink red purple blue brown white
-    stained unstained abundant numerous focal diffuse confluent viable residual
+    stained unstained abundant numerous focal diffuse confluent viable residual little plump
+    slender swollen thickened thinned rounded angular hyperchromatic differentiated
+    undifferentiated florid brisk mild moderate marked severe
     """
 )
 _AROUND = word_set(
     """
-    in on at by per from with inside within around near nearby next beside besides between among
+    in on at by per from with inside within around near beside besides between among
     amongst amid along alongside outside beyond under underneath beneath below above over
-    across into onto toward towards through throughout surrounding surrounded adjacent close
-    bordering abutting touching infiltrating invading lining lined covering covered
-    containing filled forming embedded located lying situated invaded infiltrated
+    across into onto toward towards through throughout
     """
 )
+_BESIDE = word_set(
+    """
+    nearby next surrounding surrounded adjacent neighboring neighbouring close bordering abutting
+    touching infiltrating invading lining lined covering covered containing filled forming
+    embedded located lying situated invaded infiltrated
+    """
+)
+# Adverbs tell how, but these are none.
+_NO_ADVERBS = word_set("anomaly assembly family")
 _NOT = word_set(
     """
     not no without except excepting exclude excluding ignore ignoring minus omit omitting
@@ -94,6 +104,9 @@ _AND = word_set(
     and or plus und et as well & vs versus
     """
 )
+
+# Words that stand in prompts about tissue, though they name nothing there.
+PROMPT_WORDS = _FILLERS | _NOUNS | _QUALIFIERS | _AROUND | _BESIDE | _NOT | _AND
 
 _CODE = re.compile(r"[{}<>=*$\\]|://|--|(?:^|\s)[/~.]+\w*/")
 _FILE = re.compile(
@@ -157,6 +170,7 @@ def _token(text: str, start: int, end: int, sign: str) -> Token:
     for kind, words in (
         (Kind.FILLER, _FILLERS),
         (Kind.AROUND, _AROUND),
+        (Kind.BESIDE, _BESIDE),
         (Kind.OF, ("of",)),
         (Kind.NOT, _NOT),
         (Kind.AND, _AND),
@@ -165,6 +179,8 @@ def _token(text: str, start: int, end: int, sign: str) -> Token:
         if plain in words:
             return Token(kind, piece, normal_word(plain), start, end)
     normal = "".join(normal_words(piece))
+    if len(plain) > 5 and plain.endswith("ly") and plain not in _NO_ADVERBS:
+        return Token(Kind.FILLER, piece, normal, start, end)
     kind = Kind.NOUN if normal in _NOUNS else Kind.WORD
     if plain in _QUALIFIERS or plain.endswith("-stained"):
         kind = Kind.QUALIFIER

@@ -39,9 +39,10 @@ _IRREGULAR = {
 # Real words that lie one or two edits from a term and must never be corrected into it.
 _LOOKALIKES = word_set(
     """
-    aplasia bland blond bloom brood cello crypto crystal duce fabric gladly glance glans
-    grand granule hypoplasia hypotrophy muscat mussel nervy never stoma storm stream strong
-    strophe temper timber tremor tumbler tutor vain veil villa villain
+    aplasia bidding bland blending blond bloom breeding brood cancel cello crept crypto crystal
+    duce fabric gladly glance glans gloss grand granule grass hypoplasia hypotrophy inlet insult
+    melanie morrow muscat mussel nervy never philip purcell square starring stoma storm stream
+    strong strophe temper timber timor tremor tudor tumbler tutor vain veil venue villa villain
     """
 )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from napari_pathseg.vocabulary.entry import Entry
 from napari_pathseg.vocabulary.lexing import Kind, Token
 from napari_pathseg.vocabulary.matching import Hit
 
@@ -28,8 +29,11 @@ class Lexicon(Protocol):
     def typo(self, words: Sequence[str]) -> Hit | None:
         """The entry that is nearly called so."""
 
-    def meaning(self, phrase: str) -> Hit | None:
-        """The entry that an otherwise unknown phrase means."""
+    def meaning(self, phrase: str, head: Entry | None) -> Hit | None:
+        """The entry that an otherwise unknown phrase means, which may end with `head`."""
+
+    def organs(self, entry: Entry) -> tuple[str, ...]:
+        """The regions in which an entry is annotated; none when it may be anywhere."""
 
     def region(self, words: Sequence[str]) -> str | None:
         """The region that is called so."""

@@ -4,39 +4,48 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from napari_pathseg.classes import UNSPECIFIED, Color, Term
-from napari_pathseg.errors import PromptError, UnknownTermError, describe_os_error
+from napari_pathseg.errors import PromptError, UnknownTermError
 from napari_pathseg.prompts import MAX_TEXT_LENGTH
 from napari_pathseg.vocabulary import grammar
+from napari_pathseg.vocabulary.completing import Completer, Completion
 from napari_pathseg.vocabulary.entry import Entry, Match, Resolution
 from napari_pathseg.vocabulary.matching import Hit, Matcher, compact, normal_words
 from napari_pathseg.vocabulary.suggesting import GramIndex
-from napari_pathseg.vocabulary.termfile import TermFile, format_terms, parse_terms, read_terms
+from napari_pathseg.vocabulary.termfile import (
+    TermFile,
+    own_terms_path,
+    parse_terms,
+    read_terms,
+    write_terms,
+)
 
-# A later stage for phrases that no name, synonym or typo explains: phrase -> (entry name, score).
-Meaning = Callable[[str], tuple[str, float] | None]
+if TYPE_CHECKING:
+    from napari_pathseg.vocabulary.encoder import TextEncoder
+    from napari_pathseg.vocabulary.meaning import MeaningIndex
 
-# Shown where an unknown phrase resembles nothing.
+# Gives the text encoder when a phrase is met that no name, synonym or typing error explains.
+EncoderSource = Callable[[], "TextEncoder"]
+
+# Shown where a phrase resembles nothing.
 _COMMON = ("nucleus", "gland", "tumor")
 
 
-def prompt_text(term: Term) -> str:
-    """The term in PathSegmentor's form, such as "nuclei-level lymphocyte in colon pathology".
-
-    Source: PathSegmentor (arXiv 2506.20988); an unspecified region is written "multiple".
-    """
-    region = grammar.MULTIPLE if term.region == UNSPECIFIED else term.region
-    return f"{term.structure}-level {term.object} in {region} pathology"
+def _as_chosen(entry: Entry, content: TermFile) -> Entry:
+    color = content.colors.get(entry.name, entry.color)
+    return replace(entry, color=color, mpp=content.mpps.get(entry.name, entry.mpp))
 
 
-def parse_prompt_text(text: str) -> Term | None:
-    """The inverse of :func:`prompt_text`; None for a text of any other form."""
-    parts = grammar.split_form(text)
-    return Term(*parts) if parts else None
+def _shipped_encoder() -> TextEncoder:
+    from napari_pathseg.vocabulary.encoder import shipped_encoder
+
+    return shipped_encoder()
 
 
 class Vocabulary:
@@ -48,8 +57,9 @@ class Vocabulary:
         Regions and entries; names and synonyms must be unique in any spelling.
     own : frozenset of str
         Names of the entries that the user added.
-    meaning : callable, optional
-        Asked about phrases that nothing else explains.
+    encoder : callable, optional
+        Gives the text encoder, which is asked about phrases that nothing else explains; None:
+        such phrases stay unknown.
 
     Raises
     ------
@@ -61,9 +71,11 @@ class Vocabulary:
         self,
         content: TermFile,
         own: frozenset[str] = frozenset(),
-        meaning: Meaning | None = None,
+        encoder: EncoderSource | None = None,
     ) -> None:
-        self._content, self._own, self._meaning = content, own, meaning
+        chosen = tuple(_as_chosen(entry, content) for entry in content.entries)
+        self._content = content = replace(content, entries=chosen)
+        self._own, self._encoder = own, encoder
         self._by_name = {entry.name: entry for entry in content.entries}
         self._check()
         self._matcher = Matcher(content.entries)
@@ -86,8 +98,15 @@ class Vocabulary:
             When `extra` can not be read or clashes with a term that ships.
         """
         file = resources.files("napari_pathseg.vocabulary") / "data" / "terms.json"
-        shipped = cls(parse_terms(file.read_text(encoding="utf-8"), "terms.json"))
+        content = parse_terms(file.read_text(encoding="utf-8"), "terms.json")
+        shipped = cls(content, encoder=_shipped_encoder)
         return shipped if extra is None else shipped.with_terms(read_terms(extra))
+
+    @classmethod
+    def of_user(cls) -> Vocabulary:
+        """The vocabulary that ships with what the user added and chose, if anything."""
+        path = own_terms_path()
+        return cls.load(path if path.exists() else None)
 
     def _check(self) -> None:
         claimed: dict[str, str] = {}
@@ -168,13 +187,13 @@ class Vocabulary:
         return tuple(found)
 
     def color(self, name: str) -> Color:
-        """The colour of an entry; for any other name a lasting one of theirs."""
+        """The colour of an entry or chosen for a name; for any other name a lasting one."""
         if name in self._by_name:
             return self._by_name[name].color
+        if name in self._content.colors:
+            return self._content.colors[name]
         palette = sorted({entry.color for entry in self.entries})
         return palette[zlib.crc32(name.encode("utf-8", "surrogatepass")) % len(palette)]
-
-    # What a text means.
 
     def resolve(self, text: str) -> Resolution:
         """What a text asks for.
@@ -220,8 +239,10 @@ class Vocabulary:
     def suggest(
         self, text: str, n: int = 3, among: Iterable[Term | str] | None = None
     ) -> tuple[Entry, ...]:
-        """The entries nearest to a text, nearest first: relatives of the term it names, then
-        entries that are written alike.
+        """The entries nearest to a text, nearest first.
+
+        Relatives of the term it names come first, then entries that mean nearly the same or, for
+        a text that speaks of no tissue, are written alike.
 
         Parameters
         ----------
@@ -232,7 +253,9 @@ class Vocabulary:
             Only entries of these terms (their regions do not matter) or names.
         """
         allowed = None if among is None else {t if isinstance(t, str) else t.object for t in among}
-        scores = self._grams.scores(text[:MAX_TEXT_LENGTH])
+        text = text[:MAX_TEXT_LENGTH]
+        meant = self._meanings.scores(text) if self._meanings else {}
+        scores = meant or self._grams.scores(text)
         hit = self.exact(normal_words(text)) or self.typo(normal_words(text))
         for rank, entry in enumerate(self._relatives(hit.entry) if hit else ()):
             scores[entry.name] = scores.get(entry.name, 0.0) + 2 - rank / len(self.entries)
@@ -259,34 +282,13 @@ class Vocabulary:
     def _grams(self) -> GramIndex:
         return GramIndex(self.entries)
 
-    def complete(self, prefix: str, n: int = 10) -> tuple[Entry, ...]:
+    def complete(self, prefix: str, n: int = 10) -> tuple[Completion, ...]:
         """The entries of which a name, a synonym or a word in one begins like this."""
-        typed = " ".join(prefix.lower().split())
-        if not typed:
-            return ()
-        wanted = " ".join(normal_words(prefix)) or typed
-        ranks: dict[str, tuple[int, int]] = {}
-        for name, written, normal in self._completions:
-            if written.startswith(typed):
-                rank = 0
-            elif normal.startswith(wanted):
-                rank = 1
-            elif f" {typed}" in written or f" {wanted}" in normal:
-                rank = 2
-            else:
-                continue
-            ranks[name] = min((rank, len(written)), ranks.get(name, (rank, len(written))))
-        # Sorting is stable: of equals the first in the file comes first.
-        return tuple(self._by_name[name] for name in sorted(ranks, key=ranks.__getitem__)[:n])
+        return self._completer.complete(prefix, n)
 
     @cached_property
-    def _completions(self) -> tuple[tuple[str, str, str], ...]:
-        """Entry name, a text that means it, and the text in normal form."""
-        return tuple(
-            (entry.name, text.lower(), " ".join(normal_words(text)))
-            for entry in self.entries
-            for text in (entry.name, *entry.synonyms)
-        )
+    def _completer(self) -> Completer:
+        return Completer(self.entries)
 
     # The lexicon that the grammar reads with.
 
@@ -303,40 +305,95 @@ class Vocabulary:
         """The one entry that these normal words miss by a typing error."""
         return self._matcher.typo(words)
 
+    def organs(self, entry: Entry) -> tuple[str, ...]:
+        """The regions in which an entry is annotated; none when it may be anywhere."""
+        return self._content.places.get(entry.name, ())
+
     def region(self, words: Sequence[str]) -> str | None:
         """The region that these normal words name."""
         return self._regions.get("".join(words))
 
-    def meaning(self, phrase: str) -> Hit | None:
-        """The entry that the meaning stage, if there is one, finds for a phrase."""
-        answer = self._meaning(phrase) if self._meaning else None
+    def meaning(self, phrase: str, head: Entry | None = None) -> Hit | None:
+        """The entry that the text encoder, if there is one, finds for a phrase ending in one."""
+        if self._meanings is None:
+            return None
+        below = {e.name: (head.name,) for e in self.descendants(head.name)} if head else {}
+        answer = self._meanings.understood(phrase, lambda name: below.get(name, ()))
         return Hit(self.entry(answer[0]), answer[1], "meaning") if answer else None
 
-    # The user's own terms.
+    @cached_property
+    def _meanings(self) -> MeaningIndex | None:
+        if self._encoder is None:
+            return None
+        from napari_pathseg.vocabulary.meaning import MeaningIndex
 
-    def with_meaning(self, meaning: Meaning | None) -> Vocabulary:
-        """Return this vocabulary with a stage for phrases that nothing else explains."""
-        return Vocabulary(self._content, self._own, meaning)
+        return MeaningIndex(self.entries, self._encoder())
+
+    # What users add and choose.
+
+    @property
+    def own(self) -> TermFile:
+        """The user's own terms, colours and resolutions: what is kept and shared as a file."""
+        return replace(
+            self._content,
+            regions={},
+            entries=tuple(entry for entry in self.entries if entry.name in self._own),
+            places={k: v for k, v in self._content.places.items() if k in self._own},
+            sources=(),
+        )
+
+    def chosen_mpp(self, name: str) -> float | None:
+        """The working resolution that the user chose for a term, if any."""
+        return self._content.mpps.get(name)
+
+    def with_encoder(self, encoder: EncoderSource | None) -> Vocabulary:
+        """Return this vocabulary with another text encoder, or with none."""
+        return Vocabulary(self._content, self._own, encoder)
 
     def with_terms(self, added: TermFile) -> Vocabulary:
-        """Return this vocabulary and more terms; PromptError when a name is taken."""
-        content = TermFile(
-            {**self._content.regions, **added.regions},
-            (*self.entries, *added.entries),
-            {**self._content.places, **added.places},
+        """Return this vocabulary and what a term file adds; PromptError when a name is taken.
+
+        A term that is there already, the same in all, is taken once.
+        """
+        new = tuple(e for e in added.entries if self._by_name.get(e.name) != e)
+        content = replace(
+            self._content,
+            regions={**self._content.regions, **added.regions},
+            entries=(*self.entries, *new),
+            places={**self._content.places, **added.places},
+            colors={**self._content.colors, **added.colors},
+            mpps={**self._content.mpps, **added.mpps},
         )
         own = self._own | {entry.name for entry in added.entries}
-        return Vocabulary(content, own, self._meaning)
+        return Vocabulary(content, own, self._encoder)
 
     def add(self, entry: Entry) -> Vocabulary:
         """Return this vocabulary and a term of the user's own; PromptError when it is taken."""
         return self.with_terms(TermFile(entries=(entry,)))
 
+    def without(self, name: str) -> Vocabulary:
+        """Return this vocabulary without a term of the user's own.
+
+        Raises
+        ------
+        PromptError
+            When the term ships, or others lie below it.
+        """
+        if name not in self._own:
+            raise PromptError(f"{name!r} is no term of your own.", "Only these can be removed.")
+        kept = tuple(entry for entry in self.entries if entry.name != name)
+        places = {key: value for key, value in self._content.places.items() if key != name}
+        content = replace(self._content, entries=kept, places=places)
+        return Vocabulary(content, self._own - {name}, self._encoder)
+
+    def with_color(self, name: str, color: Color) -> Vocabulary:
+        """Return this vocabulary with a colour that a term or class has from now on."""
+        return self.with_terms(TermFile(colors={name: color}))
+
+    def with_mpp(self, name: str, mpp: float) -> Vocabulary:
+        """Return this vocabulary with a term looked at with so many micrometres per pixel."""
+        return self.with_terms(TermFile(mpps={self.entry(name).name: mpp}))
+
     def save(self, path: Path) -> None:
-        """Write the user's own terms to a file that :meth:`load` reads; PromptError on failure."""
-        own = [entry for entry in self.entries if entry.name in self._own]
-        text = format_terms(own, self._content.places, {})
-        try:
-            path.write_text(text, encoding="utf-8", newline="\n")
-        except OSError as error:
-            raise PromptError(describe_os_error(error, path), "Choose another folder.") from error
+        """Write what users added and chose to a file that :meth:`load` reads."""
+        write_terms(self.own, path)

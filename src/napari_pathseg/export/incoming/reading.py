@@ -77,11 +77,3 @@ def _json(path: Path, frame: Frame, where: Where, head: bytes) -> Incoming:
     if any(key in text for key in ('"annotations"', '"images"', '"categories"')):
         return incoming_coco(path, frame, where)
     return incoming_geojson(path, frame, where)
-
-
-def looks_like_labels(path: Path) -> bool:
-    """Whether a name is that of labels rather than of a slide; the file is not opened."""
-    name = path.name.lower()
-    return name.endswith((".geojson", ".json", ".labels.tif", ".labels.ome.tif", ".seg.dcm")) or (
-        path.is_dir() and (path / "metadata.jsonl").is_file()
-    )

@@ -42,11 +42,14 @@ class Imported:
         With a label.
     classes : ClassList
         Of the slide now.
+    ids : tuple of str
+        Of the fields.
     """
 
     fields: int
     pixels: int
     classes: ClassList
+    ids: tuple[str, ...]
 
 
 def classes_of(records: Sequence[FieldRecord]) -> ClassList:
@@ -106,10 +109,22 @@ def import_labels(
     store: Store,
     frame: Frame,
     *,
+    classes: ClassList | None = None,
     author: str = "",
     reviewed: bool = False,
 ) -> Imported:
     """Store what came in, in one transaction; a field of ours that is there is replaced.
+
+    Parameters
+    ----------
+    incoming : Incoming
+    mapping : sequence of Mapped
+    store : Store
+    frame : Frame
+    classes : ClassList, optional
+        Of the slide; those of the stored fields by default.
+    author, reviewed
+        As in :func:`prepare`.
 
     Raises
     ------
@@ -118,7 +133,7 @@ def import_labels(
     StoreError
         When it can not be saved; nothing is then imported.
     """
-    classes = classes_of(store.fields())
+    classes = classes_of(store.fields()) if classes is None else classes
     prepared = prepare(incoming, mapping, frame, classes, author=author, reviewed=reviewed)
     known = {record.id: record for record in store.fields()}
     fresh = [
@@ -130,6 +145,7 @@ def import_labels(
         len(fresh),
         sum(int(np.count_nonzero(mask)) for _, mask in fresh),
         mapped_classes(mapping, classes)[0],
+        tuple(record.id for record, _ in fresh),
     )
 
 

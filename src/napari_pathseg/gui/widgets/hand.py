@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy import QtTest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QImage
 from qtpy.QtWidgets import QApplication, QPushButton, QWidget
 
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Pair, Region, level0_to_world, world_scale
 from napari_pathseg.gui.widgets.panel import PathsegPanel
+from napari_pathseg.slide.base import RGB
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
@@ -91,8 +93,7 @@ class Hand:
         """Press T, type a text, press Enter, wait for the answer."""
         self.key(Qt.Key.Key_T)
         self.type(text)
-        self.press_key_in_line(Qt.Key.Key_Return)
-        self.settle()
+        self.press_enter()
 
     def type(self, text: str) -> None:
         """Type into the line."""
@@ -146,9 +147,18 @@ class Hand:
         QTest.mouseClick(button, Qt.MouseButton.LeftButton)
         self.wait()
 
-    def photograph(self, path: Path) -> Path:
-        """Save a picture of the whole window."""
+    def press_enter(self) -> None:
+        """Press Enter in the line and wait for the answer."""
+        self.press_key_in_line(Qt.Key.Key_Return)
+        self.settle()
+
+    def picture(self, widget: Any = None) -> RGB:
+        """A picture of the whole window, or of one widget, (height, width, 3)."""
         self.wait()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.viewer.screenshot(str(path), canvas_only=False, flash=False)
-        return path
+        if widget is None:
+            window: RGB = self.viewer.screenshot(canvas_only=False, flash=False)[..., :3]
+            return window
+        image = widget.grab().toImage().convertToFormat(QImage.Format.Format_RGB888)
+        rows = np.frombuffer(image.constBits().asarray(image.sizeInBytes()), np.uint8)
+        lines = rows.reshape(image.height(), image.bytesPerLine())
+        return lines[:, : 3 * image.width()].reshape(image.height(), image.width(), 3).copy()

@@ -19,6 +19,7 @@ class MessageLine(QWidget):
     def __init__(self, theme: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._theme = theme
+        self._kind = ""
         self.label = QLabel(self)
         self.label.setWordWrap(True)
         self.label.setTextFormat(Qt.TextFormat.PlainText)
@@ -39,10 +40,19 @@ class MessageLine(QWidget):
         self._actions.hide()
         self.set_busy(False)
 
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a theme of napari."""
+        self._theme = theme
+        self._color(self._kind)
+
+    def _color(self, kind: str) -> None:
+        self._kind = kind
+        color = COLORS.get(kind, theme_color(self._theme, "text"))
+        self.label.setStyleSheet(f"QLabel {{ border-left: 3px solid {color}; padding-left: 6px; }}")
+
     def show_message(self, message: Message) -> None:
         """Show a message and the buttons of what can be done about it."""
-        color = COLORS.get(message.kind, theme_color(self._theme, "text"))
-        self.label.setStyleSheet(f"QLabel {{ border-left: 3px solid {color}; padding-left: 6px; }}")
+        self._color(message.kind)
         self.label.setText(message.text)
         clear(self._flow)
         for action in message.actions:

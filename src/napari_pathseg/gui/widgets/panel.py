@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_pathseg.errors import StoreError
 from napari_pathseg.gui.bindings import Bindings
 from napari_pathseg.gui.controller import PathsegController, default_controller
 from napari_pathseg.gui.keys import Keys
+from napari_pathseg.gui.messages import of_error
 from napari_pathseg.gui.pages import PAGES
 from napari_pathseg.gui.provenance import Origins
 from napari_pathseg.gui.settings import Settings, apply
 from napari_pathseg.gui.tools import Pointer
+from napari_pathseg.gui.widgets.keys_window import KeysWindow
 from napari_pathseg.gui.widgets.message_line import MessageLine
 from napari_pathseg.gui.widgets.segment_page import SegmentPage
 from napari_pathseg.gui.widgets.slide_line import SlideLine
 from napari_pathseg.gui.widgets.tabs import PageTabs
-from napari_pathseg.gui.widgets.tooltips import show_keys_in
+from napari_pathseg.gui.widgets.themes import dress
+from napari_pathseg.gui.widgets.tooltips import explain, show_keys_in
+from napari_pathseg.gui.widgets.tour import Tour
+from napari_pathseg.gui.widgets.tour_steps import first_steps
 from napari_pathseg.gui.worker import QtRunner
 
 if TYPE_CHECKING:
     from napari.viewer import Viewer
 
-WIDTH_PX = 340
+WIDTH_PX = 360
+FIRST_TOUR_MS = 800
 
 
 class PathsegPanel(QWidget):
@@ -54,6 +62,8 @@ class PathsegPanel(QWidget):
         self._lay_out()
         self._connect(segment)
         self._closed = False
+        self.keys_window: KeysWindow | None = None
+        self.tour: Tour | None = None
         self.origins = Origins(self.controller)
         self.pointer = Pointer(self.controller)
         own = {"type_prompt": self.focus_prompt, "show_keys": self.show_keys}
@@ -62,6 +72,8 @@ class PathsegPanel(QWidget):
         self.message.show_message(self.controller.message)
         self.refresh()
         self.controller.warm_up()
+        if controller is None and not self.controller.remembered.toured:
+            QTimer.singleShot(FIRST_TOUR_MS, self._begin_first_tour)
 
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
@@ -73,7 +85,14 @@ class PathsegPanel(QWidget):
         self.model_line = QLabel(self)
         self.model_line.setWordWrap(True)
         self.model_line.setEnabled(False)
-        layout.addWidget(self.model_line)
+        self.keys_button = QPushButton("Keys", self)
+        explain(self.keys_button, "All keys, and the tour", "show_keys")
+        self.keys_button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.keys_button.clicked.connect(self.show_keys)
+        row = QHBoxLayout()
+        row.addWidget(self.model_line, 1)
+        row.addWidget(self.keys_button)
+        layout.addLayout(row)
 
     def _connect(self, segment: SegmentPage) -> None:
         controller = self.controller
@@ -81,13 +100,23 @@ class PathsegPanel(QWidget):
         controller.said.connect(self.message.show_message)
         controller.busy_changed.connect(self.message.set_busy)
         controller.field_shown.connect(self._bind_layer)
+        controller.words.wanted.connect(lambda _text: self.focus_prompt())
+        controller.folder_wanted.connect(self._choose_labels_folder)
         controller.settings.changed.connect(self._set)
         self.tabs.made.connect(lambda page: show_keys_in(page, self.bindings.keys))
+        self.viewer.events.theme.connect(self._dress)
         segment.asked.connect(self.focus_canvas)
-        segment.keys_wanted.connect(self.show_keys)
         window = self.viewer.window._qt_window
         window.installEventFilter(self)
         self._window = window
+
+    def _choose_labels_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Keep the labels in a folder")
+        if folder:
+            self.controller.keep_labels_in(Path(folder))
+
+    def _dress(self, _event: object = None) -> None:
+        dress(self, str(self.viewer.theme))
 
     def _bind_layer(self, layer: object) -> None:
         self.bindings.bind(layer)
@@ -114,7 +143,7 @@ class PathsegPanel(QWidget):
 
     def focus_prompt(self) -> None:
         """Go to the line to type."""
-        self.tabs.setCurrentIndex(0)
+        self.tabs.show_page(PAGES[0].title)
         self.prompt.edit.setFocus(Qt.FocusReason.ShortcutFocusReason)
         self.prompt.edit.selectAll()
 
@@ -124,20 +153,41 @@ class PathsegPanel(QWidget):
 
     def show_keys(self) -> None:
         """List the keys beside the panel; pressed again it goes away."""
-        found: QWidget | None = getattr(self, "_keys", None)
-        if found is not None and found.isVisible():
-            found.hide()
+        if self.keys_window is not None and self.keys_window.isVisible():
+            self.keys_window.hide()
             return
-        rows = "".join(
-            f"<tr><td><b>{key}</b>&nbsp;&nbsp;</td><td>{text}</td></tr>"
-            for key, text in self.bindings.keys.listed()
+        self.keys_window = KeysWindow(
+            self.bindings.keys, self.begin_tour, self._show_preferences, self
         )
-        label = QLabel(f"<table cellspacing=4>{rows}</table>", self)
-        label.setWindowFlag(Qt.WindowType.Tool)
-        label.setWindowTitle("Keys of the PathSeg panel")
-        label.setMargin(10)
-        self._keys = label
-        label.show()
+        self.keys_window.show()
+
+    def _show_preferences(self) -> None:
+        self._window._open_preferences_dialog()
+
+    def _begin_first_tour(self) -> None:
+        if not self._closed and self.isVisible():
+            self.begin_tour()
+
+    def begin_tour(self) -> None:
+        """Show the first of four steps."""
+        self.end_tour()
+        self.tabs.show_page(PAGES[0].title)
+        canvas = self.viewer.window._qt_viewer.canvas.native
+        steps = first_steps(self.bindings.keys, self.slide_line, self.prompt, canvas, self.tabs)
+        self.tour = Tour(steps, str(self.viewer.theme), self._window, self._toured)
+
+    def end_tour(self) -> None:
+        """Leave the tour, if there is one."""
+        if self.tour is not None:
+            self.tour.end()
+
+    def _toured(self) -> None:
+        self.tour = None
+        try:
+            self.controller.remembered.set_toured()
+        except StoreError as error:
+            self.controller.say(of_error(error))
+        self.focus_canvas()
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """The window closes: stop the model and finish what is being saved."""
@@ -156,7 +206,9 @@ class PathsegPanel(QWidget):
         if self._closed:
             return
         self._closed = True
+        self.end_tour()
         self._window.removeEventFilter(self)
+        self.viewer.events.theme.disconnect(self._dress)
         self.tabs.close_pages()
         self.pointer.detach()
         self.bindings.detach()

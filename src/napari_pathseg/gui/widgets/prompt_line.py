@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
-from qtpy.QtCore import QEvent, QStringListModel, Qt, Signal  # type: ignore[attr-defined]
-from qtpy.QtGui import QKeyEvent
-from qtpy.QtWidgets import QAbstractItemView, QCompleter, QLabel, QLineEdit, QVBoxLayout, QWidget
-from superqt import QFlowLayout
+from qtpy.QtCore import QEvent, Qt, Signal  # type: ignore[attr-defined]
+from qtpy.QtGui import QAction, QKeyEvent  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QAbstractItemView, QLineEdit, QVBoxLayout, QWidget
 
 from napari_pathseg.gui.controller import PathsegController
-from napari_pathseg.gui.widgets.chips import Chip, clear
+from napari_pathseg.gui.widgets.chips import Chip
+from napari_pathseg.gui.widgets.completion import TermCompleter
+from napari_pathseg.gui.widgets.star import star
+from napari_pathseg.gui.widgets.understood import Understood
 
-EXAMPLES = ("gland", "nuclei", "glomerulus")
 SEPARATOR = re.compile(r"[;,]\s*")
 
 
@@ -23,26 +23,47 @@ class PromptEdit(QLineEdit):
     asked = Signal(str)
     left = Signal()
 
-    _completer: QCompleter | None = None
+    _completer: TermCompleter | None = None
 
     def __init__(self, controller: PathsegController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._controller = controller
         self._recent_at = -1
-        self._model = QStringListModel(self)
-        completer = QCompleter(self._model, self)
-        completer.setCompletionMode(QCompleter.CompletionMode.UnfilteredPopupCompletion)
-        completer.setCaseSensitivity(Qt.CaseSensitivity.CaseInsensitive)
-        completer.setWidget(self)
-        completer.activated.connect(self._take)
-        self._completer = completer
+        self._completer = TermCompleter(self)
+        self._completer.chosen.connect(self._take)
         self.setPlaceholderText("what to find: gland; nuclei")
         self.setClearButtonEnabled(True)
         self.setToolTip(
             "What to find, in your words; several terms with ; between them. "
-            "Tab completes, Up brings back what was asked before. [T]"
+            "Tab completes, Up brings back what was asked before, Down lists it. [T]"
         )
+        theme = str(controller.viewer.theme)
+        self._stars = (star(theme, False), star(theme, True))
+        self._star = QAction(self._stars[0], "", self)
+        self.addAction(self._star, QLineEdit.ActionPosition.TrailingPosition)
+        self._star.triggered.connect(self._turn_star)
         self.textEdited.connect(self._edited)
+        self.textChanged.connect(lambda _text: self.show_star())
+        self.show_star()
+
+    def set_theme(self, theme: str) -> None:
+        """Take the colours of a theme of napari."""
+        self._stars = (star(theme, False), star(theme, True))
+        self.show_star()
+
+    def show_star(self) -> None:
+        """Show whether the prompt has a star."""
+        text = self.text().strip()
+        starred = text in self._controller.words.favourites
+        self._star.setIcon(self._stars[starred])
+        self._star.setVisible(bool(text))
+        what = "Take the star from this prompt" if starred else "Give this prompt a star"
+        self._star.setToolTip(f"{what}: prompts with a star are offered first")
+
+    def _turn_star(self) -> None:
+        text = self.text().strip()
+        self._controller.words.star(text, text not in self._controller.words.favourites)
+        self.show_star()
 
     def event(self, event: QEvent | None) -> bool:
         """Tab takes the first completion, where Qt would go to the next control."""
@@ -55,7 +76,9 @@ class PromptEdit(QLineEdit):
             and popup.isVisible()
         ):
             popup.hide()
-            self._take(self._model.stringList()[0])
+            first = self._completer.first() if self._completer is not None else None
+            if first is not None:
+                self._take(first)
             event.accept()
             return True
         return bool(super().event(event))
@@ -76,6 +99,8 @@ class PromptEdit(QLineEdit):
             self.left.emit()
         elif key == Qt.Key.Key_Up and not choosing:
             self._recall(1)
+        elif key == Qt.Key.Key_Down and not choosing and not self.text():
+            self._offer_prompts()
         elif key == Qt.Key.Key_Down and not choosing:
             self._recall(-1)
         else:
@@ -84,14 +109,16 @@ class PromptEdit(QLineEdit):
     def _edited(self, text: str) -> None:
         self._recent_at = -1
         last = SEPARATOR.split(text)[-1].strip()
-        names = [entry.name for entry in self._controller.vocabulary.complete(last, 8)]
-        if not last or names == [last]:
-            names = []
-        self._model.setStringList(names)
-        if names and self._completer is not None:
-            self._completer.complete()
-        elif (popup := self._popup()) is not None:
-            popup.hide()
+        found = self._controller.vocabulary.complete(last, 8) if last else ()
+        if [completion.entry.name for completion in found] == [last]:
+            found = ()
+        if self._completer is not None:
+            self._completer.offer(found)
+
+    def _offer_prompts(self) -> None:
+        words = self._controller.words
+        if self._completer is not None:
+            self._completer.offer_prompts(words.favourites, words.recent)
 
     def _popup(self) -> QAbstractItemView | None:
         """The list of completions; Qt sends the first events before there is one."""
@@ -115,55 +142,31 @@ class PromptLine(QWidget):
         super().__init__(parent)
         self._controller = controller
         self.edit = PromptEdit(controller, self)
-        self._chips = QWidget(self)
-        self._flow = QFlowLayout(self._chips)
-        self._flow.setContentsMargins(0, 0, 0, 0)
+        self.understood = Understood(controller, self)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.edit)
-        layout.addWidget(self._chips)
-        self.edit.textChanged.connect(self._understand)
-        self._shown: Any = None
-        self._show_examples()
+        layout.addWidget(self.understood)
+        self.edit.textChanged.connect(lambda _text: self._understand())
+        self.understood.replaced.connect(self._replace)
+        controller.words.changed.connect(self._understand)
+        controller.words.wanted.connect(lambda text: self.edit.setText(text))
+        self._understand()
 
-    def _understand(self, text: str) -> None:
+    def _understand(self) -> None:
+        text = self.edit.text()
         resolution = self._controller.understand(text) if text.strip() else None
+        self.edit.show_star()
         if resolution is None:
-            self._show_examples()
-            return
-        key = (resolution.matches, resolution.excluded, resolution.unknown)
-        if key == self._shown:
-            return
-        self._shown = key
-        clear(self._flow)
-        for match in resolution.matches:
-            hint = f"{match.phrase} is understood as {match.term}: {match.entry.definition}"
-            self._flow.addWidget(Chip(str(match.term), match.entry.color, hint))
-        for match in resolution.excluded:
-            self._flow.addWidget(Chip(f"not {match.entry.name}", (150, 150, 150), "Left out"))
-        for phrase in resolution.unknown:
-            self._flow.addWidget(Chip(f"{phrase[:40]}?", (227, 182, 23), "Not understood"))
-        for entry in resolution.suggestions[:3]:
-            chip = Chip(entry.name, entry.color, f"Ask for this instead: {entry.definition}")
-            chip.setText(f"{entry.name} ›")
-            chip.clicked.connect(lambda _=False, name=entry.name: self.edit.setText(name))
-            self._flow.addWidget(chip)
+            self.understood.show_examples()
+        else:
+            self.understood.show_resolution(resolution)
+
+    def _replace(self, phrase: str, text: str) -> None:
+        """Put another term in the place of a phrase."""
+        self.edit.setText(self.edit.text().replace(phrase, text, 1) if phrase else text)
 
     def chips(self) -> list[Chip]:
         """The chips that are shown, in their order."""
-        items = (self._flow.itemAt(i) for i in range(self._flow.count()))
-        widgets = (item.widget() for item in items if item is not None)
-        return [widget for widget in widgets if isinstance(widget, Chip)]
-
-    def _show_examples(self) -> None:
-        if self._shown == EXAMPLES:
-            return
-        self._shown = EXAMPLES
-        clear(self._flow)
-        self._flow.addWidget(QLabel("try:"))
-        for name in EXAMPLES:
-            color = self._controller.vocabulary.color(name)
-            chip = Chip(name, color, f"Put {name} into the line")
-            chip.clicked.connect(lambda _=False, name=name: self.edit.setText(name))
-            self._flow.addWidget(chip)
+        return self.understood.chips()

@@ -1,12 +1,9 @@
-"""The first tab: ask, correct, classes, export; every control with its key."""
+"""The first tab: ask, correct, classes; every control with its key."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFrame,
     QHBoxLayout,
     QLabel,
@@ -19,20 +16,19 @@ from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.widgets.class_list import ClassListBox
 from napari_pathseg.gui.widgets.correct_box import CorrectBox
 from napari_pathseg.gui.widgets.prompt_line import PromptLine
+from napari_pathseg.gui.widgets.tooltips import explain
 
 
 class SegmentPage(QWidget):
-    """Prompt, correct, classes and export of the slide in work.
+    """Prompt, correct and classes of the slide in work.
 
     Attributes
     ----------
     asked : Signal()
         The keys belong to the canvas again.
-    keys_wanted : Signal()
     """
 
     asked = Signal()
-    keys_wanted = Signal()
 
     def __init__(self, controller: PathsegController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,8 +54,6 @@ class SegmentPage(QWidget):
         layout.addWidget(self.correct)
         layout.addWidget(heading("Classes", self))
         layout.addWidget(self.classes, 1)
-        layout.addWidget(heading("Export", self))
-        layout.addLayout(self._export_row())
 
     def _ask_row(self) -> QHBoxLayout:
         row = QHBoxLayout()
@@ -67,22 +61,10 @@ class SegmentPage(QWidget):
         self.segment.setToolTip("Find it in what you see now [Enter in the line]")
         self.segment.clicked.connect(self._segment)
         self.stop = QPushButton("Cancel", self)
-        self.stop.setToolTip("Stop the model; nothing is changed [Esc]")
+        explain(self.stop, "Stop the model; nothing is changed", "cancel")
         self.stop.clicked.connect(self.controller.cancel)
         row.addWidget(self.segment, 1)
         row.addWidget(self.stop)
-        return row
-
-    def _export_row(self) -> QHBoxLayout:
-        row = QHBoxLayout()
-        self.export = QPushButton("Export…", self)
-        self.export.setToolTip("Training data, QuPath GeoJSON and label pictures into a folder")
-        self.export.clicked.connect(self._choose_export)
-        keys = QPushButton("Keys  ?", self)
-        keys.setToolTip("Show all keys [?]")
-        keys.clicked.connect(self.keys_wanted)
-        row.addWidget(self.export, 1)
-        row.addWidget(keys)
         return row
 
     def _segment(self) -> None:
@@ -98,13 +80,7 @@ class SegmentPage(QWidget):
         self.classes.refresh()
         desk = self.controller.desk
         self.segment.setEnabled(desk is not None)
-        self.export.setEnabled(desk is not None)
         self.stop.setEnabled(self.controller.busy)
-
-    def _choose_export(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Export into a folder")
-        if folder:
-            self.controller.export(Path(folder))
 
 
 def heading(text: str, parent: QWidget) -> QWidget:

@@ -1,0 +1,36 @@
+"""Run `pathseg batch` on workers that are jobs of Slurm: python slurm_batch.py SLIDES OUT PROMPT.
+
+Needs `pip install "napari-pathseg[slurm]"`. Slides and results lie on a disk that all nodes see.
+For other queues take another class of dask_jobqueue: PBSCluster, SGECluster, LSFCluster.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from dask_jobqueue import SLURMCluster
+
+CORES, MEMORY = 8, "16GB"  # of a job: one slide at a time for each core, 2 GB each
+MOST_JOBS = 50
+WALL_TIME = "04:00:00"
+
+
+def main(slides: str, out: str, prompt: str) -> int:
+    """Start a scheduler here and jobs as there is work; the exit code of the batch."""
+    cluster = SLURMCluster(
+        cores=CORES,
+        processes=CORES,
+        memory=MEMORY,
+        walltime=WALL_TIME,
+        worker_extra_args=["--lifetime", "225m", "--lifetime-stagger", "5m"],
+        job_script_prologue=["export OMP_NUM_THREADS=1"],
+    )
+    with cluster:
+        cluster.adapt(minimum_jobs=1, maximum_jobs=MOST_JOBS)
+        command = ["pathseg", "batch", slides, "--prompt", prompt, "--out", out, "--resume"]
+        return subprocess.call([*command, "--scheduler", cluster.scheduler_address])
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:4]))

@@ -1,0 +1,129 @@
+"""What a batch is asked to do, in a form that travels to workers and into files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from napari_pathseg.errors import PromptError
+from napari_pathseg.inference.slide_plan import Where
+from napari_pathseg.inference.understanding import understand
+from napari_pathseg.models.base import Segmenter
+from napari_pathseg.prompts import TextPrompt
+from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+Format = Literal["tif", "geojson", "zarr", "png"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+ALWAYS: tuple[Format, ...] = ("tif", "geojson")
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """The same for all slides of a batch.
+
+    Attributes
+    ----------
+    prompts : tuple of str
+        Value i of the labels is the i-th.
+    mpp : float or None
+        Micrometres per level-0 pixel of slides that do not say.
+    where : {"auto", "tissue", "all"}
+        As in :func:`~napari_pathseg.inference.slide_plan.plan_slide`.
+    instances : bool
+        Cut touching nuclei and cells apart, and write a picture of the objects.
+    formats : tuple of {"tif", "geojson", "zarr", "png"}
+        The first two are always written.
+    model : str
+        Name of the model.
+    """
+
+    prompts: tuple[str, ...]
+    mpp: float | None = None
+    where: Where = "auto"
+    instances: bool = False
+    formats: tuple[Format, ...] = ALWAYS
+    model: str = "default"
+
+    @property
+    def texts(self) -> tuple[TextPrompt, ...]:
+        """The prompts as prompts."""
+        return tuple(TextPrompt(text) for text in self.prompts)
+
+    def fingerprint(self, model_sha256: str) -> str:
+        """The same for settings and model that give the same results."""
+        facts: dict[str, Any] = asdict(self) | {"formats": sorted({*self.formats, *ALWAYS})}
+        text = json.dumps(facts | {"model": model_sha256}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class SlideJob:
+    """One slide of a batch.
+
+    Attributes
+    ----------
+    path : Path
+    name : str
+        What its results are called: the file's name up to its last dot, with a number where
+        another slide has that name.
+    out : Path
+        Folder of the results.
+    mpp : float or None
+        Micrometres per level-0 pixel, whatever its file says.
+    settings : BatchSettings
+    """
+
+    path: Path
+    name: str
+    out: Path
+    mpp: float | None
+    settings: BatchSettings
+
+    @property
+    def folder(self) -> Path:
+        """Where work that is not finished is kept."""
+        return self.out / ".pathseg" / self.name
+
+    @property
+    def facts_path(self) -> Path:
+        """The file that is written last: a slide that has it is finished."""
+        return self.out / f"{self.name}.json"
+
+    def stamp(self) -> list[int]:
+        """Size and time of change of the slide's file: another one is another slide.
+
+        Empty for a picture that is not in a file; such a one is never taken for finished.
+
+        Raises
+        ------
+        OSError
+        """
+        if not self.path.exists():
+            return []
+        stat = self.path.stat()
+        return [stat.st_size, stat.st_mtime_ns]
+
+
+def owners_of(texts: Sequence[str], vocabulary: Vocabulary, segmenter: Segmenter) -> list[str]:
+    """The text that asks for each class, in the order of the classes' values.
+
+    Raises
+    ------
+    PromptError
+        When a text is empty, or asks only for what one before it asks: its value would be missing.
+    UnknownTermError
+    """
+    prompts = [TextPrompt(text) for text in texts]
+    owners: list[str] = []
+    for last, text in enumerate(texts, start=1):
+        count = len(understand(prompts[:last], vocabulary, segmenter))
+        if count == len(owners):
+            raise PromptError(
+                f"The prompt {text!r} asks for what a prompt before it asks.", "Leave one out."
+            )
+        owners += [text] * (count - len(owners))
+    return owners

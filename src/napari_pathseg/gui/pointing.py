@@ -1,0 +1,121 @@
+"""Brings a place of a slide before the eyes: the slide to the front, the camera, an outline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.geometry import Region, level0_to_world, world_scale
+from napari_pathseg.gui.desk import Desk
+from napari_pathseg.gui.desks import Desks
+from napari_pathseg.gui.layers import KEY, units
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Shapes
+
+FILLS = 0.9
+"""Part of the canvas that a field takes."""
+
+SEEN_AT_LEAST, SEEN_AT_MOST, COMFORTABLE = 0.03, 0.6, 0.25
+"""An object that takes less or more of the canvas than this is looked at anew."""
+
+OUTLINE = "#ffffff"
+NAME = "selected object"
+Ring = npt.NDArray[np.float64]
+
+
+class Pointing:
+    """Points at fields and objects in one viewer."""
+
+    def __init__(self, viewer: ViewerModel, desks: Desks) -> None:
+        self._viewer = viewer
+        self._desks = desks
+
+    def at_field(self, desk: Desk, region: Region) -> None:
+        """Fill the view with a region of a slide (level-0 pixels)."""
+        self._bring_forward(desk)
+        self._look(desk, region, FILLS)
+
+    def at_object(self, desk: Desk, region: Region, rings: list[Ring]) -> None:
+        """Put an object into the middle, at a zoom that shows it, and outline it.
+
+        Parameters
+        ----------
+        desk : Desk
+        region : Region
+            Its bounding box, level-0 pixels.
+        rings : list of float arrays (points, 2)
+            Closed rings, continuous level-0 pixels.
+        """
+        self._bring_forward(desk)
+        now = self._taken(desk, region)
+        comfortable = SEEN_AT_LEAST <= now <= SEEN_AT_MOST
+        self._look(desk, region, now if comfortable else COMFORTABLE)
+        self._outline(desk, rings)
+
+    def clear(self) -> None:
+        """Take the outline away."""
+        layer = self._layer()
+        if layer is not None:
+            self._viewer.layers.remove(layer)
+
+    def _bring_forward(self, desk: Desk) -> None:
+        """Slides lie on top of each other: only this one and what belongs to it is shown."""
+        others = [other for other in self._desks if other is not desk]
+        for other in others:
+            for layer in other.layers():
+                layer.visible = False
+        if others:
+            for layer in desk.layers():
+                layer.visible = True
+        active = self._viewer.layers.selection.active
+        if active is None or active not in tuple(desk.layers()):
+            self._viewer.layers.selection.active = desk.field_layer or desk.layer
+
+    def _taken(self, desk: Desk, region: Region) -> float:
+        """The part of the canvas's side that a region takes now."""
+        tall, wide = self._extent(desk, region)
+        height, width = self._viewer.canvas.size
+        zoom = float(self._viewer.scene.camera.zoom)
+        return zoom * max(tall / float(height), wide / float(width))
+
+    def _look(self, desk: Desk, region: Region, part: float) -> None:
+        tall, wide = self._extent(desk, region)
+        height, width = self._viewer.canvas.size
+        camera = self._viewer.scene.camera
+        camera.center = (0.0, *level0_to_world(*region.center, desk.mpp))
+        camera.zoom = part * min(height / tall, width / wide)
+
+    def _extent(self, desk: Desk, region: Region) -> tuple[float, float]:
+        scale = world_scale((1.0, 1.0), desk.mpp)
+        return region.height * scale[0], region.width * scale[1]
+
+    def _outline(self, desk: Desk, rings: list[Ring]) -> None:
+        from napari.layers import Shapes
+
+        scale = np.array(world_scale((1.0, 1.0), desk.mpp))
+        paths = [(ring - 0.5) * scale for ring in rings]
+        width = 2 / float(self._viewer.scene.camera.zoom)
+        layer = self._layer()
+        if layer is not None:
+            self._viewer.layers.remove(layer)
+        active = self._viewer.layers.selection.active
+        layer = Shapes(
+            paths,
+            shape_type="path",
+            name=NAME,
+            edge_color=OUTLINE,
+            edge_width=width,
+            face_color="transparent",
+            units=units(desk.mpp),
+            metadata={KEY: "prompts"},
+        )
+        self._viewer.add_layer(layer)
+        self._viewer.layers.selection.active = active
+
+    def _layer(self) -> Shapes | None:
+        found: Any = (layer for layer in self._viewer.layers if layer.name == NAME)
+        return next(found, None)

@@ -1,0 +1,167 @@
+"""Labels of a whole slide in the viewer: live and coarse while they are made, then the file's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+
+from napari_pathseg.classes import ClassList
+from napari_pathseg.geometry import Field, Pair, Shape, exact_downsample
+from napari_pathseg.gui.layers import FIELD_OPACITY, KEY, mask_colormap, place_field
+from napari_pathseg.inference.whole_slide import LiveTile
+from napari_pathseg.slide.tiff_segments import Page, SegmentReader
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Labels
+
+LIVE_PX = 2048
+
+
+class LabelLevel:
+    """One level of a label TIFF as an array that reads the tiles that are asked for."""
+
+    ndim = 2
+
+    def __init__(self, reader: SegmentReader, page: Page) -> None:
+        self._reader, self._page = reader, page
+        self.shape: Shape = (page.shape[0], page.shape[1])
+        self.dtype = np.dtype(page.dtype)
+
+    @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole level, were it read."""
+        return self.size * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Any:
+        return np.asarray(self[:, :], dtype)
+
+    def __getitem__(self, key: object) -> Any:
+        parts = key if isinstance(key, tuple) else (key,)
+        slices = [part for part in parts if part is not Ellipsis]
+        slices += [slice(None)] * (2 - len(slices))
+        rows, columns = (
+            np.arange(length)[part if isinstance(part, slice) else np.asarray(part)]
+            for part, length in zip(slices, self.shape, strict=True)
+        )
+        ys, xs = np.atleast_1d(rows), np.atleast_1d(columns)
+        if not (ys.size and xs.size):
+            return np.zeros(rows.shape + columns.shape, self.dtype)
+        top, left = int(ys.min()), int(xs.min())
+        height, width = int(ys.max()) - top + 1, int(xs.max()) - left + 1
+        window = self._reader.window(self._page, top, left, height, width, 0)[..., 0]
+        return window[np.ix_(ys - top, xs - left)].reshape(rows.shape + columns.shape)
+
+
+class LiveLabels:
+    """A coarse label layer over a slide, into which tiles are painted as they are done.
+
+    Parameters
+    ----------
+    viewer : napari.components.ViewerModel
+    name : str
+    shape : (int, int)
+        Of the slide at level 0.
+    mpp : (float, float) or None
+        Of a level-0 pixel.
+    classes : ClassList
+    """
+
+    def __init__(
+        self, viewer: ViewerModel, name: str, shape: Shape, mpp: Pair | None, classes: ClassList
+    ) -> None:
+        from napari.layers import Labels
+
+        self._viewer, self._mpp, self._classes = viewer, mpp, classes
+        step = max(max(shape) / LIVE_PX, 1.0)
+        coarse = max(round(shape[0] / step), 1), max(round(shape[1] / step), 1)
+        self._field = Field(0, 0, 0, *coarse, exact_downsample(shape, coarse))
+        self._data = np.zeros(coarse, dtype=np.uint16)
+        for old in [layer for layer in viewer.layers if layer.metadata.get(KEY) == f"slide {name}"]:
+            viewer.layers.remove(old)
+        self.layer: Labels = Labels(
+            self._data,
+            name=name,
+            opacity=FIELD_OPACITY,
+            metadata={KEY: f"slide {name}"},
+            colormap=mask_colormap(classes),
+        )
+        self.layer.editable = False
+        place_field(self.layer, self._field, mpp)
+        active = viewer.layers.selection.active
+        viewer.add_layer(self.layer)
+        viewer.layers.selection.active = active  # keys and clicks stay with the slide
+
+    def paint(self, tiles: Sequence[LiveTile]) -> None:
+        """Show tiles that are done."""
+        for tile in tiles:
+            self._paint(tile)
+        if tiles:
+            self.layer.refresh()
+
+    def show_file(self, path: Path, field: Field) -> None:
+        """The exact labels of a file in place of the coarse ones."""
+        from napari.layers import Labels
+
+        if self.layer not in self._viewer.layers:
+            return  # it was taken away: nobody wants to see it
+        levels = label_levels(path)
+        layer = Labels(
+            levels if len(levels) > 1 else levels[0][:, :],
+            multiscale=len(levels) > 1,
+            name=self.layer.name,
+            opacity=self.layer.opacity,
+            metadata=dict(self.layer.metadata),
+            colormap=mask_colormap(self._classes),
+        )
+        layer.editable = False
+        place_field(layer, field, self._mpp)
+        place = self._viewer.layers.index(self.layer)
+        self._viewer.layers.remove(self.layer)
+        active = self._viewer.layers.selection.active
+        self._viewer.layers.insert(place, layer)
+        self._viewer.layers.selection.active = active
+        self.layer = layer
+
+    def _paint(self, tile: LiveTile) -> None:
+        rows = self._span(tile.region.y, tile.region.stop_y, axis=0)
+        columns = self._span(tile.region.x, tile.region.stop_x, axis=1)
+        height, width = tile.labels.shape
+        at_y = ((np.arange(rows.start, rows.stop) - rows.start + 0.5) * height) // _count(rows)
+        at_x = ((np.arange(columns.start, columns.stop) - columns.start + 0.5) * width) // _count(
+            columns
+        )
+        part = tile.labels[np.ix_(at_y.astype(np.intp), at_x.astype(np.intp))]
+        target = self._data[rows, columns]
+        # What overlaps is of neighbours, or of a look at other classes: nothing is taken away.
+        self._data[rows, columns] = np.where(part > 0, part, target)
+
+    def _span(self, start: int, stop: int, axis: int) -> slice:
+        down = self._field.downsample[axis]
+        first = min(int(start / down), self._data.shape[axis] - 1)
+        return slice(first, max(min(round(stop / down), self._data.shape[axis]), first + 1))
+
+
+def label_levels(path: Path) -> list[LabelLevel]:
+    """The levels of a label TIFF, finest first; the file stays open as long as they are used."""
+    tif = tifffile.TiffFile(path)
+    reader = SegmentReader(path)
+    pages = [level.keyframe for level in tif.series[0].levels]
+    return [LabelLevel(reader, page) for page in pages]
+
+
+def _count(span: slice) -> int:
+    return int(span.stop - span.start)

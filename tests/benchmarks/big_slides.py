@@ -1,0 +1,76 @@
+"""Large pyramids in seconds: a few tiles of generated tissue, encoded once and repeated."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from napari_pathseg.geometry import Field
+from napari_pathseg.slide.synthetic import SyntheticSlide
+
+TILE = 256
+BLOCK_TILES = 6
+
+
+def write_big(path: Path, side: int, *, layout: str = "svs", quality: int = 85) -> Path:
+    """A pyramid of `side` x `side` pixels in JPEG tiles, each level a quarter of the one before.
+
+    Parameters
+    ----------
+    layout : {"svs", "ome", "single"}
+        As Aperio writes, OME-TIFF with SubIFDs, or level 0 alone.
+    """
+    block = BLOCK_TILES * TILE
+    tissue = SyntheticSlide((4096, 4096), seed=2)
+    pixels = tissue.read(Field(0, 1200, 1200, block, block, (1.0, 1.0)))
+    steps = [1] if layout == "single" else [4**i for i in range(8) if side // 4**i >= 512]
+    with tifffile.TiffWriter(path, bigtiff=True, ome=layout == "ome") as tif:
+        for index, step in enumerate(steps):
+            shape = (side // step, side // step, 3)
+            options: dict[str, Any] = {
+                "shape": shape,
+                "dtype": np.uint8,
+                "tile": (TILE, TILE),
+                "photometric": "rgb",
+                "compression": "jpeg",
+                "metadata": None,
+                "resolution": (2e4 / step, 2e4 / step),
+                "resolutionunit": "CENTIMETER",
+            }
+            if layout == "svs":
+                options["description"] = f"Aperio Image Library\r\n{side}x{side}|MPP = 0.5"
+            elif layout == "ome" and index == 0:
+                options["subifds"] = len(steps) - 1
+                options["metadata"] = {"axes": "YXS", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+            if index and layout == "ome":
+                options["subfiletype"] = 1
+            tif.write(_tiles(pixels[::step, ::step], shape[0], quality), **options)
+            if layout == "svs" and index == 0:
+                tif.write(pixels[::8, ::8], photometric="rgb", metadata=None, description="x")
+    return path
+
+
+def _tiles(pixels: np.ndarray, side: int, quality: int) -> Iterator[bytes]:
+    """Encoded tiles of a level, from a few that are repeated."""
+    many = max(min(BLOCK_TILES, pixels.shape[0] // TILE), 1)
+    repeats = -(-many * TILE // pixels.shape[0])
+    pixels = np.tile(pixels, (repeats, repeats, 1))
+    known = {}
+    for y in range(many):
+        for x in range(many):
+            out = io.BytesIO()
+            tile = pixels[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]
+            Image.fromarray(np.ascontiguousarray(tile)).save(
+                out, "JPEG", quality=quality, subsampling=0
+            )
+            known[y, x] = out.getvalue()
+    across = -(-side // TILE)
+    for row in range(across):
+        for column in range(across):
+            yield known[row % many, column % many]

@@ -1,0 +1,186 @@
+"""A whole slide in a process of its own: what the engine costs, alone and beside the model.
+
+``python tests/benchmarks/whole_slide.py engine SIDE SHARE`` runs a slide of SIDE x SIDE pixels
+at 0.25 micrometres, of which SHARE is tissue, with a segmenter that takes no time.
+``python tests/benchmarks/whole_slide.py model SIDE`` runs the real model on a generated slide of
+SIDE x SIDE pixels at 1 micrometre. Both write all files, and print one line of JSON. Seconds of
+the processor are counted, so that other work on the machine changes little.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from napari_pathseg.batch.one_slide import segment_to_files
+from napari_pathseg.batch.settings import BatchSettings, SlideJob
+from napari_pathseg.classes import Term
+from napari_pathseg.geometry import Field, exact_downsample
+from napari_pathseg.inference.session import Session
+from napari_pathseg.models.base import ModelCard, Segmenter, TileAnswer, TileQuery
+from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
+from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+PATTERN_PX, STEP_PX = 4096, 512
+CARD = ModelCard(
+    name="none",
+    version="0",
+    sha256="0" * 64,
+    license="BSD-3-Clause",
+    research_only=False,
+    summary="Takes no time.",
+    objects=(("tissue", "gland"),),
+    regions=(),
+    working_mpp={"gland": 1.0},
+    presence_gate=0.001,
+    figures=(),
+)
+
+
+class Patterned(Slide):
+    """Purple disks on pink in the left part of a slide of any size, glass on the right."""
+
+    def __init__(self, side: int, share: float) -> None:
+        self.path = Path(f"patterned-{side}.svs")
+        shapes = [(side // down, side // down) for down in (1, 4, 16, 64)]
+        self.levels = tuple(Level(s, exact_downsample(shapes[0], s), (512, 512)) for s in shapes)
+        self.metadata = SlideMetadata("patterned", "test", (0.25, 0.25), None, f"{side}-{share}")
+        self._tissue = int(side * share)
+        y, x = np.mgrid[:PATTERN_PX:4, :PATTERN_PX:4] % STEP_PX - STEP_PX // 2
+        self._pattern = np.full((*y.shape, 3), (230, 170, 200), np.uint8)
+        self._pattern[y**2 + x**2 < (STEP_PX // 3) ** 2] = (110, 60, 150)
+
+    def read(self, field: Field) -> RGB:
+        down_y, down_x = field.downsample
+        y = ((np.arange(field.y, field.y + field.height) + 0.5) * down_y).astype(np.intp)
+        x = ((np.arange(field.x, field.x + field.width) + 0.5) * down_x).astype(np.intp)
+        out = self._pattern[np.ix_(y % PATTERN_PX // 4, x % PATTERN_PX // 4)]
+        out[:, x >= self._tissue] = 255
+        return out
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+@dataclass(frozen=True)
+class Small:
+    """A tile at a quarter of its resolution."""
+
+    image: RGB
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.image.shape[0] * 4, self.image.shape[1] * 4
+
+
+class Instant:
+    """Finds what is purple, at once."""
+
+    card = CARD
+    encoder_passes = 0
+
+    def knows(self, term: Term) -> bool:
+        return term.object == "gland"
+
+    def encode(self, image: npt.NDArray[np.uint8]) -> Small:
+        self.encoder_passes += 1
+        return Small(image[::4, ::4])
+
+    def decode(self, embedding: Small, queries: Sequence[TileQuery]) -> list[TileAnswer]:
+        logits = (115 - embedding.image[..., 1].astype(np.float32)) / 8
+        return [TileAnswer(logits, logits[None, :0], 0.9, 0.99) for _ in queries]
+
+
+def measure(session: Session, segmenter: Segmenter, folder: Path) -> dict[str, float]:
+    """Seconds, tiles and memory of one slide, with all files."""
+    settings = BatchSettings(("gland",))
+    job = SlideJob(session.slide.path, "slide", folder, None, settings)
+    wall, cpu = time.perf_counter(), time.process_time()
+    facts = segment_to_files(job, session)
+    cpu = time.process_time() - cpu
+    return {
+        "tiles": facts["tiles"],
+        "looked_at_mm2": facts["looked_at_mm2"],
+        "objects": facts["terms"][0]["objects"],
+        "cpu_s": round(cpu, 2),
+        "wall_s": round(time.perf_counter() - wall, 2),
+        "segment_s": facts["segment_seconds"],
+        "model_s": facts["model_seconds"],
+        "cpu_ms_per_tile": round(1e3 * cpu / max(facts["tiles"], 1), 2),
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+    }
+
+
+def engine(side: str, share: str) -> dict[str, float]:
+    """Everything but the model."""
+    segmenter: Segmenter = Instant()  # type: ignore[assignment]
+    slide = Patterned(int(side), float(share))
+    with tempfile.TemporaryDirectory() as folder:
+        session = Session(slide, segmenter, Vocabulary.load())
+        return {"side": int(side), "share": float(share)} | measure(
+            session, segmenter, Path(folder)
+        )
+
+
+class Timed:
+    """A segmenter whose encoder's and decoder's seconds of the processor are counted."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self.card = segmenter.card
+        self.knows = segmenter.knows
+        self.encode_s = self.decode_s = 0.0
+
+    @property
+    def encoder_passes(self) -> int:
+        return self._segmenter.encoder_passes
+
+    def encode(self, image: npt.NDArray[np.uint8]) -> object:
+        start = time.thread_time()
+        embedding = self._segmenter.encode(image)
+        self.encode_s += time.thread_time() - start
+        return embedding
+
+    def decode(self, embedding: object, queries: Sequence[TileQuery]) -> list[TileAnswer]:
+        start = time.thread_time()
+        answers = self._segmenter.decode(embedding, queries)  # type: ignore[arg-type]
+        self.decode_s += time.thread_time() - start
+        return answers
+
+
+def model(side: str) -> dict[str, float]:
+    """The real model with one thread on a generated slide that is read from a file."""
+    import torch
+
+    from napari_pathseg.models.registry import load_segmenter
+    from napari_pathseg.slide.open import open_slide
+    from napari_pathseg.slide.synthetic import write_synthetic
+
+    torch.set_num_threads(1)
+    timed = Timed(load_segmenter())
+    timed.encode(np.zeros((512, 512, 3), np.uint8))  # the first pass of a size is slower
+    timed.encode_s = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_synthetic(Path(folder) / "slide.svs", (int(side), int(side)), mpp=1.0)
+        with open_slide(path) as slide:
+            session = Session(slide, timed, Vocabulary.load())  # type: ignore[arg-type]
+            found = measure(session, timed, Path(folder))  # type: ignore[arg-type]
+    found |= {"encoder_cpu_s": round(timed.encode_s, 2), "decoder_cpu_s": round(timed.decode_s, 2)}
+    work = timed.encode_s + timed.decode_s
+    return found | {
+        "encoder_share": round(timed.encode_s / found["cpu_s"], 3),
+        "model_share": round(work / found["cpu_s"], 3),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps({"engine": engine, "model": model}[sys.argv[1]](*sys.argv[2:])))

@@ -1,0 +1,101 @@
+"""A batch over processes: a bad slide and a killed worker stop nothing, and nothing is redone."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "gui"))
+from marker_segmenter import MarkerSegmenter
+
+from napari_pathseg.batch.run import prepare, run_batch
+from napari_pathseg.batch.settings import BatchSettings
+from napari_pathseg.errors import PathsegError
+from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+SLIDES, BAD = 8, 2
+
+
+def make_slides(folder: Path) -> list[str]:
+    folder.mkdir()
+    for i in range(SLIDES):
+        pixels = np.full((128, 128, 3), (230, 170, 200), np.uint8)
+        pixels[20:60, 20 + i : 60] = (255, 0, 0)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    for i in range(BAD):
+        path = folder / f"{i}.png"
+        path.write_bytes(path.read_bytes()[: 60 + i])
+    return [str(folder)]
+
+
+def test_all_but_the_bad_are_done_though_a_worker_is_killed(tmp_path: Path) -> None:
+    from distributed import Client, LocalCluster
+
+    inputs, out = make_slides(tmp_path / "in"), tmp_path / "out"
+    settings, vocabulary = BatchSettings(("gland",)), Vocabulary.load()
+    killed: list[int] = []
+
+    def kill_one(client: Client) -> None:
+        while len(list(out.glob("*.labels.tif"))) < 2:
+            time.sleep(0.02)
+        at_work = {key for tasks in client.processing().values() for key in tasks}
+        assert at_work
+        worker = next(iter(client.processing()))
+        killed.append(1)
+        client.run(lambda: __import__("os")._exit(9), workers=[worker], on_error="ignore")
+
+    with (
+        LocalCluster(
+            n_workers=2,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            memory_limit=0,
+            silence_logs=50,
+            preload=str(Path(__file__).with_name("double_model.py")),
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+
+        def go(*, resume: bool) -> dict[str, object]:
+            batch = prepare(inputs, out, settings, MarkerSegmenter(), vocabulary, resume=resume)
+            facts: dict[str, object] = run_batch(batch, scheduler=cluster.scheduler_address)
+            return facts
+
+        killer = threading.Thread(target=kill_one, args=(client,))
+        killer.start()
+        facts = go(resume=False)
+        killer.join()
+        assert killed
+        wanted = {"slides": SLIDES, "done": SLIDES - BAD, "failed": BAD, "kept": 0}
+        assert facts["counts"] | wanted == facts["counts"]  # type: ignore[operator]
+        assert [Path(row["slide"]).name for row in facts["failed"]] == ["0.png", "1.png"]  # type: ignore[attr-defined]
+        before = {path: path.stat().st_mtime_ns for path in out.glob("*.labels.tif")}
+        facts = go(resume=True)
+        wanted = {"done": SLIDES - BAD, "kept": SLIDES - BAD, "segmented": 0}
+        assert facts["counts"] | wanted == facts["counts"]  # type: ignore[operator]
+        assert before == {path: path.stat().st_mtime_ns for path in out.glob("*.labels.tif")}
+
+
+def test_a_scheduler_that_does_not_answer_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_pathseg.batch import cluster
+
+    monkeypatch.setattr(cluster, "ANSWER_S", 0.5)
+    inputs = make_slides(tmp_path / "in")
+    batch = prepare(
+        inputs,
+        tmp_path / "out",
+        BatchSettings(("gland",)),
+        MarkerSegmenter(),
+        Vocabulary.load(),
+        resume=False,
+    )
+    with pytest.raises(PathsegError, match=r"127\.0\.0\.1:9"):
+        run_batch(batch, scheduler="tcp://127.0.0.1:9")

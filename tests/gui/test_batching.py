@@ -1,0 +1,134 @@
+"""Whole slides from the panel, without a window: estimate, run, stop, go on, report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from marker_segmenter import MarkerSegmenter
+from napari.layers import Labels
+
+from conftest import GLANDS, open_in
+from napari_pathseg.batch import slide_files
+from napari_pathseg.batch.settings import BatchSettings
+from napari_pathseg.geometry import level0_to_world
+from napari_pathseg.gui.batching import Batching
+from napari_pathseg.gui.controller import PathsegController
+from napari_pathseg.gui.jobs import ImmediateRunner
+from napari_pathseg.gui.models import SharedModel
+
+SETTINGS = BatchSettings(("gland; nucleus",))
+
+
+@pytest.fixture
+def batching(controller: PathsegController, marked_slide: Path) -> Batching:
+    open_in(controller, marked_slide)
+    return Batching(controller, ImmediateRunner())
+
+
+def label_layer(batching: Batching) -> Labels:
+    layers = batching._controller.viewer.layers
+    (found,) = [layer for layer in layers if layer.name.endswith("whole slide")]
+    assert isinstance(found, Labels)
+    return found
+
+
+def test_an_estimate_comes_first_and_nothing_is_written(batching: Batching, tmp_path: Path) -> None:
+    batching.estimate(SETTINGS, tmp_path / "out", every=False)
+    assert batching.state == "ready"
+    (row,) = batching.rows
+    assert row.plan is not None
+    assert row.plan.tiles > 0
+    assert batching.seconds_left == row.seconds
+    assert not (tmp_path / "out").exists()
+    batching.cancel()
+    assert batching.state == "idle"
+
+
+def test_a_whole_slide_lies_exactly_over_the_slide(batching: Batching, tmp_path: Path) -> None:
+    batching.estimate(SETTINGS, tmp_path / "out", every=True)
+    batching.start()
+    assert batching.state == "idle"
+    (row,) = batching.rows
+    assert row.facts is not None
+    assert row.facts["status"] == "done"
+    assert batching.report == tmp_path / "out" / "report.html"
+    layer = label_layer(batching)
+    for region in GLANDS:
+        assert layer.get_value(level0_to_world(*region.center, (0.5, 0.5)), world=True) == 1
+    assert not layer.editable
+    assert not (tmp_path / "out" / ".pathseg" / "panel.json").exists()
+
+
+def test_a_pyramid_of_labels_is_read_as_it_is_looked_at(
+    batching: Batching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slide_files, "WHOLE_PX", 300)
+    batching.estimate(SETTINGS, tmp_path / "out", every=False)
+    batching.start()
+    layer = label_layer(batching)
+    assert layer.multiscale
+    finest = layer.data[0]
+    assert finest.shape == (1024, 1536)
+    region = GLANDS[0]
+    window = finest[region.y + 8 : region.y + 20, region.x + 8 : region.x + 20]
+    assert (window == 1).all()
+    assert finest[region.y + 8, region.x + 8] == 1
+
+
+def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
+    make_controller: Callable[..., PathsegController], marked_slide: Path, tmp_path: Path
+) -> None:
+    segmenter = MarkerSegmenter()
+    controller = make_controller(model=SharedModel(lambda: segmenter))
+    open_in(controller, marked_slide)
+    batching = Batching(controller, ImmediateRunner())
+    out = tmp_path / "out"
+    batching.estimate(SETTINGS, out, every=False)
+    take = batching._tiles.put
+
+    def crash(item: object) -> None:
+        take(item)  # type: ignore[arg-type]
+        if segmenter.encoder_passes >= before + 3:
+            raise KeyboardInterrupt
+
+    before = segmenter.encoder_passes
+    batching._tiles = type("Broken", (), {"put": staticmethod(crash), "empty": lambda _: True})()  # type: ignore[assignment]
+    with pytest.raises(KeyboardInterrupt):
+        batching.start()
+    assert batching.unfinished(out) == SETTINGS
+
+    again = Batching(controller, ImmediateRunner())
+    again.estimate(SETTINGS, out, every=False)
+    before, tiles = segmenter.encoder_passes, again.rows[0].plan.tiles  # type: ignore[union-attr]
+    again.start()
+    assert segmenter.encoder_passes == before + tiles - 3
+    assert again.unfinished(out) is None
+
+    last = Batching(controller, ImmediateRunner())
+    before = segmenter.encoder_passes
+    last.estimate(SETTINGS, out, every=False)
+    last.start()
+    assert segmenter.encoder_passes == before
+    assert last.rows[0].facts is not None
+    assert last.rows[0].facts["kept"]
+
+
+def test_what_can_not_be_done_is_said(
+    batching: Batching, slide_without_scale: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    batching._controller.said.connect(lambda message: said.append(message.text))
+    batching.estimate(replace(SETTINGS, prompts=("",)), tmp_path, every=False)
+    assert "nothing to look for" in said[-1]
+    batching.estimate(replace(SETTINGS, prompts=("flux capacitor",)), tmp_path, every=False)
+    assert "flux capacitor" in said[-1]
+    assert batching.state == "idle"
+    open_in(batching._controller, slide_without_scale)
+    batching.estimate(SETTINGS, tmp_path / "out", every=True)
+    batching.start()
+    states = {row.desk.name: row.facts["status"] for row in batching.rows if row.facts}
+    assert states == {"marked.ome.tif": "done", "plain.tif": "failed"}
+    assert "1 of 2" in said[-1]

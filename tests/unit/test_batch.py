@@ -1,0 +1,234 @@
+"""A batch: inputs, names, files, failures and going on, with a segmenter that is known exactly."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+from PIL import Image
+
+from napari_pathseg.batch import label_pyramid, one_slide, run, slide_files
+from napari_pathseg.batch.inputs import find_slides, name_slides
+from napari_pathseg.batch.label_pyramid import halved_labels
+from napari_pathseg.batch.one_slide import run_slide
+from napari_pathseg.batch.run import Batch, prepare, run_batch
+from napari_pathseg.batch.settings import BatchSettings, SlideJob
+from napari_pathseg.errors import PathsegError, PromptError, UnknownTermError
+from napari_pathseg.inference.spool import TILE_PX
+from napari_pathseg.slide.open import open_slide
+from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "gui"))
+from marker_segmenter import MarkerSegmenter
+
+VOCABULARY = Vocabulary.load()
+SETTINGS = BatchSettings(("gland", "nucleus"))
+
+
+def picture(path: Path, side: int = 200, mpp: float | None = None) -> Path:
+    """One red and one blue disk on pink."""
+    y, x = np.mgrid[:side, :side]
+    pixels = np.full((side, side, 3), (230, 170, 200), np.uint8)
+    pixels[(y - side // 3) ** 2 + (x - side // 3) ** 2 < (side // 6) ** 2] = (255, 0, 0)
+    pixels[(y - side // 4) ** 2 + (x - 3 * side // 4) ** 2 < (side // 8) ** 2] = (0, 0, 255)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        Image.fromarray(pixels).save(path)
+    else:
+        scale = {} if mpp is None else {"resolution": (1e4 / mpp,) * 2, "resolutionunit": 3}
+        tifffile.imwrite(path, pixels, photometric="rgb", tile=(64, 64), **scale)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Slides are done in this process; the names of those that are done."""
+    done: list[str] = []
+
+    def in_turn(jobs: list[SlideJob], **_: object) -> object:
+        for job in jobs:
+            done.append(job.name)
+            yield run_slide(job, MarkerSegmenter(), VOCABULARY)
+
+    monkeypatch.setattr(run, "run_jobs", in_turn)
+    return done
+
+
+def batch_of(inputs: list[Path], out: Path, *, resume: bool = False, **options: object) -> Batch:
+    settings = BatchSettings(("gland", "nucleus"), **options)  # type: ignore[arg-type]
+    names = [str(path) for path in inputs]
+    return prepare(names, out, settings, MarkerSegmenter(), VOCABULARY, resume=resume)
+
+
+def table(out: Path) -> list[dict[str, str]]:
+    with (out / "report.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_all_files_of_a_picture_and_what_they_say(tmp_path: Path) -> None:
+    path, out = picture(tmp_path / "in" / "a b.png"), tmp_path / "out"
+    facts = run_batch(batch_of([path], out, instances=True, formats=("tif", "zarr", "png")))
+    labels = tifffile.imread(out / "a b.labels.tif")
+    assert labels.shape == (200, 200)
+    assert set(np.unique(labels)) == {0, 1, 2}
+    assert labels[66, 66] == 1
+    assert labels[50, 150] == 2
+    features = json.loads((out / "a b.geojson").read_text())["features"]
+    assert {f["properties"]["classification"]["name"] for f in features} == {"gland", "nucleus"}
+    assert (zarr.open_group(out / "a b.labels.ome.zarr")["0"][...] == labels).all()
+    assert (np.asarray(Image.open(out / "a b.labels.png")) == labels).all()
+    assert tifffile.imread(out / "a b.instances.tif").max() == 2
+    (row,) = table(out)
+    assert (row["status"], row["gland objects"], row["nucleus objects"]) == ("done", "1", "1")
+    assert facts["counts"]["done"] == 1
+    assert facts["model_sha256"] == "0" * 64
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert 'src="thumbnails/a%20b.jpg"' in page
+    assert (out / "thumbnails" / "a b.jpg").exists()
+    assert not (out / ".pathseg").exists()
+
+
+def test_bad_slides_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
+    good = picture(tmp_path / "good.png")
+    no_scale = picture(tmp_path / "noscale.tif")
+    (tmp_path / "broken.svs").write_bytes(b"II*\0" + bytes(40))
+    facts = run_batch(batch_of([tmp_path, tmp_path / "missing.svs"], tmp_path / "out"))
+    assert facts["counts"] | {"slides": 4, "done": 1, "failed": 3} == facts["counts"]
+    rows = {row["name"]: row for row in table(tmp_path / "out")}
+    assert rows["good"]["slide"] == str(good)
+    assert "--mpp" in rows["noscale"]["error"]
+    assert str(no_scale) in rows["noscale"]["error"]
+    assert rows["broken"]["status"] == rows["missing"]["status"] == "failed"
+    again = run_batch(batch_of([no_scale], tmp_path / "out2", mpp=0.5))
+    assert again["counts"]["done"] == 1
+
+
+def test_going_on_repeats_nothing_that_is_finished(tmp_path: Path, here: list[str]) -> None:
+    paths = [picture(tmp_path / f"{name}.png") for name in "abc"]
+    (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    out = tmp_path / "out"
+    run_batch(batch_of(paths, out))
+    before = (out / "a.labels.tif").stat().st_mtime_ns
+    here.clear()
+    facts = run_batch(batch_of(paths, out, resume=True))
+    assert here == ["b"]  # it failed, and is tried again
+    assert facts["counts"] | {"done": 2, "kept": 2, "segmented": 0} == facts["counts"]
+    assert (out / "a.labels.tif").stat().st_mtime_ns == before
+    picture(tmp_path / "b.png")
+    picture(tmp_path / "c.png", side=220)
+    here.clear()
+    facts = run_batch(batch_of(paths, out, resume=True))
+    assert here == ["b", "c"]  # mended, and another picture by the same name
+    assert facts["counts"] | {"done": 3, "failed": 0} == facts["counts"]
+    here.clear()
+    run_batch(batch_of(paths, out, resume=True, where="all"))
+    assert here == ["a", "b", "c"]  # other settings
+
+
+def test_results_appear_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    path = picture(tmp_path / "a.png")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "x")
+
+    monkeypatch.setattr(slide_files, "_write_thumbnail", full)
+    facts = run_batch(batch_of([path], out))
+    assert facts["counts"]["failed"] == 1
+    assert not list(out.glob("a.*"))
+    monkeypatch.undo()
+    job = SlideJob(path, "a", out, None, SETTINGS)
+    segmenter = MarkerSegmenter()
+    assert run_slide(job, segmenter, VOCABULARY)["status"] == "done"
+    assert segmenter.encoder_passes == 0  # its tiles were kept
+
+
+def test_names_are_told_apart_and_kept(tmp_path: Path) -> None:
+    paths = [picture(tmp_path / where) for where in ("a/x.png", "b/X.png", "b/x.tif", "c/x-2.png")]
+    named = name_slides(find_slides([str(p) for p in paths]), {})
+    names = [name for _, name in named]
+    assert names == ["x", "X-2", "x-3", "x-2-2"]
+    before = {str(slide.path): name for slide, name in named}
+    back = name_slides(find_slides([str(p) for p in reversed(paths)]), before)
+    assert [name for _, name in back] == names[::-1]
+
+
+def test_inputs_are_files_folders_patterns_and_lists(tmp_path: Path) -> None:
+    for name in ("a.png", "b.tif", "deep/c.png", "a.labels.png", ".hidden.png"):
+        picture(tmp_path / name)
+    (tmp_path / "notes.md").write_text("no slide")
+    zarr.open_group(tmp_path / "z.zarr", mode="w")
+
+    def names(*inputs: str) -> list[str]:
+        return [found.path.name for found in find_slides(inputs)]
+
+    assert names(str(tmp_path)) == ["a.png", "b.tif", "z.zarr"]
+    assert names(str(tmp_path / "a.png"), str(tmp_path)) == ["a.png", "b.tif", "z.zarr"]
+    assert names(str(tmp_path / "**" / "*.png")) == ["a.png", "c.png"]
+    (tmp_path / "list.txt").write_text("# mine\n\ndeep/c.png\nb.tif\n", encoding="utf-8")
+    assert names(str(tmp_path / "list.txt")) == ["c.png", "b.tif"]
+    (tmp_path / "list.csv").write_text("slide,mpp\ndeep/c.png,0.25\nb.tif,\n", encoding="utf-8")
+    assert [found.mpp for found in find_slides([str(tmp_path / "list.csv")])] == [0.25, None]
+    (tmp_path / "bad.csv").write_text("what,mpp\nb.tif,0.5\n", encoding="utf-8")
+    with pytest.raises(PathsegError, match="column"):
+        find_slides([str(tmp_path / "bad.csv")])
+
+
+def test_prompts_are_understood_before_anything_is_done(tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.png")
+    for prompts, error in (
+        (("gland", "flux capacitor"), UnknownTermError),
+        (("gland", "glands"), PromptError),
+        (("",), PromptError),
+    ):
+        with pytest.raises(error):
+            prepare(
+                [str(path)],
+                tmp_path / "out",
+                BatchSettings(prompts),
+                MarkerSegmenter(),
+                VOCABULARY,
+                resume=False,
+            )
+    assert not (tmp_path / "out").exists()
+
+
+def test_large_labels_are_a_pyramid_of_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slide_files, "WHOLE_PX", 500)
+    monkeypatch.setattr(label_pyramid, "COARSEST_PX", 300)
+    path = picture(tmp_path / "a.tif", side=1100, mpp=1.0)
+    run_batch(batch_of([path], tmp_path / "out", formats=("tif", "zarr")))
+    with tifffile.TiffFile(tmp_path / "out" / "a.labels.tif") as tif:
+        levels = tif.series[0].levels
+        assert [level.shape for level in levels] == [(1100, 1100), (550, 550), (275, 275)]
+        assert tif.pages[0].is_tiled
+        fine, coarse = levels[0].asarray(), levels[2].asarray()
+    assert fine[366, 366] == coarse[91, 91] == 1
+    assert abs(int((fine == 1).sum()) - 16 * int((coarse == 1).sum())) < 0.05 * (fine == 1).sum()
+    with open_slide(tmp_path / "out" / "a.labels.tif") as slide:
+        assert slide.metadata.mpp == pytest.approx((1.0, 1.0))
+    root = zarr.open_group(tmp_path / "out" / "a.labels.ome.zarr")
+    assert (root["2"][...] == coarse).all()
+    assert root["0"].chunks[0] == TILE_PX
+
+
+def test_a_coarse_label_is_what_most_of_its_pixels_are() -> None:
+    fine = np.array([[1, 1, 0, 2, 3, 3, 0, 0], [1, 0, 2, 2, 3, 3, 0, 5]])
+    assert halved_labels(fine).tolist() == [[1, 2, 3, 0]]
+
+
+def test_facts_of_another_layout_are_not_taken_for_finished(tmp_path: Path) -> None:
+    job = SlideJob(picture(tmp_path / "a.png"), "a", tmp_path, None, SETTINGS)
+    for text in ("", "[]", "{}", '{"layout": 0}', '{"layout": 1, "files": null}'):
+        job.facts_path.write_text(text)
+        assert one_slide.finished(job, "") is None

@@ -284,21 +284,19 @@ class _Trainer:
         tile = own[int(self._rng.integers(len(own)))]
         view = tile.views[int(self._rng.integers(len(tile.views)))]
         height, width = view.target.shape
-        center = None
-        if wanted and self._rng.random() < 0.7:
-            inside = torch.nonzero(view.target > 0.5)
-            center = inside[int(self._rng.integers(len(inside)))].tolist() if len(inside) else None
+        on_it = wanted and self._rng.random() < 0.7
+        places = torch.nonzero((view.target if on_it else view.valid) > 0.5)
+        places = places if len(places) else torch.nonzero(view.valid > 0.5)
+        center_y, center_x = places[int(self._rng.integers(len(places)))].tolist()
         side = self._config.crop_px
-        y = _place(height, side, None if center is None else center[0], self._rng)
-        x = _place(width, side, None if center is None else center[1], self._rng)
+        y, x = _place(height, side, center_y, self._rng), _place(width, side, center_x, self._rng)
         return _part(view, y, x, side)
 
 
-def _place(length: int, side: int, center: int | None, rng: np.random.Generator) -> int:
-    """Where a crop starts: a multiple of 4, so that tokens and pixels stay together."""
-    last = max(length - side, 0)
-    start = int(rng.integers(last + 1)) if center is None else center - int(rng.integers(side))
-    return min(max(start, 0), last) // 4 * 4
+def _place(length: int, side: int, center: int, rng: np.random.Generator) -> int:
+    """Where a crop with a place in it starts: a multiple of 4, so that tokens and pixels agree."""
+    start = center - int(rng.integers(side))
+    return min(max(start, 0), max(length - side, 0)) // 4 * 4
 
 
 def _part(view: View, y: int, x: int, side: int) -> View:
@@ -358,18 +356,20 @@ def _outcome(
     own = [(cut, tile) for cut, tile in zip(cuts, tiles, strict=True) if tile.field == index]
     after = answered[index]
     before = [(tile, tile.views[0].base.numpy()) for _, tile in own]
-    height = max(t.y + t.views[0].target.shape[0] for _, t in own)
-    width = max(t.x + t.views[0].target.shape[1] for _, t in own)
+    inside = [tile.views[0].valid.numpy() > 0.5 for _, tile in own]
+    height = max(t.y + int(v.any(1).sum()) for (_, t), v in zip(own, inside, strict=True))
+    width = max(t.x + int(v.any(0).sum()) for (_, t), v in zip(own, inside, strict=True))
     picture = np.full((height, width, 3), 255, np.uint8)
     for cut, tile in own:
         small = cut.image[2::4, 2::4]
-        picture[tile.y : tile.y + small.shape[0], tile.x : tile.x + small.shape[1]] = small
+        place = picture[tile.y :, tile.x :][: small.shape[0], : small.shape[1]]
+        place[:] = small[: place.shape[0], : place.shape[1]]
 
     def joined(pairs: Sequence[tuple[LessonTile, npt.NDArray[np.float32]]]) -> Bool:
         whole = np.zeros((height, width), dtype=bool)
         for tile, values in pairs:
-            inside = (values > 0) & (tile.views[0].valid.numpy() > 0.5)
-            whole[tile.y : tile.y + inside.shape[0], tile.x : tile.x + inside.shape[1]] = inside
+            place = whole[tile.y :, tile.x :][: values.shape[0], : values.shape[1]]
+            place[:] = values[: place.shape[0], : place.shape[1]] > 0
         return whole
 
     return Outcome(

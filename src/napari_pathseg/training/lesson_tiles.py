@@ -179,7 +179,10 @@ def _view(cut: Cut, segmenter: Segmenter, asked: Term | None) -> View:
 
 
 def _starts(length: int) -> list[int]:
-    return list(range(0, max(length - LEAST_PX, 1), TILE_PX))
+    """Where tiles start along an axis: evenly, overlapping rather than hanging over the edge."""
+    count = math.ceil(max(length - LEAST_PX, 1) / TILE_PX)
+    room = max(math.ceil((length - TILE_PX) / OUTPUT_STRIDE), 0)
+    return [i * room // max(count - 1, 1) * OUTPUT_STRIDE for i in range(count)]
 
 
 def _cut(index: int, pixels: RGB, target: Tensor, y: int, x: int) -> Cut:

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QMessageBox,
     QProgressBar,
     QPushButton,
-    QSizePolicy,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -85,7 +84,7 @@ class LearnPage(QWidget):
         self.adapters = QTreeWidget(self)
         self.adapters.setHeaderHidden(True)
         self.adapters.setRootIsDecorated(False)
-        self.adapters.setMinimumHeight(90)
+        self.adapters.setFixedHeight(120)
         self.adapters.setToolTip("Ticked adapters are used; of two for one word the last one")
         self.adapters.itemChanged.connect(self._switched)
         self.adapters.itemSelectionChanged.connect(self._chosen)
@@ -269,6 +268,4 @@ def _told(subject: Subject | None) -> str:
 def _button(text: str, tooltip: str) -> QPushButton:
     button = QPushButton(text)
     button.setToolTip(tooltip)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.setMinimumWidth(button.fontMetrics().horizontalAdvance(text) + 16)
     return button

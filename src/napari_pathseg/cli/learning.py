@@ -41,7 +41,7 @@ def learn_bundle(
     from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
     check_writable(out)
-    vocabulary = Vocabulary.load()
+    vocabulary = Vocabulary.of_user()
     subjects = _subjects(bundle, texts, vocabulary)
     with progress_line() as progress:
         segmenter = load_segmenter(model)
@@ -152,7 +152,7 @@ def fine_tune_bundle(bundle: Path, out: Path, start: Path | None, minutes: float
 
     start = start or model_path(DEFAULT)
     lines = [line for line in read_bundle_lines(bundle) if line["status"] != "proposed"]
-    cases = bundle_cases(bundle, lines, read_splits(bundle), Vocabulary.load())
+    cases = bundle_cases(bundle, lines, read_splits(bundle), Vocabulary.of_user())
     recipe = replace(bundle_recipe(cases, load_card(start)), minutes=minutes)
     with progress_line() as progress:
         network = Trainer(build_network(cases, recipe, start), recipe, cases, out).run(progress)

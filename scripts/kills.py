@@ -183,7 +183,7 @@ def run(kills: int, seed: int, folder: Path, longest_s: float) -> Tally:
         child = context.Process(target=work, args=(slide, labels, log, seed + number), daemon=True)
         child.start()
         end = time.monotonic() + START_S
-        while not log.exists() and child.is_alive() and time.monotonic() < end:
+        while not has_begun(log) and child.is_alive() and time.monotonic() < end:
             time.sleep(0.02)
         time.sleep(dice.uniform(0.0, longest_s))
         if not child.is_alive():
@@ -194,6 +194,11 @@ def run(kills: int, seed: int, folder: Path, longest_s: float) -> Tally:
         look_at_what_is_left(labels, identity, log, tally)
         print(f"{tally}", flush=True)
     return tally
+
+
+def has_begun(log: Path) -> bool:
+    """Whether the first step was acknowledged."""
+    return log.exists() and log.stat().st_size > 0
 
 
 def main() -> int:

@@ -78,7 +78,7 @@ def run_jobs(
         ended = as_completed(first)  # type: ignore[no-untyped-call]
         for future in ended:
             if waiting:
-                ended.add(submit())
+                ended.add(submit())  # type: ignore[no-untyped-call]
             job, error = of_job.pop(future), future.exception()
             yield future.result() if error is None else failed(job, _said(error, job))
             future.release()

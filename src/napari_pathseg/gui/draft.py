@@ -140,12 +140,20 @@ class Draft:
         """How many candidates there are to choose from."""
         return 0 if self.proposal is None else len(self.proposal.candidates)
 
-    def with_stroke(self, shown: Mask, painted: Mask) -> Draft:
-        """What was shown before and after a person painted; the changed pixels are theirs."""
-        changed = shown != painted
-        base = self.kept if self.proposal is not None else shown
-        kept = np.where(changed, painted, base)
-        draft = replace(self, kept=kept, by_hand=self.by_hand | changed)
+    def with_stroke(
+        self, shown: Mask, painted: Mask, window: tuple[slice, slice] | None = None
+    ) -> Draft:
+        """What was shown before and after a person painted; the changed pixels are theirs.
+
+        All changes lie in `window`, where one is given.
+        """
+        part = window or (slice(None), slice(None))
+        changed = shown[part] != painted[part]
+        kept = (self.kept if self.proposal is not None else shown).copy()
+        kept[part] = np.where(changed, painted[part], kept[part])
+        by_hand = self.by_hand.copy()
+        by_hand[part] |= changed
+        draft = replace(self, kept=kept, by_hand=by_hand)
         return draft if self.proposal is not None else replace(draft, cleanup=Cleanup())
 
     def accepted(self, classes: ClassList, locked: Iterable[int] = ()) -> Draft:

@@ -18,6 +18,7 @@ from napari_pathseg.gui.tools import NAPARI_MODES, PAINTING, Tool
 from napari_pathseg.gui.work import FieldWork, State
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.cleanup import cut_along, join_along, object_at, split_at_waist
+from napari_pathseg.labels.masks import LabelArray, changed_window
 from napari_pathseg.labels.scan import fill
 from napari_pathseg.prompts import LassoPrompt, PointPrompt
 
@@ -173,28 +174,31 @@ class Drawing:
         work = desk.work
         assert work is not None
         shown = work.mask
-        if np.array_equal(shown, painted):
+        y, x, old, new = changed_window(shown, painted)
+        if not new.size:
             return False
         if not self._host.may_change(desk):
             self._host.stage.show_work(desk)
             return True
+        window = slice(y, y + new.shape[0]), slice(x, x + new.shape[1])
         if work.locked:
-            held = np.isin(shown, list(work.locked)) | np.isin(painted, list(work.locked))
-            painted = np.where(held, shown, painted)
-            if np.array_equal(shown, painted):
+            held = np.isin(old, list(work.locked)) | np.isin(new, list(work.locked))
+            painted = painted.copy()
+            painted[window] = new = np.where(held, old, new)
+            if np.array_equal(old, new):
                 self._host.stage.show_work(desk)
-                self._host.say(
-                    Message("This class is locked. Open its lock in the list.", "warning")
-                )
+                text = "This class is locked. Open its lock in the list."
+                self._host.say(Message(text, "warning"))
                 return True
-        self._name_values(desk, painted)
-        draft = work.state.draft.with_stroke(shown, painted)
+        self._name_values(desk, new)
+        draft = work.state.draft.with_stroke(shown, painted, window)
         self._host.saving.stroke(desk, work.record, shown, painted)
-        work.push(replace(work.state, draft=draft, record=work.record.with_status("corrected")))
+        record = work.record.with_status("corrected")
+        work.push(replace(work.state, draft=draft, record=record), painted)
         self._host.editing.show(desk)
         return True
 
-    def _name_values(self, desk: Desk, painted: Mask) -> None:
+    def _name_values(self, desk: Desk, painted: LabelArray) -> None:
         """Give a name to every value drawn, such as one picked in napari's own controls."""
         known = {c.value for c in desk.classes}
         new = [v for v in np.unique(painted).tolist() if v and v not in known]

@@ -158,10 +158,11 @@ def join_along(mask: Mask, path: Path) -> Mask:
 
 def object_at(mask: npt.NDArray[np.integer], y: int, x: int) -> Bool:
     """Pixels of the object under one pixel, bool (height, width); all False on background."""
+    from skimage.segmentation import flood
+
     if mask[y, x] == 0:
         return np.zeros(mask.shape, dtype=bool)
-    labels, _ = ndimage.label(mask == mask[y, x], structure=TOUCHING)
-    found: Bool = labels == labels[y, x]
+    found: Bool = flood(mask, (y, x), connectivity=2)  # type: ignore[no-untyped-call]
     return found
 
 

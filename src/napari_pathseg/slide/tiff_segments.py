@@ -38,6 +38,7 @@ TIFF_ERRORS = (
     NotImplementedError,
     AssertionError,
     RecursionError,
+    SyntaxError,  # of the XML that scanners write
     struct.error,
     zlib.error,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from qtpy.QtCore import QObject, Qt, QTimer
@@ -160,7 +161,7 @@ def smooth_of(step: int) -> float:
 
 def step_of_smooth(pixels: float) -> int:
     """The nearest step of the slider."""
-    return round(STEPS * float(pixels / MOST_SMOOTH_PX) ** 0.5)
+    return round(STEPS * math.sqrt(pixels / MOST_SMOOTH_PX))
 
 
 def area_of(step: int) -> int:
@@ -170,5 +171,4 @@ def area_of(step: int) -> int:
 
 def step_of_area(pixels: int) -> int:
     """The nearest step of the slider."""
-    root = float(max(pixels - 1, 0) / MOST_AREA_PX) ** 0.25
-    return round(STEPS * root)
+    return round(STEPS * math.pow(max(pixels - 1, 0) / MOST_AREA_PX, 0.25))

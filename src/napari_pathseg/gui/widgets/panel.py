@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +73,7 @@ class PathsegPanel(QWidget):
         self._set(self.controller.settings.value)
         self.message.show_message(self.controller.message)
         self.refresh()
+        _import_before_threads()
         self.controller.warm_up()
         if controller is None and not self.controller.remembered.toured:
             QTimer.singleShot(FIRST_TOUR_MS, self._begin_first_tour)
@@ -213,3 +216,14 @@ class PathsegPanel(QWidget):
         self.pointer.detach()
         self.bindings.detach()
         self.controller.close()
+
+
+def _import_before_threads() -> None:
+    """Import here what napari would import with its first Image layer.
+
+    CPython 3.11 fails when two threads build syntax trees at once, as this module does and as
+    the loading of the model does in the background.
+    """
+    name = "napari.components.histogram"
+    if find_spec(name) is not None:
+        import_module(name)

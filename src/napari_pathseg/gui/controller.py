@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -281,12 +282,12 @@ class PathsegController:
                 "Exporting",
                 lambda report, cancel: export_desk(folder, slide, usable, fields, report, cancel),
                 finished,
-                self._not_exported,
+                self._failed,
                 lambda progress: self.say(Message(progress.message, "busy")),
             )
         )
 
-    def _not_exported(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException) -> None:
         if not isinstance(error, PathsegError):
             raise error
         self.say(of_error(error))
@@ -294,22 +295,14 @@ class PathsegController:
     def warm_up(self) -> None:
         """Load the model, and what napari needs for a first mask, before they are asked for."""
 
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, PathsegError):
-                raise error
-            self.say(of_error(error))
-
         def load(_report: ProgressCallback, _cancel: CancelToken) -> Segmenter:
             warm_up()
             segmenter = self.model.get()
             self.words.warm_up()
             return segmenter
 
-        def loaded(segmenter: Segmenter) -> None:
-            use_words(self, segmenter)
-            self.changed.emit()
-
-        self._runner.submit(Job("Loading the model", load, loaded, failed))
+        loaded = partial(use_words, self)
+        self._runner.submit(Job("Loading the model", load, loaded, self._failed))
 
     # What is seen.
 

@@ -271,6 +271,7 @@ def use_words(controller: PathsegController, segmenter: Segmenter) -> None:
             controller.vocabulary = with_taught(controller.vocabulary, cards)
         except PathsegError as error:
             controller.say(of_error(error))
+    controller.changed.emit()
 
 
 def _records(desk: Desk) -> list[FieldRecord]:

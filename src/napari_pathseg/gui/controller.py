@@ -304,8 +304,6 @@ class PathsegController:
         loaded = partial(use_words, self)
         self._runner.submit(Job("Loading the model", load, loaded, self._failed))
 
-    # What is seen.
-
     def hide_masks(self, hidden: bool) -> None:
         """Look underneath."""
         if self.desk is not None:

@@ -183,7 +183,7 @@ def test_the_shipped_recipe_can_be_read_and_a_broken_one_is_named(tmp_path: Path
     assert (
         recipe.rate("prompt_encoder.sam.no_mask_embed.weight") == recipe.rates["prompt_encoder.sam"]
     )
-    assert recipe.looked_at("nucleus") == recipe.working_mpp[""]
+    assert recipe.looked_at("lymphocyte") == recipe.working_mpp[""]
     path = tmp_path / "recipe.toml"
     shipped = DEFAULT_RECIPE.read_text(encoding="utf-8")
     for broken in ("name = 'x'", "name = ", re.sub("(?m)^minutes = .*$", "minutes = 'x'", shipped)):

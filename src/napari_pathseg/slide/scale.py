@@ -13,7 +13,7 @@ ASPECT_TOLERANCE = 0.02
 
 # A picture without a scale is shown to the model as it is, but not smaller than one input, and for
 # what is seen at low resolution (coarser than FINE_MPP) not larger, if it need not shrink too far.
-SMALLEST_SIDE_PX, FINE_MPP, MOST_SHRUNK = 448, 0.4, 3.0
+SMALLEST_SIDE_PX, FINE_MPP, MOST_SHRUNK = 384, 0.4, 3.0
 
 UM_PER_UNIT = {
     "m": 1e6,

@@ -93,8 +93,10 @@ def test_a_row_of_the_table_brings_its_object_into_the_middle(hand: Hand) -> Non
 def test_measures_follow_the_hand(hand: Hand) -> None:
     page = hand.panel.tabs.show_page("Measure")
     hand.wait(lambda: page.table.objects.rowCount() == 4, 60)
-    hand.key(Qt.Key.Key_D)
-    hand.drag([(800, 300), (830, 320)])
+    desk = hand.controller.desk
+    painted = desk.work.mask.copy()
+    painted[-20:, -20:] = 1
+    hand.controller.drawing.painted(desk, painted)
     hand.wait(lambda: page.table.objects.rowCount() == 5, 60)
 
 

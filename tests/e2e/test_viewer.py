@@ -180,12 +180,6 @@ def test_the_whole_loop(make_hand: Callable[..., Hand], marked_slide: Path, tmp_
     features = json.loads(written[0].geojson.read_text(encoding="utf-8"))["features"]
     assert {f["properties"]["classification"]["name"] for f in features} == {"gland"}
 
-    hand.viewer.layers.clear()
-    assert controller.desk is None
-    open_slide_in(hand, marked_slide)
-    np.testing.assert_array_equal(controller.desk.field_layer.data, kept)
-    assert "back as you left" in controller.message.text
-
 
 def test_typing_completes_and_says_how_it_was_understood(
     make_hand: Callable[..., Hand], marked_slide: Path

@@ -79,7 +79,7 @@ def test_a_cancelled_table_is_not_there(tmp_path: Path) -> None:
 def test_mask_png_has_values_colours_and_a_legend(tmp_path: Path) -> None:
     field = make_field()
     legend = write_mask_png(tmp_path / "mask.png", field.mask, CLASSES)
-    mask, classes = read_mask_png(tmp_path / "mask.png")
+    mask, classes, _ = read_mask_png(tmp_path / "mask.png")
     np.testing.assert_array_equal(mask, field.mask)
     assert classes == CLASSES
     with Image.open(tmp_path / "mask.png") as image:
@@ -104,7 +104,7 @@ def test_mask_png_refuses_what_does_not_fit(tmp_path: Path) -> None:
         with pytest.raises(ExportError, match=name):
             read_mask_png(tmp_path / name)
     Image.fromarray(np.full((3, 3), 700, np.uint16)).save(tmp_path / "grey.png")
-    mask, classes = read_mask_png(tmp_path / "grey.png")
+    mask, classes, _ = read_mask_png(tmp_path / "grey.png")
     assert (mask == 700).all()
     assert len(classes) == 0
 

@@ -158,7 +158,7 @@ def test_a_new_word_is_looked_at_so_that_its_objects_are_seen() -> None:
     assert scale_for([replace(disk, mpp=(9.0, 9.0))]) == COARSEST_MPP
     assert scale_for([replace(disk, mpp=None)]) == COARSEST_MPP
     assert model_shape(replace(disk, mpp=(0.5, 0.5)), 1.0) == (64, 64)
-    assert model_shape(replace(disk, mpp=None), 1.0) == (512, 512), "as one input"
+    assert model_shape(replace(disk, mpp=None), 1.0) == (384, 384), "as one input"
 
 
 def test_tiles_cover_a_field_with_targets_in_their_places() -> None:

@@ -192,7 +192,7 @@ def _um_of(ome: Json) -> tuple[Pair | None, Pair]:
     """Size and place of the first pixel, None where the axes have no unit that we know."""
     image = ome["multiscales"][0]
     units = [axis.get("unit") for axis in image["axes"][-2:]]
-    if any(unit not in _UM for unit in units):
+    if len(units) < 2 or any(unit not in _UM for unit in units):
         return None, (0.0, 0.0)
     scale, first = [1.0, 1.0], [0.0, 0.0]
     steps = [*image["datasets"][0]["coordinateTransformations"]]

@@ -18,7 +18,7 @@ from napari_pathseg.inference.session import Plan
 from napari_pathseg.inference.tile_log import TileLog, TileResult
 from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.inference.understanding import Question
-from napari_pathseg.models.base import Segmenter, TileQuery, gated
+from napari_pathseg.models.base import EDGE_SHADE, Segmenter, TileQuery, gated
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.slide.base import RGB, Slide
 
@@ -191,4 +191,4 @@ def _padded(pixels: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
     down, across = tile.height - pixels.shape[0], tile.width - pixels.shape[1]
     if not (down or across):
         return pixels
-    return np.pad(pixels, ((0, down), (0, across), (0, 0)), mode="edge")
+    return np.pad(pixels, ((0, down), (0, across), (0, 0)), constant_values=EDGE_SHADE)

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from napari_pathseg import __version__
-from napari_pathseg.batch.settings import SlideJob, owners_of
+from napari_pathseg.batch.settings import SlideJob
 from napari_pathseg.batch.slide_files import Written, publish, write_slide
 from napari_pathseg.classes import UNSPECIFIED, Term
 from napari_pathseg.errors import PathsegError, SlideError, describe_os_error
 from napari_pathseg.geometry import Pair
 from napari_pathseg.inference.session import Session
 from napari_pathseg.inference.slide_plan import SlidePlan, plan_slide
+from napari_pathseg.inference.understanding import prompt_of_each_class
 from napari_pathseg.inference.whole_slide import LiveTile, SlideLabels, segment_slide
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.models.base import Segmenter
@@ -165,7 +166,7 @@ def _facts(
     """All that is known of a finished slide."""
     plan, card = result.plan, session.segmenter.card
     field, mpp = plan.field, session.mpp
-    owners = owners_of(job.settings.prompts, session.vocabulary, session.segmenter)
+    owners = prompt_of_each_class(job.settings.prompts, session.vocabulary, session.segmenter)
     terms = _terms(result, owners, written)
     return {
         "status": "done",

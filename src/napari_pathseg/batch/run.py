@@ -15,8 +15,9 @@ from napari_pathseg.batch.cluster import run_jobs, threads_each
 from napari_pathseg.batch.inputs import find_slides, name_slides
 from napari_pathseg.batch.one_slide import Facts, finished
 from napari_pathseg.batch.report import names_before, write_reports
-from napari_pathseg.batch.settings import BatchSettings, SlideJob, owners_of
+from napari_pathseg.batch.settings import BatchSettings, SlideJob
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.inference.understanding import prompt_of_each_class
 from napari_pathseg.models.base import ModelCard, Segmenter
 from napari_pathseg.progress import Progress, ProgressCallback, no_progress
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
@@ -84,7 +85,7 @@ def prepare(
     PathsegError
         When a prompt is not understood, a list can not be read or there is no slide.
     """
-    owners_of(settings.prompts, vocabulary, segmenter)
+    prompt_of_each_class(settings.prompts, vocabulary, segmenter)
     found = find_slides(inputs)
     if not found:
         raise PathsegError("There is no slide to segment.", "Name files, folders or a list.")

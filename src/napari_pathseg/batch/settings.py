@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from napari_pathseg.errors import PromptError
 from napari_pathseg.inference.slide_plan import Where
-from napari_pathseg.inference.understanding import understand
-from napari_pathseg.models.base import Segmenter
 from napari_pathseg.prompts import TextPrompt
-from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 Format = Literal["tif", "geojson", "zarr", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -106,24 +101,3 @@ class SlideJob:
             return []
         stat = self.path.stat()
         return [stat.st_size, stat.st_mtime_ns]
-
-
-def owners_of(texts: Sequence[str], vocabulary: Vocabulary, segmenter: Segmenter) -> list[str]:
-    """The text that asks for each class, in the order of the classes' values.
-
-    Raises
-    ------
-    PromptError
-        When a text is empty, or asks only for what one before it asks: its value would be missing.
-    UnknownTermError
-    """
-    prompts = [TextPrompt(text) for text in texts]
-    owners: list[str] = []
-    for last, text in enumerate(texts, start=1):
-        count = len(understand(prompts[:last], vocabulary, segmenter))
-        if count == len(owners):
-            raise PromptError(
-                f"The prompt {text!r} asks for what a prompt before it asks.", "Leave one out."
-            )
-        owners += [text] * (count - len(owners))
-    return owners

@@ -123,6 +123,7 @@ def segment(
     prompts = collect_prompts(texts, points, negative_points, boxes)
     from napari_pathseg.cli.results import check_writable, facts_of, write_results
     from napari_pathseg.inference.session import open_session
+    from napari_pathseg.inference.understanding import prompt_of_each_class
 
     check_writable(out)
     with progress_line() as progress:
@@ -135,7 +136,7 @@ def segment(
         with session.slide:
             notes = [] if mpp is None else _mpp_notes(session, mpp)
             region = _region(session, corner_and_size, notes)
-            owners = prompt_of_each_class(session, texts)
+            owners = prompt_of_each_class(texts, session.vocabulary, session.segmenter)
             segmentation = session.segment(region, prompts, progress=progress)
             facts = facts_of(session, segmentation, region, owners, notes)
             facts = write_results(out, session, segmentation, facts)
@@ -178,27 +179,6 @@ def collect_prompts(
             "Give --prompt, --point or --box too.",
         )
     return prompts
-
-
-def prompt_of_each_class(session: Session, texts: Sequence[str]) -> list[str]:
-    """The text that asks for each class, in the order of the classes' values.
-
-    Raises
-    ------
-    PromptError
-        When a text is empty, or asks only for what one before it asks: its value would be missing.
-    UnknownTermError
-    """
-    prompts = [TextPrompt(text) for text in texts]
-    owners: list[str] = []
-    for last, text in enumerate(texts, start=1):
-        count = len(session.understand(prompts[:last]))
-        if count == len(owners):
-            raise PromptError(
-                f"The prompt {text!r} asks for what a prompt before it asks.", "Leave one out."
-            )
-        owners += [text] * (count - len(owners))
-    return owners
 
 
 def _mpp_notes(session: Session, mpp: float) -> list[str]:

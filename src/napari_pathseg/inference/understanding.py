@@ -69,6 +69,29 @@ def understand(
     return tuple(questions)
 
 
+def prompt_of_each_class(
+    texts: Sequence[str], vocabulary: Vocabulary, segmenter: Segmenter
+) -> list[str]:
+    """The text that asks for each class, in the order of the classes' values.
+
+    Raises
+    ------
+    PromptError
+        When a text is empty, or asks only for what one before it asks: its value would be missing.
+    UnknownTermError
+    """
+    prompts = [TextPrompt(text) for text in texts]
+    owners: list[str] = []
+    for last, text in enumerate(texts, start=1):
+        count = len(understand(prompts[:last], vocabulary, segmenter))
+        if count == len(owners):
+            raise PromptError(
+                f"The prompt {text!r} asks for what a prompt before it asks.", "Leave one out."
+            )
+        owners += [text] * (count - len(owners))
+    return owners
+
+
 def clicks_only() -> Question:
     """The question of points and boxes without words."""
     return Question(LabelClass(1, "object", None, OBJECT_COLOR), (), None)

@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from napari_pathseg.geometry import Field, Pair
@@ -18,7 +17,7 @@ from napari_pathseg.inference.session import Plan
 from napari_pathseg.inference.tile_log import TileLog, TileResult
 from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.inference.understanding import Question
-from napari_pathseg.models.base import EDGE_SHADE, Segmenter, TileQuery, gated
+from napari_pathseg.models.base import Segmenter, TileQuery, gated, padded
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.slide.base import RGB, Slide
 
@@ -151,7 +150,7 @@ def read_tile(slide: Slide, plan: Plan, tile: Tile) -> RGB:
     """Pixels of a tile (height, width, 3) of a plan for the whole slide.
 
     They are what the whole picture, resized to the plan's shape, would have there, whatever the
-    tile: bilinear and antialiased, corner on corner. Beyond the edge the last pixels go on.
+    tile: bilinear and antialiased, corner on corner. Beyond the edge is bare glass.
     """
     field, shape = plan.field, plan.shape
     scale = field.height / shape[0], field.width / shape[1]
@@ -167,7 +166,8 @@ def read_tile(slide: Slide, plan: Plan, tile: Tile) -> RGB:
         min(stop_x * scale[1] - left, width),
         min(stop_y * scale[0] - top, height),
     )
-    return _padded(_resized(pixels, (stop_y - tile.y, stop_x - tile.x), box_xy), tile)
+    part = _resized(pixels, (stop_y - tile.y, stop_x - tile.x), box_xy)
+    return padded(part, (tile.height, tile.width))
 
 
 def _with_margin(start: float, stop: float, scale: float, length: int) -> tuple[int, int]:
@@ -185,10 +185,3 @@ def _resized(pixels: RGB, shape: tuple[int, int], box_xy: tuple[float, float, fl
     size_xy = (shape[1], shape[0])
     # Pillow's resampling takes what lies around the box into account, as the whole picture's does.
     return np.asarray(picture.resize(size_xy, Image.Resampling.BILINEAR, box=box_xy))
-
-
-def _padded(pixels: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
-    down, across = tile.height - pixels.shape[0], tile.width - pixels.shape[1]
-    if not (down or across):
-        return pixels
-    return np.pad(pixels, ((0, down), (0, across), (0, 0)), constant_values=EDGE_SHADE)

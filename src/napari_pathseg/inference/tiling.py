@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from napari_pathseg.geometry import Field, Shape
-from napari_pathseg.models.base import EDGE_SHADE
+from napari_pathseg.models.base import padded
 
 START_STEP = 16  # the tokens of all tiles lie on one grid
 
@@ -60,9 +60,7 @@ def _starts(length: int, tile_px: int, overlap_px: int) -> list[int]:
 
 def cut(picture: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
     """Pixels of a tile (height, width, 3); bare glass over the edge, as in training."""
-    part = picture[tile.inside(picture.shape[:2])]
-    below, right = tile.height - part.shape[0], tile.width - part.shape[1]
-    return np.pad(part, ((0, below), (0, right), (0, 0)), constant_values=EDGE_SHADE)
+    return padded(picture[tile.inside(picture.shape[:2])], (tile.height, tile.width))
 
 
 class Blend:

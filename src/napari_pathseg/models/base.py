@@ -122,6 +122,14 @@ def gated(answer: TileAnswer, gate: float) -> FloatMap:
     return answer.logits + np.float32(GATE_STRENGTH * min(excess, 0.0))
 
 
+def padded(pixels: npt.NDArray[np.uint8], shape: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Pixels (h, w, 3) with bare glass below and to the right, up to `shape`."""
+    below, right = shape[0] - pixels.shape[0], shape[1] - pixels.shape[1]
+    if not (below or right):
+        return pixels
+    return np.pad(pixels, ((0, below), (0, right), (0, 0)), constant_values=EDGE_SHADE)
+
+
 class TileEmbedding(Protocol):
     """Opaque to everyone but the segmenter that made it."""
 

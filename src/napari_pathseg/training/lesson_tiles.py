@@ -17,12 +17,12 @@ from napari_pathseg.config import SegmentConfig
 from napari_pathseg.geometry import Shape
 from napari_pathseg.models.adapted import features_of
 from napari_pathseg.models.base import (
-    EDGE_SHADE,
     OUTPUT_STRIDE,
     FloatMap,
     Segmenter,
     TileQuery,
     gated,
+    padded,
 )
 from napari_pathseg.progress import CancelToken, ProgressCallback
 from napari_pathseg.slide.scale import unscaled_downsample
@@ -190,7 +190,6 @@ def _cut(index: int, pixels: RGB, target: Tensor, y: int, x: int) -> Cut:
     image = pixels[y : y + TILE_PX, x : x + TILE_PX]
     height, width = image.shape[:2]
     below, right = TILE_PX - height, TILE_PX - width
-    image = np.pad(image, ((0, below), (0, right), (0, 0)), constant_values=EDGE_SHADE)
     inside = target[y : y + TILE_PX, x : x + TILE_PX][None, None]
     known = functional.pad(torch.ones_like(inside), (0, right, 0, below))
     small = [
@@ -198,7 +197,8 @@ def _cut(index: int, pixels: RGB, target: Tensor, y: int, x: int) -> Cut:
         for part in (functional.pad(inside, (0, right, 0, below)), known)
     ]
     valid = (small[1] > 0.5).float()
-    return Cut(index, y // OUTPUT_STRIDE, x // OUTPUT_STRIDE, image, small[0] * valid, valid)
+    row, column = y // OUTPUT_STRIDE, x // OUTPUT_STRIDE
+    return Cut(index, row, column, padded(image, (TILE_PX, TILE_PX)), small[0] * valid, valid)
 
 
 def _resized(tensor: Tensor, shape: Shape) -> Tensor:

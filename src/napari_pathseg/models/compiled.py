@@ -56,9 +56,14 @@ class CompiledEncoder:
         path = _place(sha256, openvino.__version__, folder)
         if not path.exists():
             _convert(network, path)
-        # The default precision may be half, which gives other masks.
+        settings = {
+            # The default precision may be half, which gives other masks.
+            "INFERENCE_PRECISION_HINT": "f32",
+            # As torch is told by OMP_NUM_THREADS: workers beside each other share the cores.
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        }
         self._request: Any = core.compile_model(
-            core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
+            core.read_model(path), "CPU", settings
         ).create_infer_request()
 
     def __call__(self, image: npt.NDArray[np.uint8]) -> EncodedMaps:

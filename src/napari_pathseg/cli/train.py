@@ -63,7 +63,7 @@ FULL_MINUTES = 30.0
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Encode N crops once and train only what answers words on them: five times the steps.",
+    help="Encode N crops once and train all but the image encoder on them: many times the steps.",
 )
 def train(
     cases: Path | None,

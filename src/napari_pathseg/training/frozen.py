@@ -1,24 +1,20 @@
-"""Training of the words' path alone, on crops that are encoded once: many steps on few cores.
-
-The image encoder and everything that clicks use stay as they are.
-"""
+"""Training without the image encoder, on crops that are encoded once: many steps on few cores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_pathseg.models.image_encoder import ImageMaps
-from napari_pathseg.models.network import PathsegNetwork
+from napari_pathseg.models.image_encoder import ImageEncoder, ImageMaps
 from napari_pathseg.training.augment import turn
 from napari_pathseg.training.sampling import Sample, TermTarget
-from napari_pathseg.training.step import WordRow, word_loss
 
-TRAINED = ("pixel_decoder", "query_decoder", "term_encoder")
+# The chance of a batch that was never drawn before; it takes the place of the oldest.
+RENEWED = 0.1
 # Tokens are scaled and shaken in half of the steps, as no crop comes in other colours again.
 SHAKEN, SCALE_NOISE, TOKEN_NOISE = 0.5, 0.1, 0.05
 
@@ -30,95 +26,88 @@ class EncodedSample:
     maps: ImageMaps
     valid: Tensor
     terms: tuple[TermTarget, ...]
+    objects: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, sample: Sample, maps: ImageMaps, row: int) -> EncodedSample:
+        """From a sample, which is a row of the maps."""
+        own = ImageMaps(*(getattr(maps, name)[row].half() for name in ImageMaps.__slots__))
+        terms = (TermTarget(t.term, _packed(t.target)) for t in sample.terms)
+        objects = (_packed(o) for o in sample.objects)
+        return cls(own, _packed(sample.valid), tuple(terms), tuple(objects))
 
     def turned(self, turns: int, flip: bool) -> EncodedSample:
         """Everything turned alike, in full precision."""
+
+        def target(packed: Tensor) -> Tensor:
+            return turn(packed.float() / 255, turns, flip).contiguous()
+
         maps = (self.maps.tokens, self.maps.middle, self.maps.early)
-        terms = (TermTarget(t.term, turn(t.target.float() / 255, turns, flip)) for t in self.terms)
         return EncodedSample(
             ImageMaps(*(turn(m.float(), turns, flip) for m in maps)),
-            turn(self.valid, turns, flip),
-            tuple(terms),
+            target(self.valid),
+            tuple(TermTarget(t.term, target(t.target)) for t in self.terms),
+            tuple(target(o) for o in self.objects),
         )
 
 
 class EncodedCrops:
-    """Crops of one group, encoded once and drawn again and again.
+    """Crops of one group, encoded once and drawn again and again; now and then a new one.
 
     Parameters
     ----------
-    network : PathsegNetwork
+    encoder : ImageEncoder
+        It stays as it is.
     draw : callable
         Gives a batch of samples.
     count : int
-        Crops to keep: about 1 MB each at 256 pixels.
+        Crops to keep: about 1 MB each at 256 pixels, 3 MB at 448.
     """
 
     def __init__(
         self,
-        network: PathsegNetwork,
+        encoder: ImageEncoder,
         draw: Callable[[np.random.Generator], list[Sample]],
         count: int,
         rng: np.random.Generator,
     ) -> None:
+        self._encoder, self._draw = encoder, draw
         self._kept: list[EncodedSample] = []
         self._batch = 0
+        self._oldest = 0
         while len(self._kept) < count:
-            samples = draw(rng)
-            self._batch = len(samples)
-            with torch.no_grad():
-                maps = network.image_encoder(torch.stack([s.image for s in samples]))
-            self._kept += [_kept(maps, i, sample) for i, sample in enumerate(samples)]
+            batch = self._encoded(rng)
+            self._kept += batch
+            self._batch = len(batch)
 
-    def draw(self, rng: np.random.Generator) -> list[EncodedSample]:
-        """A batch, each crop turned at random."""
-        chosen = rng.choice(len(self._kept), min(self._batch, len(self._kept)), replace=False)
-        return [
+    def draw(self, rng: np.random.Generator) -> tuple[list[EncodedSample], ImageMaps]:
+        """A batch, each crop turned at random, and what was seen in it, at times shaken."""
+        if rng.random() < RENEWED:
+            for sample in self._encoded(rng):
+                self._kept[self._oldest] = sample
+                self._oldest = (self._oldest + 1) % len(self._kept)
+        chosen = rng.choice(len(self._kept), self._batch, replace=False)
+        samples = [
             self._kept[i].turned(int(rng.integers(4)), bool(rng.random() < 0.5)) for i in chosen
         ]
+        return samples, _maps_of(samples, rng)
+
+    def _encoded(self, rng: np.random.Generator) -> list[EncodedSample]:
+        samples = self._draw(rng)
+        with torch.no_grad():
+            maps = self._encoder(torch.stack([s.image for s in samples]))
+        return [EncodedSample.of(sample, maps, i) for i, sample in enumerate(samples)]
 
 
-class FrozenStep:
-    """Losses of the words on a batch of encoded crops."""
-
-    def __init__(self, network: PathsegNetwork, rng: np.random.Generator) -> None:
-        self._network = network
-        self._rng = rng
-
-    def __call__(self, samples: list[EncodedSample]) -> tuple[Tensor, dict[str, float]]:
-        """The loss to minimise and its parts for the log."""
-        maps = ImageMaps(
-            *(torch.stack([getattr(s.maps, name) for s in samples]) for name in ImageMaps.__slots__)
-        )
-        if self._rng.random() < SHAKEN:
-            maps = _shaken(maps)
-        rows = [
-            WordRow(i, index, target.target)
-            for i, sample in enumerate(samples)
-            for index, target in zip(
-                self._network.term_encoder.indices([t.term for t in sample.terms]),
-                sample.terms,
-                strict=True,
-            )
-        ]
-        answers = self._network.query_decoder(
-            maps.tokens,
-            self._network.pixel_decoder(maps),
-            self._network.term_encoder(torch.stack([r.term for r in rows])),
-            torch.tensor([r.image for r in rows]),
-        )
-        return word_loss(answers, rows, [s.valid for s in samples])
-
-
-def _kept(maps: ImageMaps, i: int, sample: Sample) -> EncodedSample:
-    own = ImageMaps(*(getattr(maps, name)[i].half() for name in ImageMaps.__slots__))
-    terms = (TermTarget(t.term, (t.target * 255).round().byte()) for t in sample.terms)
-    return EncodedSample(own, sample.valid, tuple(terms))
-
-
-def _shaken(maps: ImageMaps) -> ImageMaps:
-    tokens = maps.tokens
-    scale = 1 + SCALE_NOISE * torch.randn(*tokens.shape[:2], 1, 1)
-    return ImageMaps(
-        tokens * scale + TOKEN_NOISE * torch.randn_like(tokens), maps.middle, maps.early
+def _maps_of(samples: Sequence[EncodedSample], rng: np.random.Generator) -> ImageMaps:
+    tokens, middle, early = (
+        torch.stack([getattr(s.maps, name) for s in samples]) for name in ImageMaps.__slots__
     )
+    if rng.random() < SHAKEN:
+        scale = 1 + SCALE_NOISE * torch.randn(*tokens.shape[:2], 1, 1)
+        tokens = tokens * scale + TOKEN_NOISE * torch.randn_like(tokens)
+    return ImageMaps(tokens, middle, early)
+
+
+def _packed(target: Tensor) -> Tensor:
+    return (target * 255).round().byte()

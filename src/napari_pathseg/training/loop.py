@@ -7,8 +7,8 @@ import csv
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,21 +16,26 @@ from torch import Tensor, nn
 
 from napari_pathseg.classes import Term
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.models.image_encoder import ImageEncoder, ImageMaps
 from napari_pathseg.models.network import PathsegNetwork
 from napari_pathseg.models.registry import load_card
 from napari_pathseg.models.weights import load_matching, load_weights, read_mobile_sam
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 from napari_pathseg.training.cases import Case, taught_terms
 from napari_pathseg.training.curves import draw_curves
-from napari_pathseg.training.frozen import TRAINED, EncodedCrops, FrozenStep
+from napari_pathseg.training.frozen import EncodedCrops
 from napari_pathseg.training.recipe import GroupRecipe, Recipe
-from napari_pathseg.training.sampling import Sample, Sampler
+from napari_pathseg.training.sampling import Sample, Sampler, Shown
 from napari_pathseg.training.step import TrainingStep
 from napari_pathseg.training.validation import Validation
 
 CHECKPOINT_SECONDS = 240
 VALIDATION_SECONDS = 600
 CLIP_NORM = 1.0
+# Places cost more than words do once the image is encoded.
+FROZEN_CLICKED = 0.5
+
+Source = Callable[[np.random.Generator], tuple[Sequence[Shown], ImageMaps]]
 
 
 def build_network(cases: Sequence[Case], recipe: Recipe, start: Path) -> PathsegNetwork:
@@ -85,6 +90,16 @@ class GroupSampler:
         return [self._samplers[i].draw(rng) for i in picks]
 
 
+def _drawn(
+    encoder: ImageEncoder, group: GroupSampler, rng: np.random.Generator
+) -> tuple[list[Sample], ImageMaps]:
+    """A new batch and what the encoder, whose lower stages never learn, sees in it."""
+    samples = group.draw(rng)
+    with torch.no_grad():
+        early, middle = encoder.lower(torch.stack([s.image for s in samples]))
+    return samples, ImageMaps(encoder.upper(middle), middle, early)
+
+
 class Trainer:
     """One training run.
 
@@ -98,8 +113,8 @@ class Trainer:
         Holds `checkpoint.pt`, from which a stopped run goes on, `best.pt`, `log.csv`,
         `validation.csv` and their picture `curves.svg`.
     frozen_crops : int
-        When not 0, the image encoder is frozen: so many crops are encoded once, and the words'
-        path alone is trained on them.
+        When not 0, the image encoder is frozen: so many crops are encoded once, and all the rest
+        is trained on them.
     """
 
     def __init__(
@@ -133,7 +148,8 @@ class Trainer:
         """
         self._resume()
         rng = np.random.default_rng(self._recipe.seed + self._step)
-        draws, step = self._source(rng)
+        sources = self._sources(rng)
+        step = TrainingStep(self._network, rng, FROZEN_CLICKED if self._frozen_crops else 1.0)
         budget = self._recipe.minutes * 60
         saved = validated = time.monotonic()
         while self._spent < budget:
@@ -142,7 +158,7 @@ class Trainer:
             start = time.monotonic()
             chosen = int(rng.choice(len(self._groups), p=self._chance))
             self._set_rate(self._spent / budget)
-            loss, parts = step(draws[chosen](rng))
+            loss, parts = step(*sources[chosen](rng))
             self._update(loss)
             self._spent += time.monotonic() - start
             self._log(self._groups[chosen].group.name, float(loss.detach()), parts)
@@ -160,18 +176,19 @@ class Trainer:
             load_matching(self._average, torch.load(best, weights_only=True), best)
         return self._average
 
-    def _source(
-        self, rng: np.random.Generator
-    ) -> tuple[list[Callable[[np.random.Generator], Any]], TrainingStep | FrozenStep]:
-        """What gives the batches of each group, and the step that takes them."""
+    def _sources(self, rng: np.random.Generator) -> list[Source]:
+        """What gives the batches of each group."""
+        encoder = self._network.image_encoder
         if not self._frozen_crops:
-            return [g.draw for g in self._groups], TrainingStep(self._network, rng)
-        counts = [max(round(self._frozen_crops * c), 1) for c in self._chance]
-        crops = [
-            EncodedCrops(self._network, group.draw, count, rng)
+            return [partial(_drawn, encoder, group) for group in self._groups]
+        counts = [
+            max(round(self._frozen_crops * c), g.group.batch)
+            for c, g in zip(self._chance, self._groups, strict=True)
+        ]
+        return [
+            EncodedCrops(encoder, group.draw, count, rng).draw
             for group, count in zip(self._groups, counts, strict=True)
         ]
-        return [c.draw for c in crops], FrozenStep(self._network, rng)
 
     def _validate(self) -> None:
         """Measure the average of the weights; keep it where it is the best so far."""
@@ -207,12 +224,12 @@ class Trainer:
         )
 
     def _is_trainable(self, name: str) -> bool:
-        if self._frozen_crops:
-            return name.startswith(TRAINED)
         prefix = "image_encoder."
         if not name.startswith(prefix):
             return True
-        return name.removeprefix(prefix).startswith(self._recipe.trainable)
+        return not self._frozen_crops and name.removeprefix(prefix).startswith(
+            self._recipe.trainable
+        )
 
     def _set_rate(self, fraction: float) -> None:
         warm = min(1.0, (self._step + 1) / self._recipe.warmup_steps)

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +48,22 @@ class TermTarget:
 
     term: Term
     target: Tensor
+
+
+class Shown(Protocol):
+    """What is known of a crop that the network sees, as `Sample` has it."""
+
+    @property
+    def valid(self) -> Tensor:
+        """Where the mask says something."""
+
+    @property
+    def terms(self) -> tuple[TermTarget, ...]:
+        """Asked of the crop."""
+
+    @property
+    def objects(self) -> tuple[Tensor, ...]:
+        """To click at."""
 
 
 @dataclass(frozen=True, slots=True)

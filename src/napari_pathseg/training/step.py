@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from napari_pathseg.training.clicks import (
     random_box,
 )
 from napari_pathseg.training.losses import mask_loss, soft_iou
-from napari_pathseg.training.sampling import Sample
+from napari_pathseg.training.sampling import TARGET_STRIDE, Shown
 
 PRESENCE_WEIGHT, QUALITY_WEIGHT, CLICK_WEIGHT, ABSENT_WEIGHT = 0.3, 0.3, 0.5, 0.5
 # The share of words' masks that are corrected by clicks or restricted by a box.
@@ -71,28 +72,36 @@ NO_TERM = torch.full((3,), -1, dtype=torch.int64)
 
 
 class TrainingStep:
-    """Losses of a batch of samples."""
+    """Losses of a batch.
 
-    def __init__(self, network: PathsegNetwork, rng: np.random.Generator) -> None:
+    Parameters
+    ----------
+    clicked : float
+        The share of batches in which places are asked for too.
+    """
+
+    def __init__(
+        self, network: PathsegNetwork, rng: np.random.Generator, clicked: float = 1.0
+    ) -> None:
         self._network = network
         self._rng = rng
+        self._clicked = clicked
 
-    def __call__(self, samples: list[Sample]) -> tuple[Tensor, dict[str, float]]:
-        """The loss to minimise and its parts for the log."""
-        image = torch.stack([s.image for s in samples])
-        crop = image.shape[-1]
+    def __call__(
+        self, samples: Sequence[Shown], maps: ImageMaps
+    ) -> tuple[Tensor, dict[str, float]]:
+        """The loss to minimise and its parts for the log, of samples and what is seen in them."""
+        crop = samples[0].valid.shape[-1] * TARGET_STRIDE
         origin = torch.from_numpy(self._rng.integers(0, FRAME - crop + 1, (len(samples), 2)))
         origin = origin.float()
-        encoder = self._network.image_encoder
-        with torch.no_grad():
-            early, middle = encoder.lower(image)
-        maps = ImageMaps(encoder.upper(middle), middle, early)
         embedding = self._network.embedding_of(maps, origin)
 
         words = self._word_rows(samples)
         asked = torch.stack([r.term for r in words]), torch.tensor([r.image for r in words])
         answers = self._network.ask(embedding, *asked)
         loss, parts = word_loss(answers, words, [s.valid for s in samples])
+        if self._rng.random() >= self._clicked:
+            return loss, parts
 
         rounds = (self._first_clicks(samples), self._on_words(words, answers.logits, samples))
         for name, rows in zip(("click", "words_click"), rounds, strict=True):
@@ -108,7 +117,7 @@ class TrainingStep:
                 loss = loss + more
         return loss, parts
 
-    def _word_rows(self, samples: list[Sample]) -> list[WordRow]:
+    def _word_rows(self, samples: Sequence[Shown]) -> list[WordRow]:
         rows = []
         for i, sample in enumerate(samples):
             indices = self._network.term_encoder.indices([t.term for t in sample.terms])
@@ -116,7 +125,7 @@ class TrainingStep:
             rows += [WordRow(i, index, t.target) for index, t in pairs]
         return rows
 
-    def _first_clicks(self, samples: list[Sample]) -> list[ClickRow]:
+    def _first_clicks(self, samples: Sequence[Shown]) -> list[ClickRow]:
         """A point in, or a box around, an object of some of the images."""
         rows = []
         for i, sample in enumerate(samples):
@@ -129,7 +138,7 @@ class TrainingStep:
         return rows
 
     def _on_words(
-        self, words: list[WordRow], logits: Tensor, samples: list[Sample]
+        self, words: list[WordRow], logits: Tensor, samples: Sequence[Shown]
     ) -> list[ClickRow]:
         """Words restricted by a box, and words corrected by clicks, on the words' own mask."""
         rows = []
@@ -148,7 +157,7 @@ class TrainingStep:
         return rows
 
     def _corrected(
-        self, first: list[ClickRow], answers: DecodedMasks, samples: list[Sample]
+        self, first: list[ClickRow], answers: DecodedMasks, samples: Sequence[Shown]
     ) -> list[ClickRow]:
         """Clicks on the errors of the answers to clicks."""
         rows = []
@@ -208,7 +217,7 @@ def word_loss(
 
 
 def _click_loss(
-    answers: DecodedMasks, rows: list[ClickRow], samples: list[Sample]
+    answers: DecodedMasks, rows: list[ClickRow], samples: Sequence[Shown]
 ) -> tuple[Tensor, float]:
     """The words' mask where there are words; for a single click the best of three candidates;
     the single mask for everything else.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from napari_pathseg.classes import ClassList
 from napari_pathseg.geometry import Field, Pair, Region, Shape
 from napari_pathseg.gui.draft import structure_ranks
+from napari_pathseg.gui.lazy_labels import LazyLabels, Places
 from napari_pathseg.gui.work import same_view
 from napari_pathseg.inference.segmentation import Mask
 
@@ -114,89 +116,46 @@ class StoredLabels:
         return tuple(self._placed.values())
 
 
-class StoredLevel:
-    """One level of the pyramid: an array that computes what is asked of it.
-
-    Lazy arrays of other kinds keep what they once computed; this one always shows what is
-    stored now.
-    """
-
-    ndim = 2
-
-    def __init__(
-        self, stored: StoredLabels, shape: Shape, downsample: Pair, dtype: npt.DTypeLike
-    ) -> None:
-        self._stored = stored
-        self.dtype = np.dtype(dtype)
-        self.shape = shape
-        self.downsample = downsample
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return self.shape[0] * self.shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the whole level, were it computed."""
-        return self.size * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Mask:
-        return np.asarray(self[:, :], dtype)
-
-    def __getitem__(self, key: object) -> Mask:
-        parts = key if isinstance(key, tuple) else (key,)
-        slices = [part for part in parts if part is not Ellipsis]
-        slices += [slice(None)] * (2 - len(slices))
-        rows, columns = (
-            np.arange(length)[part if isinstance(part, slice) else np.asarray(part)]
-            for part, length in zip(slices, self.shape, strict=True)
-        )
-        return self._compose(np.atleast_1d(rows), np.atleast_1d(columns)).reshape(
-            rows.shape + columns.shape
-        )
-
-    def _compose(self, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp]) -> Mask:
-        out = np.zeros((rows.size, columns.size), dtype=self.dtype)
-        if not out.size:
-            return out
-        seen = self._level0(rows, 0), self._level0(columns, 1)
-        for placed in self._stored.placed():
-            if not _meets(placed.field, *seen):
-                continue
-            at_y, inside_y = self._in_field(rows, placed.field, axis=0)
-            at_x, inside_x = self._in_field(columns, placed.field, axis=1)
-            if not (inside_y.any() and inside_x.any()):
-                continue
-            part = placed.mask[np.ix_(at_y[inside_y], at_x[inside_x])]
-            target = np.ix_(inside_y, inside_x)
-            out[target] = np.where(part > 0, part, out[target])
-        return out
-
-    def _level0(self, pixels: npt.NDArray[np.intp], axis: int) -> Pair:
-        """Where level pixels begin and end, level-0 pixels."""
-        return float(pixels.min() * self.downsample[axis]), float(
-            (pixels.max() + 1) * self.downsample[axis]
-        )
-
-    def _in_field(
-        self, pixels: npt.NDArray[np.intp], field: Field, axis: int
-    ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-        """Field pixel under the centre of each level pixel, and whether there is one."""
-        level0 = (pixels + 0.5) * self.downsample[axis]
-        start = (field.y, field.x)[axis]
-        at = np.floor(level0 / field.downsample[axis]).astype(np.intp) - start
-        return at, (at >= 0) & (at < field.shape[axis])
-
-
 def stored_pyramid(
     stored: StoredLabels, levels: Sequence[tuple[Shape, Pair]], dtype: npt.DTypeLike
-) -> list[StoredLevel]:
+) -> list[LazyLabels]:
     """One array for each (shape, downsample) of the slide's levels."""
-    return [StoredLevel(stored, shape, downsample, dtype) for shape, downsample in levels]
+    return [
+        LazyLabels(shape, dtype, partial(_compose, stored, downsample, dtype))
+        for shape, downsample in levels
+    ]
+
+
+def _compose(
+    stored: StoredLabels, downsample: Pair, dtype: npt.DTypeLike, rows: Places, columns: Places
+) -> npt.NDArray[np.integer]:
+    out = np.zeros((rows.size, columns.size), dtype=dtype)
+    seen = _level0(rows, downsample[0]), _level0(columns, downsample[1])
+    for placed in stored.placed():
+        if not _meets(placed.field, *seen):
+            continue
+        at_y, inside_y = _in_field(rows, downsample, placed.field, axis=0)
+        at_x, inside_x = _in_field(columns, downsample, placed.field, axis=1)
+        if not (inside_y.any() and inside_x.any()):
+            continue
+        part = placed.mask[np.ix_(at_y[inside_y], at_x[inside_x])]
+        target = np.ix_(inside_y, inside_x)
+        out[target] = np.where(part > 0, part, out[target])
+    return out
+
+
+def _level0(pixels: Places, downsample: float) -> Pair:
+    """Where level pixels begin and end, level-0 pixels."""
+    return float(pixels.min() * downsample), float((pixels.max() + 1) * downsample)
+
+
+def _in_field(
+    pixels: Places, downsample: Pair, field: Field, axis: int
+) -> tuple[Places, npt.NDArray[np.bool_]]:
+    """Field pixel under the centre of each level pixel, and whether there is one."""
+    level0 = (pixels + 0.5) * downsample[axis]
+    at = np.floor(level0 / field.downsample[axis]).astype(np.intp) - (field.y, field.x)[axis]
+    return at, (at >= 0) & (at < field.shape[axis])
 
 
 def finest_rank(mask: Mask, classes: ClassList) -> int:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 
 from napari_pathseg.classes import ClassList
 from napari_pathseg.geometry import Field, Pair, Shape, exact_downsample
 from napari_pathseg.gui.layers import FIELD_OPACITY, KEY, mask_colormap, place_field
+from napari_pathseg.gui.lazy_labels import LazyLabels, Places
 from napari_pathseg.inference.whole_slide import LiveTile
 from napari_pathseg.slide.tiff_segments import Page, SegmentReader
 
@@ -21,49 +22,6 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
 LIVE_PX = 2048
-
-
-class LabelLevel:
-    """One level of a label TIFF as an array that reads the tiles that are asked for."""
-
-    ndim = 2
-
-    def __init__(self, reader: SegmentReader, page: Page) -> None:
-        self._reader, self._page = reader, page
-        self.shape: Shape = (page.shape[0], page.shape[1])
-        self.dtype = np.dtype(page.dtype)
-
-    @property
-    def size(self) -> int:
-        """Number of pixels."""
-        return self.shape[0] * self.shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the whole level, were it read."""
-        return self.size * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Any:
-        return np.asarray(self[:, :], dtype)
-
-    def __getitem__(self, key: object) -> Any:
-        parts = key if isinstance(key, tuple) else (key,)
-        slices = [part for part in parts if part is not Ellipsis]
-        slices += [slice(None)] * (2 - len(slices))
-        rows, columns = (
-            np.arange(length)[part if isinstance(part, slice) else np.asarray(part)]
-            for part, length in zip(slices, self.shape, strict=True)
-        )
-        ys, xs = np.atleast_1d(rows), np.atleast_1d(columns)
-        if not (ys.size and xs.size):
-            return np.zeros(rows.shape + columns.shape, self.dtype)
-        top, left = int(ys.min()), int(xs.min())
-        height, width = int(ys.max()) - top + 1, int(xs.max()) - left + 1
-        window = self._reader.window(self._page, top, left, height, width, 0)[..., 0]
-        return window[np.ix_(ys - top, xs - left)].reshape(rows.shape + columns.shape)
 
 
 class LiveLabels:
@@ -155,12 +113,22 @@ class LiveLabels:
         return slice(first, max(min(round(stop / down), self._data.shape[axis]), first + 1))
 
 
-def label_levels(path: Path) -> list[LabelLevel]:
+def label_levels(path: Path) -> list[LazyLabels]:
     """The levels of a label TIFF, finest first; the file stays open as long as they are used."""
     tif = tifffile.TiffFile(path)
     reader = SegmentReader(path)
     pages = [level.keyframe for level in tif.series[0].levels]
-    return [LabelLevel(reader, page) for page in pages]
+    return [
+        LazyLabels((p.shape[0], p.shape[1]), np.dtype(p.dtype), partial(_read, reader, p))
+        for p in pages
+    ]
+
+
+def _read(reader: SegmentReader, page: Page, rows: Places, columns: Places) -> Any:
+    top, left = int(rows.min()), int(columns.min())
+    height, width = int(rows.max()) - top + 1, int(columns.max()) - left + 1
+    window = reader.window(page, top, left, height, width, 0)[..., 0]
+    return window[np.ix_(rows - top, columns - left)]
 
 
 def _count(span: slice) -> int:

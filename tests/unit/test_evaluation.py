@@ -21,12 +21,12 @@ from napari_pathseg.inference.evaluation import (
     PROTOCOLS,
     Measured,
     Truth,
-    dice_and_iou,
     evaluate,
 )
 from napari_pathseg.inference.panoptic import panoptic_quality
 from napari_pathseg.inference.report import calibration, summarize
 from napari_pathseg.inference.report_page import worth_a_look
+from napari_pathseg.labels.overlap import dice_and_iou
 from napari_pathseg.models.base import ModelCard, TileAnswer, TileQuery
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 

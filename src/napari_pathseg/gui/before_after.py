@@ -11,6 +11,7 @@ from napari_pathseg.geometry import Field, Region
 from napari_pathseg.gui.pointing import Ring
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.journal import LabelStore
+from napari_pathseg.labels.overlap import dice_and_iou
 from napari_pathseg.labels.raster import instances_of, outlines
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.slide.base import RGB, Slide
@@ -37,13 +38,7 @@ class BeforeAfter:
     @property
     def agreement(self) -> float:
         """Dice of before and after in the window; 1 when nothing was changed."""
-        return dice(self.before, self.after)
-
-
-def dice(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    """Twice the common part over the sum; 1 for two empty masks."""
-    total = int(one.sum()) + int(other.sum())
-    return 2 * int((one & other).sum()) / total if total else 1.0
+        return dice_and_iou(self.before, self.after)[0]
 
 
 def window_of(field: Field, region: Region, margin: float = 0.0) -> tuple[slice, slice]:

@@ -9,10 +9,10 @@ from itertools import pairwise
 import numpy as np
 
 from napari_pathseg.geometry import Pair, Region
-from napari_pathseg.gui.before_after import dice
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.journal import LabelStore
 from napari_pathseg.labels.masks import LabelArray
+from napari_pathseg.labels.overlap import dice_and_iou
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
 
@@ -107,7 +107,7 @@ class Agreement:
 def agreement(before: LabelArray, after_: LabelArray) -> Agreement:
     """Dice of each class before and after correction; 1 where neither has any."""
     values = sorted({*np.unique(before).tolist(), *np.unique(after_).tolist()} - {0})
-    found = tuple((v, dice(before == v, after_ == v)) for v in values)
+    found = tuple((v, dice_and_iou(before == v, after_ == v)[0]) for v in values)
     mean = float(np.mean([d for _, d in found])) if found else 1.0
     return Agreement(mean, found)
 

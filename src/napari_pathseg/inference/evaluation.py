@@ -19,6 +19,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.inference.panoptic import panoptic_quality
 from napari_pathseg.inference.segmentation import Segmentation
 from napari_pathseg.inference.session import Session
+from napari_pathseg.labels.overlap import dice_and_iou
 from napari_pathseg.labels.raster import split_touching
 from napari_pathseg.models.base import Segmenter
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
@@ -140,12 +141,6 @@ def answer_again(session: Session, truth: Truth, measured: Measured) -> Bool:
     if measured.prompt == "text":
         return _words_mask(session, truth)[0]
     return _ask_object(session, truth.objects == measured.target, measured.prompt)[0]
-
-
-def dice_and_iou(answer: Bool, truth: Bool) -> tuple[float, float]:
-    """Both overlaps of two masks; both empty = 1."""
-    overlap, total = float((answer & truth).sum()), float(answer.sum() + truth.sum())
-    return (2 * overlap / total, overlap / (total - overlap)) if total else (1.0, 1.0)
 
 
 def _words_mask(session: Session, truth: Truth) -> tuple[Bool, Segmentation]:

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from napari_pathseg.export.atomic import whole_file
 
+Cell = str | float
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str | float]]) -> int:
+def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Cell]]) -> int:
     """Write a table; numbers in full, so that reading them gives the same numbers.
 
     A text that a spreadsheet would take for a formula begins with an apostrophe.
@@ -47,6 +48,6 @@ def write_sheet(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str 
     return count
 
 
-def plain(cell: str | float) -> str | float:
+def plain(cell: Cell) -> Cell:
     """A cell that no spreadsheet computes."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA) else cell

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.export.fields import ExportField, hidden_name
 from napari_pathseg.export.objects import objects_of
+from napari_pathseg.export.sheet import Cell, write_sheet
 from napari_pathseg.labels.measure import ObjectMeasure
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 
@@ -34,8 +33,6 @@ COLUMNS = (
     "status",
 )
 
-Cell = str | int | float
-
 
 def write_table(
     path: Path,
@@ -47,13 +44,10 @@ def write_table(
 ) -> int:
     """Write the measures of all objects; a size in micrometres is empty where it is unknown.
 
-    Numbers are written in full, so that reading them gives the same numbers. A text that a
-    spreadsheet would take for a formula begins with an apostrophe.
-
     Parameters
     ----------
     path : Path
-        Replaced at once when all is written. UTF-8 with a mark, as spreadsheets want it.
+        As :func:`~napari_pathseg.export.sheet.write_sheet` writes it.
     fields : iterable of ExportField
         Read one by one.
     hide_names : bool
@@ -70,27 +64,21 @@ def write_table(
         When the file can not be written; an older one stays as it was.
     CancelledError
     """
-    count = 0
-    with (
-        whole_file(path) as part,
-        part.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\r\n")
-        writer.writerow(COLUMNS)
+
+    def every() -> Iterator[tuple[Cell, ...]]:
         for done, field in enumerate(fields):
             if cancel is not None:
                 cancel.raise_if_cancelled()
             progress(Progress(done, 0, f"Measuring field {done + 1}"))
-            for row in rows(field, hide_names):
-                writer.writerow(row)
-                count += 1
-    return count
+            yield from rows(field, hide_names)
+
+    return write_sheet(path, COLUMNS, every())
 
 
 def rows(field: ExportField, hide_names: bool = True) -> Iterator[tuple[Cell, ...]]:
     """The rows of a field's objects, in the order of :data:`COLUMNS`."""
     record = field.record
-    name = hidden_name(record.slide_identity) if hide_names else _text(record.slide_name)
+    name = hidden_name(record.slide_identity) if hide_names else record.slide_name
     for _, measure in objects_of(field):
         yield name, *_row(field, measure)
 
@@ -103,8 +91,8 @@ def _row(field: ExportField, measure: ObjectMeasure) -> tuple[Cell, ...]:
     return (
         record.id,
         measure.value,
-        _text(label_class.name),
-        _text(str(label_class.term or "")),
+        label_class.name,
+        str(label_class.term or ""),
         y,
         x,
         measure.area_px,
@@ -116,11 +104,7 @@ def _row(field: ExportField, measure: ObjectMeasure) -> tuple[Cell, ...]:
         mpp_y,
         mpp_x,
         record.field.level,
-        _text("; ".join(record.texts)),
-        _text(record.model),
+        "; ".join(record.texts),
+        record.model,
         record.status,
     )
-
-
-def _text(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

@@ -66,14 +66,15 @@ class QueryDecoder(nn.Module):
         """
         ys, xs = _starts(tokens.shape[2]), _starts(tokens.shape[3])
         share = _shares(ys, xs, tokens)  # (G, 4h, 4w)
-        each: list[tuple[Tensor, Tensor, Tensor]] = [()] * len(query)  # type: ignore[list-item]
+        asked: list[Tensor] = []
+        found: list[tuple[Tensor, ...]] = []
         for i in sorted(set(image.tolist())):
             rows = (image == i).nonzero()[:, 0]
             read = self._read(tokens[i].movedim(0, -1), query[rows], ys, xs)  # (n, G, 256)
-            found = zip(*self._answers(read, pixels[i], share), strict=True)
-            for row, answer in zip(rows.tolist(), found, strict=True):
-                each[row] = answer
-        return WordMasks(*(torch.stack(parts) for parts in zip(*each, strict=True)))
+            asked.append(rows)
+            found.append(self._answers(read, pixels[i], share))
+        order = torch.cat(asked).argsort()
+        return WordMasks(*(torch.cat(parts)[order] for parts in zip(*found, strict=True)))
 
     def _read(self, tokens: Tensor, query: Tensor, ys: Sequence[int], xs: Sequence[int]) -> Tensor:
         """Queries (n, 256) after reading each window of tokens (h, w, 256): (n, G, 256)."""

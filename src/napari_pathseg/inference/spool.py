@@ -6,12 +6,12 @@ import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.closing import Closing
 from napari_pathseg.geometry import Shape
 
 TILE_PX = 512
@@ -20,7 +20,7 @@ LEVEL = 1  # of deflate: label tiles are nearly empty, more effort gains little
 Ints = npt.NDArray[np.integer[Any]]
 
 
-class LabelSpool:
+class LabelSpool(Closing):
     """A label array of any size as compressed tiles in one file; tiles of zeros take no room.
 
     A tile is a zlib stream of `TILE_PX` x `TILE_PX` little-endian integers, as a TIFF tile with
@@ -103,17 +103,6 @@ class LabelSpool:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
-
-    def __enter__(self) -> LabelSpool:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _paste(target: Ints, tile: Ints, y: int, x: int) -> None:

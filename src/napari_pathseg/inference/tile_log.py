@@ -9,11 +9,12 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+
+from napari_pathseg.closing import Closing
 
 _MAGIC = b"pathseg-tiles-1\n"
 _HEAD = struct.Struct("<IIHHH")  # look, tile, classes, height, width
@@ -36,7 +37,7 @@ class TileResult:
     scores: npt.NDArray[np.float32]
 
 
-class TileLog:
+class TileLog(Closing):
     """Appended tile by tile; what a crash cut short is left out when it is opened again.
 
     Parameters
@@ -85,17 +86,6 @@ class TileLog:
     def close(self) -> None:
         """Release the file."""
         self._file.close()
-
-    def __enter__(self) -> TileLog:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _scan(self) -> int:
         """Find the whole records; where the last one ends, 0 when the file is of other work."""

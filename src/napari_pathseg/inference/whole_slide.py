@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.closing import Closing
 from napari_pathseg.geometry import Field, Pair, Region
 from napari_pathseg.inference.answering import RAMP_PX
 from napari_pathseg.inference.row_blend import RowBlend
@@ -47,7 +47,7 @@ class LiveTile:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class SlideLabels:
+class SlideLabels(Closing):
     """The class mask of a whole slide and what is known of it.
 
     Attributes
@@ -76,15 +76,8 @@ class SlideLabels:
     tiles_done: int
     tiles_kept: int
 
-    def __enter__(self) -> SlideLabels:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Release the file of the labels."""
         self.labels.close()
 
 

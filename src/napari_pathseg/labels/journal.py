@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 import platformdirs
 
+from napari_pathseg.closing import Closing
 from napari_pathseg.errors import ReadOnlyStoreError, StoreError
 from napari_pathseg.labels.copies import SUFFIX, put_aside, write_copy
 from napari_pathseg.labels.database import connect, name_slide, plain_errors
@@ -69,7 +69,7 @@ def store_path(identity: str, folder: Path | None = None) -> Path:
     return (folder or default_folder()) / (name + SUFFIX)
 
 
-class LabelStore:
+class LabelStore(Closing):
     """The labels of one slide. Open it with :meth:`open`; safe to use from several threads.
 
     A call that returns has its change on the disk. A call that raises has changed nothing.
@@ -327,17 +327,6 @@ class LabelStore:
                 self._connection.close()
                 if self._lock is not None:
                     self._lock.release()
-
-    def __enter__(self) -> LabelStore:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _do(self, row: FieldRow, step: Step) -> FieldRow:
         """Append a step after the present one, drop what was undone, and apply it."""

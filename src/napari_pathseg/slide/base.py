@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.closing import Closing
 from napari_pathseg.errors import SlideError
 from napari_pathseg.geometry import Field, Pair, Shape
 from napari_pathseg.slide.channels import Channel
@@ -108,7 +108,7 @@ class Stack:
         return self.z == self.t == 1
 
 
-class Slide(ABC):
+class Slide(Closing):
     """An opened slide. Safe to read from several threads; picklable by path; a context manager."""
 
     path: Path
@@ -206,14 +206,3 @@ class Slide(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the file."""
-
-    def __enter__(self) -> Slide:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

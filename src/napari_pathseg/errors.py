@@ -102,7 +102,18 @@ class CancelledError(PathsegError):
         super().__init__(what, remedy)
 
 
+def one_line(error: BaseException) -> str:
+    """The reason that an outside library gives, on one line."""
+    if isinstance(error, LookupError):  # its text is only a key
+        return "a part that it refers to is missing"
+    return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
+
+
+def os_reason(error: OSError) -> str:
+    """The reason that the operating system gives, to go on in a sentence."""
+    return (error.strerror or str(error) or type(error).__name__).lower()
+
+
 def describe_os_error(error: OSError, path: Path) -> str:
     """One plain sentence for an operating system error at `path`."""
-    reason = (error.strerror or str(error) or type(error).__name__).lower()
-    return f"{path}: {reason}."
+    return f"{path}: {os_reason(error)}."

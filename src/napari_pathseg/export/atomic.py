@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_pathseg.errors import ExportError
+from napari_pathseg.errors import ExportError, os_reason
 
 _NO_SPACE = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
@@ -51,7 +51,6 @@ def os_errors(path: Path) -> Iterator[None]:
                 f"Not exported: no space in {path.parent}.",
                 "Nothing was written. Free some space or choose another folder.",
             ) from error
-        reason = (error.strerror or str(error)).lower()
         raise ExportError(
-            f"Not exported: {path}: {reason}.", "Choose a folder that may be written."
+            f"Not exported: {path}: {os_reason(error)}.", "Choose a folder that may be written."
         ) from error

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.classes import ClassList, Color
-from napari_pathseg.errors import ExportError
+from napari_pathseg.errors import ExportError, os_reason
 from napari_pathseg.geometry import Field
 from napari_pathseg.labels.raster import Instances
 from napari_pathseg.labels.scan import Points, fill
@@ -168,8 +168,7 @@ def _load(path: Path) -> object:
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ExportError(f"{path} can not be read: {reason}.") from error
+        raise ExportError(f"{path} can not be read: {os_reason(error)}.") from error
     except (ValueError, RecursionError) as error:
         raise ExportError(
             f"{path} is no GeoJSON: {error}.", "Export it again from the other program."

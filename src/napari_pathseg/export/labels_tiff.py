@@ -12,7 +12,7 @@ import numpy.typing as npt
 import tifffile
 
 from napari_pathseg.classes import ClassList
-from napari_pathseg.errors import ExportError, StoreError
+from napari_pathseg.errors import ExportError, StoreError, os_reason
 from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.export.pictures import DAMAGED
 from napari_pathseg.geometry import Field, Pair
@@ -109,8 +109,7 @@ def read_labels_tiff(path: Path) -> LabelsTiff:
             array = page.asarray()
             mpp, description = _mpp(page), page.description
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ExportError(f"{path} can not be read: {reason}.") from error
+        raise ExportError(f"{path} can not be read: {os_reason(error)}.") from error
     except DAMAGED as error:
         raise ExportError(f"{path} is no TIFF or is damaged: {error}.") from error
     if array.ndim != 2 or array.dtype.kind not in "ui" or array.size == 0:

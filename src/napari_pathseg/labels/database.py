@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from napari_pathseg.errors import ReadOnlyStoreError, StoreError
+from napari_pathseg.errors import ReadOnlyStoreError, StoreError, os_reason
 
 APPLICATION_ID = 0x50415453  # "PATS"
 SCHEMA_VERSION = 1
@@ -121,9 +121,8 @@ def plain_errors(path: Path, doing: str) -> Iterator[None]:
     except sqlite3.Error as error:
         raise _translate(error, path, doing) from error
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
         raise StoreError(
-            f"{doing}: {path.parent}: {reason}.", "Choose another folder for the labels."
+            f"{doing}: {path.parent}: {os_reason(error)}.", "Choose another folder for the labels."
         ) from error
 
 

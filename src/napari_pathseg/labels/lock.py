@@ -13,7 +13,7 @@ import socket
 import sys
 from pathlib import Path
 
-from napari_pathseg.errors import StoreError
+from napari_pathseg.errors import StoreError, os_reason
 from napari_pathseg.labels.database import plain_errors
 
 # The locked byte lies far behind the text: Windows lets nobody read a locked byte.
@@ -117,5 +117,5 @@ def take_lock(path: Path) -> tuple[WriterLock | None, str]:
         if not path.exists():
             with plain_errors(path, "Not opened"):
                 raise
-        return None, (error.strerror or str(error)).lower()
+        return None, os_reason(error)
     return None, f"{lock.holder()} has it"

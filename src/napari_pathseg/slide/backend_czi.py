@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from napari_pathseg.geometry import Pair, exact_downsample
 from napari_pathseg.slide.base import Level, Pixels, Plane, SlideMetadata, Stack
 from napari_pathseg.slide.channels import Channel, default_channels
 from napari_pathseg.slide.identity import identity_of, identity_of_scene
-from napari_pathseg.slide.planes import PlaneSlide
+from napari_pathseg.slide.planes import LibrarySlide
 from napari_pathseg.slide.scale import plausible_mpp
 from napari_pathseg.slide.scenes import Picture, scenes_of
 
@@ -37,7 +37,7 @@ PIXELS = {
 WHITE = (1.0, 1.0, 1.0)
 
 
-class CziSlide(PlaneSlide):
+class CziSlide(LibrarySlide):
     """One scene of a CZI; the library makes every level from the pyramid in the file.
 
     Parameters
@@ -53,6 +53,8 @@ class CziSlide(PlaneSlide):
     DamagedSlideError
         When the file can not be opened or read.
     """
+
+    remedy = "Copy the slide again from its source."
 
     def __init__(self, path: Path, scene: int | None = None) -> None:
         super().__init__()
@@ -113,11 +115,6 @@ class CziSlide(PlaneSlide):
             self._release()
             self._file = None
 
-    def _planes(
-        self, level: int, y: int, x: int, height: int, width: int, planes: Sequence[Plane]
-    ) -> list[Pixels]:
-        return [self._plane(level, (y, x, height, width), plane) for plane in planes]
-
     def _plane(self, level: int, place: tuple[int, int, int, int], plane: Plane) -> Pixels:
         y, x, height, width = place
         step = 2**level
@@ -142,12 +139,6 @@ class CziSlide(PlaneSlide):
             return pixels[..., 0]
         bgr = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
         return np.ascontiguousarray(bgr[..., ::-1])
-
-    def _damaged(self, what: str, error: BaseException) -> DamagedSlideError:
-        reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
-        return DamagedSlideError(
-            f"{self.path}: {what}: {reason}.", "Copy the slide again from its source."
-        )
 
 
 def _levels(height: int, width: int, path: Path) -> tuple[Level, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from napari_pathseg.errors import DamagedSlideError, SlideError
 from napari_pathseg.geometry import Pair, exact_downsample
 from napari_pathseg.slide.base import RGB, Level, Pixels, Plane, SlideMetadata, Stack
 from napari_pathseg.slide.identity import identity_of
-from napari_pathseg.slide.planes import PlaneSlide
+from napari_pathseg.slide.planes import LibrarySlide
 from napari_pathseg.slide.scale import is_smaller_copy, plausible_mpp
 from napari_pathseg.slide.scenes import require_one_scene
 
@@ -40,7 +39,7 @@ DICOM_ERRORS = (
 MAX_SIDE_PX = 4_000_000
 
 
-class DicomSlide(PlaneSlide):
+class DicomSlide(LibrarySlide):
     """A DICOM series in a folder, or the series that a file belongs to.
 
     Parameters
@@ -55,6 +54,8 @@ class DicomSlide(PlaneSlide):
     DamagedSlideError
         When the series can not be opened or read.
     """
+
+    remedy = "Copy the slide again, with all files of the series."
 
     def __init__(self, path: Path, scene: int | None = None) -> None:
         super().__init__()
@@ -120,11 +121,6 @@ class DicomSlide(PlaneSlide):
             self._release()
             self._slide = None
 
-    def _planes(
-        self, level: int, y: int, x: int, height: int, width: int, planes: Sequence[Plane]
-    ) -> list[Pixels]:
-        return [self._plane(level, (y, x, height, width), plane) for plane in planes]
-
     def _plane(self, level: int, place: tuple[int, int, int, int], plane: Plane) -> Pixels:
         y, x, height, width = place
         number, focus = self._levels[level].level, self._focus[plane.z]
@@ -162,12 +158,6 @@ class DicomSlide(PlaneSlide):
             objective_power=float(power) if power else None,
             identity=identity_of(files, files[0].parent) if len(files) > 1 else identity_of(files),
             properties={name: value for name, value in properties.items() if value},
-        )
-
-    def _damaged(self, what: str, error: BaseException) -> DamagedSlideError:
-        reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
-        return DamagedSlideError(
-            f"{self.path}: {what}: {reason}.", "Copy the slide again, with all files of the series."
         )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from napari_pathseg.errors import DamagedSlideError, UnsupportedSlideError
+from napari_pathseg.errors import DamagedSlideError, UnsupportedSlideError, one_line
 from napari_pathseg.geometry import Field, Pair
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.slide.identity import identity_of
@@ -79,7 +79,7 @@ class PictureSlide(Slide):
                 icc = picture.info.get("icc_profile")
         except PILLOW_ERRORS as error:
             raise DamagedSlideError(
-                f"{path}: the {kind} picture is broken: {_one_line(error)}.",
+                f"{path}: the {kind} picture is broken: {one_line(error)}.",
                 "Copy or export the picture again.",
             ) from error
         self._icc = bytes(icc) if icc and mode in ("RGB", "RGBA", "P") else None
@@ -143,7 +143,3 @@ def _mpp(picture: Image.Image) -> Pair | None:
     if not dpi:
         return None
     return mpp_of_resolution(float(dpi[1]), float(dpi[0]), UM_PER_UNIT["inch"])
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from napari_pathseg.geometry import Pair, exact_downsample
 from napari_pathseg.slide.base import RGB, Level, Pixels, Plane, SlideMetadata, Stack
 from napari_pathseg.slide.channels import default_channels
 from napari_pathseg.slide.identity import identity_of, identity_of_scene
-from napari_pathseg.slide.planes import PlaneSlide
+from napari_pathseg.slide.planes import LibrarySlide
 from napari_pathseg.slide.scale import plausible_mpp
 from napari_pathseg.slide.scenes import Picture, Scenes, scenes_of
 
@@ -27,7 +26,7 @@ DRIVERS = {".vsi": "VSI", ".czi": "CZI", ".zvi": "ZVI"}
 MAX_SIDE_PX = 4_000_000
 
 
-class SlideioSlide(PlaneSlide):
+class SlideioSlide(LibrarySlide):
     """One scene of a file that slideio reads.
 
     Parameters
@@ -43,6 +42,8 @@ class SlideioSlide(PlaneSlide):
     DamagedSlideError
         When slideio can not open or read it.
     """
+
+    remedy = "Copy the slide again, with all files it needs."
 
     def __init__(self, path: Path, scene: int | None = None) -> None:
         super().__init__()
@@ -98,11 +99,6 @@ class SlideioSlide(PlaneSlide):
         with self._lock:
             self._scene = self._file = None
 
-    def _planes(
-        self, level: int, y: int, x: int, height: int, width: int, planes: Sequence[Plane]
-    ) -> list[Pixels]:
-        return [self._plane(level, (y, x, height, width), plane) for plane in planes]
-
     def _plane(self, level: int, place: tuple[int, int, int, int], plane: Plane) -> Pixels:
         y, x, height, width = place
         options = {
@@ -140,12 +136,6 @@ class SlideioSlide(PlaneSlide):
             objective_power=float(scene.magnification) or None,
             identity=identity_of_scene(identity_of(members, root), self.scene, scenes.main),
             properties={"slideio.scene": str(scene.name), "slideio.scenes": str(len(scenes.names))},
-        )
-
-    def _damaged(self, what: str, error: BaseException) -> DamagedSlideError:
-        reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
-        return DamagedSlideError(
-            f"{self.path}: {what}: {reason}.", "Copy the slide again, with all files it needs."
         )
 
 

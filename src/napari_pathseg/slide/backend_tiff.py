@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from napari_pathseg.errors import DamagedSlideError, SlideError
+from napari_pathseg.errors import DamagedSlideError, SlideError, one_line
 from napari_pathseg.geometry import Field, exact_downsample
 from napari_pathseg.slide.base import RGB, Level, Pixels, Plane, SlideMetadata
 from napari_pathseg.slide.identity import identity_of, identity_of_scene
@@ -30,7 +30,6 @@ from napari_pathseg.slide.tiff_segments import (
     Page,
     Samples,
     SegmentReader,
-    one_line,
     segment_shape,
 )
 

@@ -17,7 +17,12 @@ import numpy as np
 import zarr
 from zarr.storage import ZipStore
 
-from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
+from napari_pathseg.errors import (
+    DamagedSlideError,
+    SlideError,
+    UnsupportedSlideError,
+    one_line,
+)
 from napari_pathseg.geometry import Field, exact_downsample
 from napari_pathseg.slide.base import RGB, Level, Pixels, Plane, SlideMetadata, Stack
 from napari_pathseg.slide.channels import Channel, default_channels
@@ -244,9 +249,8 @@ class ZarrSlide(PlaneSlide):
         try:
             yield
         except ZARR_ERRORS as error:
-            reason = " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
             raise DamagedSlideError(
-                f"{self.path}: {what}: {reason}.", "Copy the slide again from its source."
+                f"{self.path}: {what}: {one_line(error)}.", "Copy the slide again from its source."
             ) from error
 
 

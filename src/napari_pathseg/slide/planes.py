@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from napari_pathseg.errors import DamagedSlideError, one_line
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide.base import RGB, Pixels, Plane, Slide
 from napari_pathseg.slide.mixing import Window, display_windows, middle_window, mixed
@@ -63,3 +64,22 @@ class PlaneSlide(Slide):
                 wanted = [replace(shown, channel=i) for i in range(len(self.stack.channels))]
                 self._windows = tuple(display_windows(self._planes(last, *place, wanted)))
             return self._windows
+
+
+class LibrarySlide(PlaneSlide):
+    """A slide that an outside library reads one plane at a time."""
+
+    remedy: str
+    """What to do about a damaged one."""
+
+    @abstractmethod
+    def _plane(self, level: int, place: tuple[int, int, int, int], plane: Plane) -> Pixels:
+        """The window (y, x, height, width) of one plane."""
+
+    def _planes(
+        self, level: int, y: int, x: int, height: int, width: int, planes: Sequence[Plane]
+    ) -> list[Pixels]:
+        return [self._plane(level, (y, x, height, width), plane) for plane in planes]
+
+    def _damaged(self, what: str, error: BaseException) -> DamagedSlideError:
+        return DamagedSlideError(f"{self.path}: {what}: {one_line(error)}.", self.remedy)

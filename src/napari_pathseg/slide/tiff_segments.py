@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from napari_pathseg.errors import DamagedSlideError, SlideError
+from napari_pathseg.errors import DamagedSlideError, SlideError, one_line
 
 # What tifffile says of a damaged file is raised by us; it must not be printed besides. Who wants
 # to see it sets up logging, as ever.
@@ -295,13 +295,6 @@ def check_page(path: Path, page: Page, file_bytes: int) -> None:
             f"({file_bytes} bytes are there, {int(ends.max())} are needed).",
             "Copy the slide again from its source.",
         )
-
-
-def one_line(error: BaseException) -> str:
-    """The reason an outside library gives, on one line."""
-    if isinstance(error, LookupError):  # its text is only a key
-        return "a part that it refers to is missing"
-    return " ".join(str(error).split()).rstrip(".")[:200] or type(error).__name__
 
 
 def _paste(target: Samples, tile: Samples, top: int, left: int) -> None:

@@ -40,9 +40,19 @@ class Term:
         """The same structure and object, wherever it is."""
         return Term(UNSPECIFIED, self.structure, self.object)
 
+    @property
+    def facts(self) -> dict[str, str | None]:
+        """Plain values for JSON."""
+        return {"region": self.region, "structure": self.structure, "object": self.object}
+
     def __str__(self) -> str:
         place = "" if self.region == UNSPECIFIED else f"{self.region}, "
         return f"{self.object} ({place}{self.structure})"
+
+
+def term_facts(term: Term | None) -> dict[str, str | None]:
+    """Plain values for JSON of a term, also where a class has none."""
+    return term.facts if term else {"region": UNSPECIFIED, "structure": None, "object": None}
 
 
 @dataclass(frozen=True, slots=True)

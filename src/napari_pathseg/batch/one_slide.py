@@ -11,7 +11,7 @@ from typing import Any
 from napari_pathseg import __version__
 from napari_pathseg.batch.settings import SlideJob
 from napari_pathseg.batch.slide_files import Written, publish, write_slide
-from napari_pathseg.classes import UNSPECIFIED, Term
+from napari_pathseg.classes import term_facts
 from napari_pathseg.errors import PathsegError, SlideError, describe_os_error
 from napari_pathseg.geometry import Pair
 from napari_pathseg.inference.session import Session
@@ -210,8 +210,8 @@ def _terms(result: SlideLabels, owners: list[str], written: Written) -> list[Fac
             "value": label_class.value,
             "name": label_class.name,
             "prompt": owners[i],
-            **_term(result.answers[i].term),
-            "asked_as": [_term(term) for term in result.answers[i].asked_as],
+            **term_facts(result.answers[i].term),
+            "asked_as": [term_facts(term) for term in result.answers[i].asked_as],
             "presence": result.answers[i].presence,
             "score": result.answers[i].score,
             "objects": written.objects[i],
@@ -232,12 +232,6 @@ def _warnings(result: SlideLabels, terms: list[Facts]) -> list[str]:
         for term in terms
         if not term["pixels"]
     ]
-
-
-def _term(term: Term | None) -> Facts:
-    if term is None:
-        return {"region": UNSPECIFIED, "structure": None, "object": None}
-    return {"region": term.region, "structure": term.structure, "object": term.object}
 
 
 def _mm2(area_px: float, mpp: Pair | None) -> float | None:

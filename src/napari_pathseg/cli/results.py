@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_pathseg.classes import UNSPECIFIED, Term
-from napari_pathseg.errors import ExportError
+from napari_pathseg.classes import term_facts
+from napari_pathseg.errors import ExportError, os_reason
 from napari_pathseg.export.atomic import os_errors
 from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.geojson import write_geojson
@@ -44,7 +44,7 @@ def check_writable(out: Path) -> None:
             pass
     except OSError as error:
         raise ExportError(
-            f"{existing} can not be written: {(error.strerror or str(error)).lower()}.",
+            f"{existing} can not be written: {os_reason(error)}.",
             "Give another folder as --out.",
         ) from error
 
@@ -154,8 +154,8 @@ def _terms(segmentation: Segmentation, owners: Sequence[str]) -> list[Facts]:
             "value": label_class.value,
             "name": label_class.name,
             "prompt": owners[order] if owners else None,
-            **_term(answer.term),
-            "asked_as": [_term(term) for term in answer.asked_as],
+            **term_facts(answer.term),
+            "asked_as": [term_facts(term) for term in answer.asked_as],
             "presence": answer.presence,
             "score": answer.score,
             "pixels": int(pixels[label_class.value]),
@@ -171,12 +171,6 @@ def _warnings(terms: Sequence[Facts]) -> list[str]:
         for term in terms
         if not term["pixels"]
     ]
-
-
-def _term(term: Term | None) -> Facts:
-    if term is None:
-        return {"region": UNSPECIFIED, "structure": None, "object": None}
-    return {"region": term.region, "structure": term.structure, "object": term.object}
 
 
 def _prompts(prompts: Sequence[Prompt]) -> Facts:

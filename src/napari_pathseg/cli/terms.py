@@ -11,7 +11,6 @@ from napari_pathseg.classes import STRUCTURES
 from napari_pathseg.cli.console import note, print_json, print_table
 
 if TYPE_CHECKING:
-    from napari_pathseg.classes import Term
     from napari_pathseg.vocabulary.entry import Entry, Match
     from napari_pathseg.vocabulary.importer import ImportRow
     from napari_pathseg.vocabulary.vocabulary import Vocabulary
@@ -176,7 +175,7 @@ def show(name: str, as_json: bool) -> None:
 def _row_facts(row: ImportRow) -> dict[str, Any]:
     return {
         "name": row.name,
-        "term": None if row.match is None else _term_facts(row.match.term),
+        "term": None if row.match is None else row.match.term.facts,
         "suggestions": [entry.name for entry in row.suggestions],
     }
 
@@ -197,7 +196,7 @@ def _match_row(prefix: str, match: Match) -> tuple[str, ...]:
 
 def _match_facts(match: Match) -> dict[str, Any]:
     return {
-        **_term_facts(match.term),
+        **match.term.facts,
         "score": match.score,
         "mpp": match.entry.mpp,
         "phrase": match.phrase,
@@ -208,7 +207,7 @@ def _match_facts(match: Match) -> dict[str, Any]:
 def _entry_facts(entry: Entry) -> dict[str, Any]:
     return {
         "name": entry.name,
-        **_term_facts(entry.term),
+        **entry.term.facts,
         "definition": entry.definition,
         "synonyms": list(entry.synonyms),
         "parent": entry.parent,
@@ -217,7 +216,3 @@ def _entry_facts(entry: Entry) -> dict[str, Any]:
         "color": list(entry.color),
         "codes": [f"{ontology}:{code}" for ontology, code in entry.codes],
     }
-
-
-def _term_facts(term: Term) -> dict[str, str]:
-    return {"region": term.region, "structure": term.structure, "object": term.object}

@@ -162,7 +162,7 @@ class FieldRecord:
             "mpp": None if self.mpp is None else list(self.mpp),
             "classes": classes_to_json(self.classes),
             "prompts": [_prompt_to_json(p) for p in self.prompts],
-            "asked_as": [[_term_to_json(t) for t in terms] for terms in self.asked_as],
+            "asked_as": [[t.facts for t in terms] for terms in self.asked_as],
             "presence": list(self.presence),
             "scores": list(self.scores),
             "model": {
@@ -246,7 +246,7 @@ def classes_to_json(classes: ClassList) -> list[Json]:
         {
             "value": c.value,
             "name": c.name,
-            "term": None if c.term is None else _term_to_json(c.term),
+            "term": None if c.term is None else c.term.facts,
             "color": list(c.color),
         }
         for c in classes
@@ -262,10 +262,6 @@ def _class_from_json(value: Mapping[str, Any]) -> LabelClass:
     red, green, blue = (int(part) for part in value["color"])
     term = None if value["term"] is None else Term(**value["term"])
     return LabelClass(int(value["value"]), value["name"], term, (red, green, blue))
-
-
-def _term_to_json(term: Term) -> Json:
-    return {"region": term.region, "structure": term.structure, "object": term.object}
 
 
 def _prompt_to_json(prompt: Prompt) -> Json:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.geometry import Pair
-from napari_pathseg.labels.raster import Ints, Outline, outlines
+from napari_pathseg.labels.raster import Ints, Outline, Ring, outlines
 
 MIN_INSTANCE_PX = 36
 """PathSegmentor (arXiv 2506.20988), 1.7: smaller components are not counted as instances."""
@@ -152,12 +152,7 @@ def perimeters(traced: Sequence[Outline], spacing: Pair) -> npt.NDArray[np.float
     -------
     float array (outlines,)
     """
-    rings = [
-        (i, ring)
-        for i, outline in enumerate(traced)
-        for polygon in outline.polygons
-        for ring in (polygon.exterior, *polygon.holes)
-    ]
+    rings = _rings(traced)
     if not rings:
         return np.zeros(0)
     ends = np.cumsum([len(ring) for _, ring in rings])
@@ -169,6 +164,16 @@ def perimeters(traced: Sequence[Outline], spacing: Pair) -> npt.NDArray[np.float
     straight = np.maximum(sides - 1, 0) @ np.array(spacing)
     slanted = math.hypot(spacing[0] / 2, spacing[1] / 2)
     return np.bincount(owner, straight + slanted, minlength=len(traced)).astype(np.float64)
+
+
+def _rings(traced: Sequence[Outline]) -> list[tuple[int, Ring]]:
+    """All rings of some outlines, each with the index of its outline."""
+    return [
+        (i, ring)
+        for i, outline in enumerate(traced)
+        for polygon in outline.polygons
+        for ring in (polygon.exterior, *polygon.holes)
+    ]
 
 
 def measure_classes(
@@ -250,12 +255,7 @@ def measure_outlines(
     mpp : (float, float) or None
         Micrometres per mask pixel, (y, x).
     """
-    rings = [
-        (i, ring)
-        for i, outline in enumerate(traced)
-        for polygon in outline.polygons
-        for ring in (polygon.exterior, *polygon.holes)
-    ]
+    rings = _rings(traced)
     if not rings:
         return ()
     ends = np.cumsum([len(ring) for _, ring in rings])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -55,6 +56,14 @@ class MarkerSegmenter:
         while time.perf_counter() < end:  # busy, as a model is, without the interpreter's lock
             np.linalg.svd(np.random.default_rng(0).random((60, 60)))
         return Embedding(image)
+
+    def pack(self, embedding: Embedding) -> bytes:
+        kept = io.BytesIO()
+        np.save(kept, embedding.image)
+        return kept.getvalue()
+
+    def unpack(self, data: bytes) -> Embedding:
+        return Embedding(np.load(io.BytesIO(data)))
 
     def decode(self, embedding: Embedding, queries: Sequence[TileQuery]) -> list[TileAnswer]:
         return [self._answer(embedding.image, query) for query in queries]

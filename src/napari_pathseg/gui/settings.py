@@ -16,6 +16,7 @@ KEYS = "keys"
 PLACES = {
     "threshold": "segmenting",
     "model": "segmenting",
+    "kept_mb": "segmenting",
     "opacity": "look",
     "outline_px": "look",
     "go_on": "review",
@@ -36,6 +37,8 @@ class Settings:
         Probability above which a pixel belongs to a class.
     model : str
         Name in the registry, or path of a model file.
+    kept_mb : int
+        Disk space for embeddings of places seen before.
     opacity : float
         Of filled masks.
     outline_px : int
@@ -54,6 +57,7 @@ class Settings:
 
     threshold: float = 0.5
     model: str = "default"
+    kept_mb: int = 1000
     opacity: float = 0.45
     outline_px: int = 2
     go_on: bool = True
@@ -131,5 +135,7 @@ def kept_settings() -> SettingsStore:
 
 def apply(controller: PathsegController, settings: Settings) -> None:
     """Let the desk look and work as set."""
-    controller.config = replace(controller.config, threshold=settings.threshold)
+    controller.config = replace(
+        controller.config, threshold=settings.threshold, kept_mb=settings.kept_mb
+    )
     controller.stage.set_look(controller.desks, settings.opacity, settings.outline_px)

@@ -108,7 +108,8 @@ def train(
     recipe = load_recipe(recipe_path or DEFAULT_RECIPE)
     if minutes is not None:
         recipe = replace(recipe, minutes=minutes)
-    known = read_cases(cases)
+    names = {d.name for d in recipe.datasets}
+    known = [case for case in read_cases(cases) if case.dataset in names]
     if points is not None:
         known += read_point_cases(points, {d.name: d.points for d in recipe.datasets if d.points})
     with progress_line() as progress:

@@ -38,7 +38,7 @@ from napari_pathseg.inference.understanding import (
 from napari_pathseg.models.base import Segmenter
 from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, SpatialPrompt, TextPrompt
-from napari_pathseg.slide.base import Slide
+from napari_pathseg.slide.base import RGB, Slide
 from napari_pathseg.slide.scale import unscaled_downsample
 from napari_pathseg.vocabulary.entry import Resolution
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
@@ -225,6 +225,26 @@ class Session:
             candidates=cut_to_lassos(answers[0].candidates, prompts, field),
         )
 
+    def look(
+        self,
+        region: Region,
+        working_mpp: float | None,
+        *,
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
+    ) -> tuple[Plan, RGB, EncodedPicture]:
+        """How a region is looked at, the sRGB picture that the model sees, and its embeddings.
+
+        Raises
+        ------
+        RegionError, UnknownScaleError, DamagedSlideError, CancelledError
+            As `segment`.
+        """
+        plan = self.plan(region, working_mpp)
+        self._check_size(plan)
+        encoded = self._encoded(plan, progress, cancel or CancelToken())
+        return plan, self._picture(plan), encoded
+
     def _field(self, region: Region, downsample: float) -> Field:
         """The field of a region at the level for a downsample."""
         level = nearest_level([level.downsample for level in self.slide.levels], downsample)
@@ -308,13 +328,17 @@ class Session:
         make = partial(self._encode, plan, progress, cancel)
         return self._cache.get((plan.field, plan.shape), make)
 
+    def _picture(self, plan: Plan) -> RGB:
+        return resize_picture(self.slide.read(plan.field), plan.shape)
+
     def _encode(
         self, plan: Plan, progress: ProgressCallback, cancel: CancelToken
     ) -> EncodedPicture:
         cancel.raise_if_cancelled()
-        picture = resize_picture(self.slide.read(plan.field), plan.shape)
         tiles = plan_tiles(plan.shape, plan.tile_px, self.config.overlap_px)
-        return encode_picture(picture, tiles, self.segmenter, progress, cancel, self._store)
+        return encode_picture(
+            self._picture(plan), tiles, self.segmenter, progress, cancel, self._store
+        )
 
 
 def _extent(prompt: SpatialPrompt) -> tuple[float, float, float, float]:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal
 from psygnal import Signal
 
 from napari_pathseg.config import ExportConfig
-from napari_pathseg.errors import CancelledError, ExportError, PathsegError
+from napari_pathseg.errors import ExportError, PathsegError
 from napari_pathseg.export.run import Exported, Outlook, export_labels, look_ahead
 from napari_pathseg.export.sources import SlideSource
 from napari_pathseg.gui.field import field_in_view
 from napari_pathseg.gui.jobs import Job, Runner
-from napari_pathseg.gui.messages import OPEN_FIRST, Message, of_error
+from napari_pathseg.gui.messages import OPEN_FIRST, Message, of_error, tell_failure
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.journal import LabelStore
 from napari_pathseg.labels.masks import LabelArray
@@ -224,12 +224,8 @@ class Exporting:
     def _failed(self, error: BaseException) -> None:
         self._token = None
         self.ended.emit(None)
-        if isinstance(error, CancelledError):
-            self._controller.say(Message("Cancelled; the same export goes on from there."))
-            return
-        if not isinstance(error, PathsegError):
-            raise error
-        self._controller.say(of_error(error))
+        said = "Cancelled; the same export goes on from there."
+        tell_failure(error, self._controller.say, said)
 
 
 def count(number: int, thing: str) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from napari_pathseg.errors import CancelledError, PathsegError
 from napari_pathseg.export.incoming.frame import Frame, Incoming, Where
 from napari_pathseg.export.incoming.mapping import Mapped, propose, renamed
 from napari_pathseg.export.incoming.reading import read_incoming
@@ -17,7 +16,7 @@ from napari_pathseg.export.incoming.storing import import_labels
 from napari_pathseg.gui.counts import count_classes
 from napari_pathseg.gui.desk import StoredField
 from napari_pathseg.gui.jobs import Job, Runner
-from napari_pathseg.gui.messages import OPEN_FIRST, Message, of_error
+from napari_pathseg.gui.messages import OPEN_FIRST, Message, tell_failure
 from napari_pathseg.gui.overview import PlacedMask
 from napari_pathseg.gui.work import author
 from napari_pathseg.labels.journal import LabelStore
@@ -167,11 +166,7 @@ class Importing:
         self._runner.submit(Job(title, work, done, self._failed))
 
     def _failed(self, error: BaseException) -> None:
-        if isinstance(error, CancelledError):
-            return
-        if not isinstance(error, PathsegError):
-            raise error
-        self._controller.say(of_error(error))
+        tell_failure(error, self._controller.say)
 
 
 def _stored(store: LabelStore, field_id: str) -> StoredField:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
 
-from napari_pathseg.errors import CancelledError, PathsegError
+from napari_pathseg.errors import PathsegError
 from napari_pathseg.gui.jobs import Job, Runner
-from napari_pathseg.gui.messages import Message, of_error
+from napari_pathseg.gui.messages import Message, of_error, tell_failure
 from napari_pathseg.gui.work import author
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.models.adapter_folder import AdapterFolder, Installed
@@ -228,12 +228,7 @@ class Learning:
     def _failed(self, error: BaseException) -> None:
         self.progress, self._token = None, None
         self.changed.emit()
-        if isinstance(error, CancelledError):
-            self._controller.say(Message("Cancelled. Nothing was learned."))
-        elif isinstance(error, PathsegError):
-            self._controller.say(of_error(error))
-        else:
-            raise error
+        tell_failure(error, self._controller.say, "Cancelled. Nothing was learned.")
 
     def _class_named(self, name: str) -> LabelClass | None:
         named = (desk.classes.named(name) for desk in self._controller.desks)

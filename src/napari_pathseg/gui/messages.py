@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from napari_pathseg.errors import PathsegError
+from napari_pathseg.errors import CancelledError, PathsegError
 from napari_pathseg.geometry import Pair
 from napari_pathseg.inference.segmentation import Segmentation
 
@@ -36,6 +36,23 @@ class Message:
 def of_error(error: PathsegError, actions: Sequence[Action] = ()) -> Message:
     """An error as the panel shows it: what went wrong and the way out."""
     return Message(str(error), "error", tuple(actions))
+
+
+def tell_failure(error: BaseException, say: Callable[[Message], None], cancelled: str = "") -> None:
+    """Say why a job failed; one that was cancelled has its own words, or none.
+
+    Raises
+    ------
+    BaseException
+        The error itself where it is none of ours.
+    """
+    if isinstance(error, CancelledError):
+        if cancelled:
+            say(Message(cancelled))
+    elif isinstance(error, PathsegError):
+        say(of_error(error))
+    else:
+        raise error
 
 
 def read_and_found(segmentation: Segmentation) -> Message:

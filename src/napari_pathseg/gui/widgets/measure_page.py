@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -18,14 +18,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathseg.classes import ClassList
-from napari_pathseg.errors import CancelledError, PathsegError
+from napari_pathseg.errors import PathsegError
 from napari_pathseg.export.sheet import write_sheet
 from napari_pathseg.gui.before_after import BeforeAfter, before_after, rings_of
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.measuring import MeasuredObject, Measuring, SlideMeasures
-from napari_pathseg.gui.messages import OPEN_FIRST, Message, of_error
+from napari_pathseg.gui.messages import OPEN_FIRST, Message, of_error, tell_failure
 from napari_pathseg.gui.object_columns import (
     ORIGINS,
     SIZES,
@@ -40,6 +40,7 @@ from napari_pathseg.gui.pointing import Pointing
 from napari_pathseg.gui.widgets.object_card import ObjectCard
 from napari_pathseg.gui.widgets.object_table import ObjectTable
 from napari_pathseg.gui.widgets.plots import NO_CLASSES, NO_OBJECTS, Histogram, Series
+from napari_pathseg.gui.widgets.settling import settling_timer
 from napari_pathseg.gui.widgets.summary_box import SummaryBox, narrow_box
 from napari_pathseg.gui.widgets.tooltips import explain
 from napari_pathseg.gui.worker import QtRunner
@@ -86,10 +87,7 @@ class MeasurePage(QWidget):
         self._token: CancelToken | None = None
         self._measuring: dict[Desk, Measuring] = {}
         self._shown: _Shown | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(SETTLE_MS)
-        self._timer.timeout.connect(self.measure)
+        self._timer = settling_timer(self, SETTLE_MS, self.measure)
         self._make_controls()
         self._lay_out()
         controller.changed.connect(self._changed)
@@ -172,11 +170,7 @@ class MeasurePage(QWidget):
             self._show(_Shown(desk, measures, columns(measures.stains, desk.mpp is not None)))
 
     def _failed(self, error: BaseException) -> None:
-        if isinstance(error, CancelledError):
-            return
-        if not isinstance(error, PathsegError):
-            raise error
-        self.controller.say(of_error(error))
+        tell_failure(error, self.controller.say)
 
     def _changed(self) -> None:
         if self.isVisible():

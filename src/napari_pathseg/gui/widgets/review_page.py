@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -17,10 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_pathseg.errors import CancelledError, PathsegError
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.jobs import Job, Runner
-from napari_pathseg.gui.messages import of_error
+from napari_pathseg.gui.messages import tell_failure
 from napari_pathseg.gui.review import (
     Agreements,
     Progressed,
@@ -28,6 +27,7 @@ from napari_pathseg.gui.review import (
     progressed,
 )
 from napari_pathseg.gui.reviewing import NOTHING
+from napari_pathseg.gui.widgets.settling import settling_timer
 from napari_pathseg.gui.widgets.tooltips import explain
 from napari_pathseg.gui.worker import QtRunner
 from napari_pathseg.progress import CancelToken
@@ -61,10 +61,7 @@ class ReviewPage(QWidget):
         self._token: CancelToken | None = None
         self._agreements = Agreements()
         self._listed: tuple[QueuedField, ...] | None = None
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(SETTLE_MS)
-        self._timer.timeout.connect(self.compare)
+        self._timer = settling_timer(self, SETTLE_MS, self.compare)
         self._make_controls()
         self._lay_out()
         controller.changed.connect(self._changed)
@@ -223,11 +220,7 @@ class ReviewPage(QWidget):
         )
 
     def _failed(self, error: BaseException) -> None:
-        if isinstance(error, CancelledError):
-            return
-        if not isinstance(error, PathsegError):
-            raise error
-        self.controller.say(of_error(error))
+        tell_failure(error, self.controller.say)
 
     def _changed(self) -> None:
         if self.isVisible():

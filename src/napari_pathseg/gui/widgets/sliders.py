@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from qtpy.QtCore import QObject, Qt, QTimer
+from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QSlider, QWidget
 
 from napari_pathseg.geometry import Pair
 from napari_pathseg.gui.controller import PathsegController
+from napari_pathseg.gui.widgets.settling import settling_timer
 from napari_pathseg.gui.widgets.tooltips import explain
 from napari_pathseg.labels.cleanup import Cleanup
 
@@ -50,10 +51,7 @@ class LiveSlider(QObject):
         explain(self.slider, text)
         self.value = QLabel(parent)
         self.value.setFixedWidth(64)
-        self._live = QTimer(self)
-        self._live.setSingleShot(True)
-        self._live.setInterval(LIVE_MS)
-        self._live.timeout.connect(lambda: self._tell(final=False))
+        self._live = settling_timer(self, LIVE_MS, lambda: self._tell(final=False))
         self.slider.valueChanged.connect(self._slid)
         self.slider.sliderReleased.connect(lambda: self._tell(final=True))
 

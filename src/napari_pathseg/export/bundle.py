@@ -167,10 +167,8 @@ def read_splits(path: Path) -> dict[str, list[str]]:
 
 def _write_field(part: Path, field: ExportField, values: npt.NDArray[np.uint16]) -> dict[str, Any]:
     record = field.record
-    if field.image is None:
-        raise ExportError(f"Field {record.id} has no image.", "Open its slide and export again.")
     files = {
-        "image": write_rgb(part, f"images/{record.id}.png", field.image),
+        "image": write_rgb(part, f"images/{record.id}.png", field.pixels()),
         "classes": write_labels(part, f"classes/{record.id}.png", _revalued(field.mask, values)),
         "instances": write_instances(part, f"instances/{record.id}", field.objects()),
     }

@@ -73,6 +73,14 @@ class ExportField:
                 "Add the classes or paint over these values.",
             )
 
+    def pixels(self) -> npt.NDArray[np.uint8]:
+        """The image; ExportError when there is none."""
+        if self.image is None:
+            raise ExportError(
+                f"Field {self.record.id} has no image.", "Open its slide and export again."
+            )
+        return self.image
+
     def objects(self) -> Instances:
         """The instance mask: as given, or the 8-connected components."""
         if self.instances is None:

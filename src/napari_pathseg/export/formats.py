@@ -93,9 +93,8 @@ def _coco(task: Task, pieces: Sequence[Piece]) -> None:
     here = task.folder / COCO
     check_ours(task.out / COCO, _is_coco, "no COCO data set of napari-pathseg")
     for field in task.left(pieces, image=True):
-        assert field.image is not None
         here.mkdir(exist_ok=True)
-        write_rgb(here, f"images/{field.record.id}.png", field.image)
+        write_rgb(here, f"images/{field.record.id}.png", field.pixels())
     path = here / "annotations.json"
     outlining = task.config.outlining
     write_coco(path, task.load(pieces), segmentation=outlining, cancel=task.cancel)

@@ -63,7 +63,7 @@ def fill_imagefolder(
     fresh.mkdir(exist_ok=True)
     for field in fields:
         record, split = field.record, split_of[field.record.id]
-        write_rgb(part, f"{split}/{record.id}.png", _image(field))
+        write_rgb(part, f"{split}/{record.id}.png", field.pixels())
         for name, mask in _masks(field, tables[record.id]).items():
             write_labels(part, f"{split}/{record.id}.{name}.png", mask)
         line = {"file_name": f"{record.id}.png"}
@@ -113,7 +113,7 @@ def fill_parquet(part: Path, records: Sequence[FieldRecord], fields: Iterable[Ex
 
     for field in fields:
         record, split = field.record, split_of[field.record.id]
-        pictures: dict[str, npt.NDArray[Any]] = {"image": _image(field)}
+        pictures: dict[str, npt.NDArray[Any]] = {"image": field.pixels()}
         pictures.update(_masks(field, tables[record.id]))
         row = {
             name: {"bytes": _png(array), "path": f"{record.id}.{name}.png"}
@@ -137,14 +137,6 @@ def _common(
     splits = splits_of([record.to_json() for record in records], {})
     split_of = {i: _SPLITS[side] for side in _SPLITS for i in splits[side]}
     return classes, tables, split_of
-
-
-def _image(field: ExportField) -> npt.NDArray[np.uint8]:
-    if field.image is None:
-        raise ExportError(
-            f"Field {field.record.id} has no image.", "Open its slide and export again."
-        )
-    return field.image
 
 
 def _masks(field: ExportField, table: npt.NDArray[np.uint16]) -> dict[str, npt.NDArray[np.uint16]]:

@@ -109,14 +109,12 @@ def fill_nnunet(part: Path, records: Sequence[FieldRecord], fields: Iterable[Exp
 
 def _write_case(part: Path, field: ExportField, labels: Mapping[str, int]) -> None:
     record = field.record
-    if field.image is None:
-        raise ExportError(f"Field {record.id} has no image.", "Open its slide and export again.")
     numbers = np.zeros(max((c.value for c in record.classes), default=0) + 1, dtype=np.uint16)
     for c in record.classes:
         numbers[c.value] = labels[_RESERVED.get(c.name, c.name)]
     if record.status == "proposed":
         numbers[0] = labels["ignore"]
-    write_rgb(part, f"imagesTr/{record.id}_0000.png", field.image)
+    write_rgb(part, f"imagesTr/{record.id}_0000.png", field.pixels())
     write_labels(part, f"labelsTr/{record.id}.png", numbers[field.mask])
 
 

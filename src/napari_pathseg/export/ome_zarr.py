@@ -83,16 +83,13 @@ def write_ome_zarr(path: Path, field: ExportField) -> None:
 
 def fill_ome_zarr(part: Path, field: ExportField) -> None:
     """Write a field with its image into a folder that is nobody's yet."""
-    if field.image is None:
-        raise ExportError(
-            f"Field {field.record.id} has no image.", "Open its slide and export again."
-        )
+    pixels = field.pixels()
     masks: dict[str, npt.NDArray[Any]] = {
         "classes": field.mask.astype(np.uint16),
         "instances": field.objects(),
     }
     root = zarr.open_group(part, mode="w", zarr_format=3)
-    _write_level(root, np.moveaxis(field.image, 2, 0), ("c", "y", "x"))
+    _write_level(root, np.moveaxis(pixels, 2, 0), ("c", "y", "x"))
     image = _multiscales(field.record, ("c", "y", "x"), f"field {field.record.id}")
     root.attrs.update({"ome": image, _OURS: {"record": _without_name(field.record)}})
     labels = root.create_group("labels")

@@ -135,8 +135,7 @@ class BundleSource:
     def image(self, field_id: str, grid: Field) -> RGB:
         """Pixels from the bundle's picture of the field."""
         field = read_bundle_field(self._path, self._lines[field_id])
-        assert field.image is not None
-        return resampled_image(field.image, field.record.field, grid)
+        return resampled_image(field.pixels(), field.record.field, grid)
 
 
 def bundle_sources(path: Path) -> tuple[BundleSource, ...]:

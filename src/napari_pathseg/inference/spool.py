@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from napari_pathseg.closing import Closing
 from napari_pathseg.geometry import Shape
+from napari_pathseg.slide.tiff_segments import paste
 
 TILE_PX = 512
 LEVEL = 1  # of deflate: label tiles are nearly empty, more effort gains little
@@ -97,18 +98,9 @@ class LabelSpool(Closing):
             for column in columns:
                 tile = self.tile(row, column)
                 if tile is not None:
-                    _paste(out, tile, row * TILE_PX - y, column * TILE_PX - x)
+                    paste(out, tile, row * TILE_PX - y, column * TILE_PX - x)
         return out
 
     def close(self) -> None:
         """Release the file."""
         self._file.close()
-
-
-def _paste(target: Ints, tile: Ints, y: int, x: int) -> None:
-    """Copy what of a tile lies on the target when its corner is put at (y, x)."""
-    top, left = max(y, 0), max(x, 0)
-    bottom = min(y + tile.shape[0], target.shape[0])
-    right = min(x + tile.shape[1], target.shape[1])
-    if bottom > top and right > left:
-        target[top:bottom, left:right] = tile[top - y : bottom - y, left - x : right - x]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from napari_pathseg.classes import ClassList, Color, LabelClass, Term
 from napari_pathseg.errors import PromptError, UnknownTermError
 from napari_pathseg.models.base import Segmenter
-from napari_pathseg.prompts import MAX_TEXT_LENGTH, TextPrompt
+from napari_pathseg.prompts import TextPrompt
 from napari_pathseg.vocabulary.entry import Entry, Match
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
@@ -103,13 +103,6 @@ def class_list(questions: Sequence[Question]) -> ClassList:
 
 
 def _matches(prompt: TextPrompt, vocabulary: Vocabulary, segmenter: Segmenter) -> tuple[Match, ...]:
-    if not prompt.text.strip():
-        raise PromptError("The prompt is empty.", "Type what to segment, such as: gland.")
-    if len(prompt.text) > MAX_TEXT_LENGTH:
-        raise PromptError(
-            f"The prompt has {len(prompt.text):,} characters.",
-            f"Use at most {MAX_TEXT_LENGTH:,}: a few terms are enough.",
-        )
     resolution = vocabulary.resolve(prompt.text)
     if resolution.unknown:
         near = [e.name for e in resolution.suggestions] or _nearest(

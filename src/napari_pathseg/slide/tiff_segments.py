@@ -129,7 +129,7 @@ class SegmentReader:
                         tile = np.broadcast_to(missing, (tile_h, tile_w, target.shape[2]))
                     elif sample is not None and not separate:
                         tile = tile[..., sample : sample + 1]
-                    _paste(target, tile, row * tile_h - y, column * tile_w - x)
+                    paste(target, tile, row * tile_h - y, column * tile_w - x)
         return out
 
     def _raw_window(
@@ -297,7 +297,7 @@ def check_page(path: Path, page: Page, file_bytes: int) -> None:
         )
 
 
-def _paste(target: Samples, tile: Samples, top: int, left: int) -> None:
+def paste(target: Samples, tile: Samples, top: int, left: int) -> None:
     """Copy the part of a tile that falls on the target."""
     y0, x0 = max(top, 0), max(left, 0)
     y1 = min(top + tile.shape[0], target.shape[0])

@@ -31,7 +31,10 @@ _KINDS = ("text", "point", "points5", "box")
 @click.option("--dataset", "datasets", multiple=True, help="Only this data set; may be repeated.")
 @click.option("--limit", type=int, metavar="N", help="At most N images of each data set.")
 @click.option(
-    "--model", default="default", help="A model of `pathseg doctor`, or a .safetensors file."
+    "--model",
+    default="default",
+    metavar="NAME",
+    help="default, mobile-sam (points and boxes only), or a .safetensors file.",
 )
 @click.option("--seed", type=int, default=0, help="For the choice of images and objects.")
 @click.option(

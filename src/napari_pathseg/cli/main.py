@@ -13,6 +13,7 @@ from napari_pathseg import __version__
 from napari_pathseg.cli.batch import batch
 from napari_pathseg.cli.doctor import doctor
 from napari_pathseg.cli.evaluate import evaluate
+from napari_pathseg.cli.explain import explain
 from napari_pathseg.cli.export import export
 from napari_pathseg.cli.importing import import_
 from napari_pathseg.cli.info import info
@@ -76,7 +77,7 @@ def _describe(error: PathsegError | OSError | MemoryError) -> str:
 @click.group(
     cls=_Commands,
     context_settings={"help_option_names": ["-h", "--help"]},
-    commands=[info, segment, batch, export, import_, terms, train, evaluate, doctor],
+    commands=[info, segment, explain, batch, export, import_, terms, train, evaluate, doctor],
 )
 @click.version_option(__version__, prog_name="pathseg")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

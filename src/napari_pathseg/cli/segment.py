@@ -26,7 +26,7 @@ Box = tuple[float, float, float, float]
 MAX_TILES = 600
 
 
-class _Number(click.FloatRange):
+class Number(click.FloatRange):
     """A finite number, in a range if one is given."""
 
     name = "float"
@@ -34,13 +34,14 @@ class _Number(click.FloatRange):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
+        """The number; the command ends where it is none or infinite."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
 
 
-_NUMBER = _Number()
+_NUMBER = Number()
 
 
 @click.command()
@@ -83,7 +84,7 @@ _NUMBER = _Number()
 )
 @click.option(
     "--mpp",
-    type=_Number(*PLAUSIBLE_MPP),
+    type=Number(*PLAUSIBLE_MPP),
     metavar="M",
     help="Micrometres per pixel of the slide, where its file does not say or is wrong.",
 )
@@ -134,8 +135,8 @@ def segment(
             adapters=adapters,
         )
         with session.slide:
-            notes = [] if mpp is None else _mpp_notes(session, mpp)
-            region = _region(session, corner_and_size, notes)
+            notes = [] if mpp is None else mpp_notes(session, mpp)
+            region = region_of(session, corner_and_size, notes)
             owners = prompt_of_each_class(texts, session.vocabulary, session.segmenter)
             segmentation = session.segment(region, prompts, progress=progress)
             facts = facts_of(session, segmentation, region, owners, notes)
@@ -181,7 +182,8 @@ def collect_prompts(
     return prompts
 
 
-def _mpp_notes(session: Session, mpp: float) -> list[str]:
+def mpp_notes(session: Session, mpp: float) -> list[str]:
+    """What to say when a person's scale is another one than the slide's."""
     stated = session.slide.metadata.mpp
     if stated is None or max(abs(side / mpp - 1) for side in stated) < 1e-3:
         return []
@@ -191,9 +193,10 @@ def _mpp_notes(session: Session, mpp: float) -> list[str]:
     ]
 
 
-def _region(
+def region_of(
     session: Session, corner_and_size: tuple[int, int, int, int] | None, notes: list[str]
 ) -> Region:
+    """The region that was given, or all of the slide; `notes` says when it had to be cut."""
     shape = session.slide.shape
     if corner_and_size is None:
         return Region.whole(shape)

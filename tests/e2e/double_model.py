@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "gui"))
 from marker_segmenter import MarkerSegmenter
 
 from napari_pathseg.batch import cluster
+from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 
 class Slow(MarkerSegmenter):
@@ -18,4 +19,4 @@ class Slow(MarkerSegmenter):
         return super().encode(image)
 
 
-cluster._model = lambda _name: Slow()
+cluster._model = lambda _name, _adapters: (Slow(), Vocabulary.load())

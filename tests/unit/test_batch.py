@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -225,6 +226,26 @@ def test_large_labels_are_a_pyramid_of_tiles(
 def test_a_coarse_label_is_what_most_of_its_pixels_are() -> None:
     fine = np.array([[1, 1, 0, 2, 3, 3, 0, 0], [1, 0, 2, 2, 3, 3, 0, 5]])
     assert halved_labels(fine).tolist() == [[1, 2, 3, 0]]
+
+
+def test_with_another_adapter_a_slide_is_done_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, out = picture(tmp_path / "a.png"), tmp_path / "out"
+    run_batch(batch_of([path], out))
+    assert not batch_of([path], out, resume=True).waiting
+    assert not batch_of([path], out, resume=True, adapters=()).waiting
+    plain = MarkerSegmenter().card
+
+    class Adapted(MarkerSegmenter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.card = replace(plain, version=f"{plain.version} + mine 1")
+
+    monkeypatch.setattr(sys.modules[__name__], "MarkerSegmenter", Adapted)
+    assert batch_of([path], out, resume=True, adapters=("mine",)).waiting
+    run_batch(batch_of([path], out, resume=True, adapters=("mine",)))
+    assert not batch_of([path], out, resume=True, adapters=("moved",)).waiting
 
 
 def test_facts_of_another_layout_are_not_taken_for_finished(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from napari_pathseg.batch.one_slide import Facts, describe, failed, run_slide
 from napari_pathseg.batch.settings import SlideJob
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.models.base import Segmenter
 from napari_pathseg.progress import Progress, ProgressCallback, no_progress
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
@@ -144,19 +146,15 @@ def _task(job: SlideJob) -> Facts:
             last = now
             worker.log_event(TOPIC, (progress.done, progress.total, job.name))
 
-    segmenter, vocabulary = _model(job.settings.model), _vocabulary()
+    segmenter, vocabulary = _model(job.settings.model, job.settings.adapters)
     return run_slide(job, segmenter, vocabulary, progress=tell)
 
 
-def _model(name: str) -> Any:
-    from napari_pathseg.models.registry import load_segmenter
-
-    return load_segmenter(name)
-
-
 @functools.cache
-def _vocabulary() -> Vocabulary:
-    return Vocabulary.of_user()
+def _model(name: str, adapters: tuple[str, ...]) -> tuple[Segmenter, Vocabulary]:
+    from napari_pathseg.inference.adapting import load_adapted
+
+    return load_adapted(name, [Path(file) for file in adapters])
 
 
 def _said(error: BaseException, job: SlideJob) -> str:

@@ -196,7 +196,7 @@ def _facts(
         "files": written.files,
         "warnings": _warnings(result, terms),
         "layout": LAYOUT,
-        "fingerprint": job.settings.fingerprint(card.sha256),
+        "fingerprint": job.settings.fingerprint(card.identity),
         "asked_mpp": job.mpp,
         "stamp": stamp,
     }

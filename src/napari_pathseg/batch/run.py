@@ -93,7 +93,7 @@ def prepare(
     names = name_slides(found, names_before(out) if resume else {})
     jobs = tuple(SlideJob(slide.path, name, out, slide.mpp, settings) for slide, name in names)
     batch = Batch(out, settings, jobs, segmenter.card)
-    fingerprint = settings.fingerprint(segmenter.card.sha256)
+    fingerprint = settings.fingerprint(segmenter.card.identity)
     for job in jobs if resume else ():
         facts = finished(job, fingerprint)
         if facts is not None:

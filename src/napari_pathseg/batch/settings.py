@@ -34,6 +34,8 @@ class BatchSettings:
         The first two are always written.
     model : str
         Name of the model.
+    adapters : tuple of str
+        Files of adapters for it; the last one counts where several teach the same term.
     """
 
     prompts: tuple[str, ...]
@@ -42,16 +44,18 @@ class BatchSettings:
     instances: bool = False
     formats: tuple[Format, ...] = ALWAYS
     model: str = "default"
+    adapters: tuple[str, ...] = ()
 
     @property
     def texts(self) -> tuple[TextPrompt, ...]:
         """The prompts as prompts."""
         return tuple(TextPrompt(text) for text in self.prompts)
 
-    def fingerprint(self, model_sha256: str) -> str:
-        """The same for settings and model that give the same results."""
+    def fingerprint(self, model: str) -> str:
+        """The same for settings and a model, by its identity, that give the same results."""
         facts: dict[str, Any] = asdict(self) | {"formats": sorted({*self.formats, *ALWAYS})}
-        text = json.dumps(facts | {"model": model_sha256}, sort_keys=True)
+        del facts["adapters"]  # the model's identity says which, wherever their files are
+        text = json.dumps(facts | {"model": model}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from napari_pathseg.cli.console import note, print_json, print_table, progress_line
+from napari_pathseg.cli.segment import adapter_option
 from napari_pathseg.slide.scale import PLAUSIBLE_MPP
-
-if TYPE_CHECKING:
-    pass
 
 FORMATS = ("tif", "geojson", "zarr", "png")
 CANCELLED = 130
@@ -61,6 +59,7 @@ CANCELLED = 130
     help="Besides tif and geojson, which are always written: zarr (OME-Zarr), png. May be given "
     "again.",
 )
+@adapter_option
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -86,6 +85,7 @@ def batch(
     tissue_only: bool | None,
     instances: bool,
     formats: Sequence[Any],
+    adapters: Sequence[Path],
     workers: int | None,
     scheduler: str | None,
     resume: bool,
@@ -100,8 +100,7 @@ def batch(
     from napari_pathseg.batch.run import prepare, run_batch
     from napari_pathseg.batch.settings import ALWAYS, BatchSettings
     from napari_pathseg.cli.results import check_writable
-    from napari_pathseg.models.registry import load_segmenter
-    from napari_pathseg.vocabulary.vocabulary import Vocabulary
+    from napari_pathseg.inference.adapting import load_adapted
 
     check_writable(out)
     where = "auto" if tissue_only is None else "tissue" if tissue_only else "all"
@@ -111,8 +110,10 @@ def batch(
         where=where,  # type: ignore[arg-type]
         instances=instances,
         formats=tuple(dict.fromkeys([*ALWAYS, *formats])),
+        adapters=tuple(str(file.absolute()) for file in adapters),
     )
-    work = prepare(inputs, out, settings, load_segmenter(), Vocabulary.of_user(), resume=resume)
+    segmenter, vocabulary = load_adapted(settings.model, adapters)
+    work = prepare(inputs, out, settings, segmenter, vocabulary, resume=resume)
     out.mkdir(parents=True, exist_ok=True)
     try:
         with progress_line() as progress:

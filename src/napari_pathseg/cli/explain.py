@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from napari_pathseg.cli.console import note, print_json, print_table, progress_line
-from napari_pathseg.cli.segment import MAX_TILES, Number, collect_prompts, mpp_notes, region_of
+from napari_pathseg.cli.segment import (
+    MAX_TILES,
+    Number,
+    adapter_option,
+    collect_prompts,
+    mpp_notes,
+    region_of,
+)
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.slide.scale import PLAUSIBLE_MPP
 
@@ -52,14 +59,7 @@ SHOWN_OBJECTS = 10
     metavar="N",
     help="How many objects of each class to weigh, the largest first; a look at the model each.",
 )
-@click.option(
-    "--adapter",
-    "adapters",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="What `pathseg train --from` learned; may be given again, the last one counts.",
-)
+@adapter_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

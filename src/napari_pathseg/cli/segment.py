@@ -43,6 +43,15 @@ class Number(click.FloatRange):
 
 _NUMBER = Number()
 
+adapter_option = click.option(
+    "--adapter",
+    "adapters",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="What `pathseg train --from` learned; may be given again, the last one counts.",
+)
+
 
 @click.command()
 @click.argument("slide", type=click.Path(path_type=Path))
@@ -88,14 +97,7 @@ _NUMBER = Number()
     metavar="M",
     help="Micrometres per pixel of the slide, where its file does not say or is wrong.",
 )
-@click.option(
-    "--adapter",
-    "adapters",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    metavar="FILE",
-    help="What `pathseg train --from` learned; may be given again, the last one counts.",
-)
+@adapter_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),

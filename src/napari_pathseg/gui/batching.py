@@ -191,7 +191,7 @@ class Batching:
 
         model = self._controller.model.get()
         settings = rows[0].job.settings
-        fingerprint = settings.fingerprint(model.card.sha256)
+        fingerprint = settings.fingerprint(model.card.identity)
         for number, row in enumerate(rows):
             cancel.raise_if_cancelled()
             report(Progress(number, len(rows), f"Looking at {row.desk.name}"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from napari_pathseg.models.adapted import AdaptedSegmenter
-from napari_pathseg.models.adapter import Adapter
+from napari_pathseg.models.adapter import Adapter, load_adapter
 from napari_pathseg.models.adapter_card import AdapterCard, TaughtTerm
 from napari_pathseg.models.base import Segmenter
+from napari_pathseg.models.registry import load_segmenter
 from napari_pathseg.vocabulary.entry import Entry
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
@@ -35,6 +37,21 @@ def adapted(
         return segmenter, vocabulary
     cards = [adapter.card for adapter in adapters]
     return AdaptedSegmenter(segmenter, adapters), with_taught(vocabulary, cards)
+
+
+def load_adapted(model: str, files: Sequence[Path]) -> tuple[Segmenter, Vocabulary]:
+    """A model by its name and the person's vocabulary, with the adapters in some files.
+
+    Raises
+    ------
+    ModelError
+        When there is no such model or adapter, a file is damaged, or an adapter was learned on
+        another model.
+    PromptError
+        As :func:`adapted`.
+    """
+    loaded = [load_adapter(file) for file in files]
+    return adapted(load_segmenter(model), Vocabulary.of_user(), loaded)
 
 
 def with_taught(vocabulary: Vocabulary, cards: Sequence[AdapterCard]) -> Vocabulary:

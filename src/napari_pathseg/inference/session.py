@@ -24,9 +24,15 @@ from napari_pathseg.geometry import (
     region_inside,
 )
 from napari_pathseg.inference.answering import FieldAnswers, answer_question
+from napari_pathseg.inference.context import read_around
 from napari_pathseg.inference.embedding_store import EmbeddingStore, default_folder
 from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture, encode_picture
-from napari_pathseg.inference.gestures import cut_to_lassos, spatial_prompts
+from napari_pathseg.inference.gestures import (
+    cut_to_lassos,
+    spatial_prompts,
+    square_around,
+    well_inside,
+)
 from napari_pathseg.inference.segmentation import Segmentation
 from napari_pathseg.inference.tiling import count_tiles, plan_tiles, resize_picture
 from napari_pathseg.inference.understanding import (
@@ -46,7 +52,6 @@ from napari_pathseg.vocabulary.vocabulary import Vocabulary
 PICTURE_BACKEND = "pillow"
 MAX_FIELD_PIXELS = 64_000_000
 FINEST_DOWNSAMPLE = 0.25
-WINDOW_MARGIN = 1.6  # of the largest extent of the prompts
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +67,15 @@ class Plan:
         Micrometres per model pixel.
     tile_px : int
         Longest side of a model input.
+    context : bool
+        Whether the model also sees what lies around each input.
     """
 
     field: Field
     shape: Shape
     mpp: float | None
     tile_px: int
+    context: bool = False
 
     def tiles(self, config: SegmentConfig) -> int:
         """How many model inputs it takes; counted, as an absurd scale asks for billions."""
@@ -139,11 +147,12 @@ class Session:
         height = max(round(field.height * field.downsample[0] / wanted[0]), 1)
         width = max(round(field.width * field.downsample[1] / wanted[1]), 1)
         mpp = (working_mpp or wanted[0] * self.mpp[0]) if self.mpp else None
+        context = self.config.context and self.segmenter.card.context
         if working_mpp is not None:
-            return Plan(field, (height, width), mpp, self.config.tile_px)
+            return Plan(field, (height, width), mpp, self.config.tile_px, context)
         # The field can be a level pixel longer than the region; one input must stay one.
         side = self.config.click_px
-        return Plan(field, (min(height, side), min(width, side)), mpp, side)
+        return Plan(field, (min(height, side), min(width, side)), mpp, side, context)
 
     def segment(
         self,
@@ -262,9 +271,9 @@ class Session:
         click nearby finds the embedding made already.
         """
         side = self.config.click_px * self._screen_downsample(region)
-        window = _square_around(spatial[:1], side)
-        if not all(_well_inside(prompt, window) for prompt in spatial):
-            window = _square_around(spatial, side)
+        window = square_around(spatial[:1], side)
+        if not all(well_inside(prompt, window) for prompt in spatial):
+            window = square_around(spatial, side)
         return region_inside(window, self.slide.shape)
 
     def _wanted_downsample(self, region: Region, working_mpp: float | None) -> Pair:
@@ -336,32 +345,10 @@ class Session:
     ) -> EncodedPicture:
         cancel.raise_if_cancelled()
         tiles = plan_tiles(plan.shape, plan.tile_px, self.config.overlap_px)
+        around = partial(read_around, self.slide, plan.field, plan.shape) if plan.context else None
         return encode_picture(
-            self._picture(plan), tiles, self.segmenter, progress, cancel, self._store
+            self._picture(plan), tiles, self.segmenter, progress, cancel, self._store, around
         )
-
-
-def _extent(prompt: SpatialPrompt) -> tuple[float, float, float, float]:
-    """(y0, x0, y1, x1) of a point or box."""
-    if isinstance(prompt, PointPrompt):
-        return prompt.y, prompt.x, prompt.y, prompt.x
-    return prompt.y0, prompt.x0, prompt.y1, prompt.x1
-
-
-def _square_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
-    """A square of at least `side` level-0 pixels with prompts in its middle."""
-    extents = np.array([_extent(p) for p in prompts])
-    low, high = extents[:, :2].min(axis=0), extents[:, 2:].max(axis=0)
-    half = max(side, WINDOW_MARGIN * float((high - low).max())) / 2
-    y, x = (low + high) / 2
-    return Region.from_corners(y - half, x - half, y + half, x + half)
-
-
-def _well_inside(prompt: SpatialPrompt, window: Region) -> bool:
-    """Whether a prompt keeps a tenth of the window's side from its edges."""
-    margin = window.height / 10
-    y0, x0, y1, x1 = _extent(prompt)
-    return window.contains(y0 - margin, x0 - margin) and window.contains(y1 + margin, x1 + margin)
 
 
 def open_session(
@@ -387,15 +374,12 @@ def open_session(
         When there is no such model or adapter, its file is damaged, or the adapter belongs to
         another model; the slide is closed again.
     """
-    from napari_pathseg.inference.adapting import adapted
-    from napari_pathseg.models.adapter import load_adapter
-    from napari_pathseg.models.registry import load_segmenter
+    from napari_pathseg.inference.adapting import load_adapted
     from napari_pathseg.slide.open import open_slide
 
     with contextlib.ExitStack() as stack:
         slide = stack.enter_context(open_slide(path))
-        loaded = [load_adapter(Path(file)) for file in adapters]
-        segmenter, vocabulary = adapted(load_segmenter(model), Vocabulary.of_user(), loaded)
+        segmenter, vocabulary = load_adapted(model, adapters)
         session = Session(slide, segmenter, vocabulary, mpp=mpp, config=config)
         stack.pop_all()
     return session

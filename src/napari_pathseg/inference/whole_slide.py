@@ -138,13 +138,14 @@ class _Work:
         card, looks = self._session.segmenter.card, self._plan.looks
         return {
             "slide": self._session.slide.metadata.identity,
-            "model": card.sha256,
+            "model": card.identity,
             "looks": [
                 {
                     "asked": [[str(term) for term in q.asked_as] for _, q in look.questions],
                     "level": look.plan.field.level,
                     "shape": look.plan.shape,
                     "tile": look.plan.tile_px,
+                    "context": look.plan.context,
                     "overlap": self._session.config.overlap_px,
                 }
                 for look in looks

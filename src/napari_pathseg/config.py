@@ -23,14 +23,20 @@ class SlideConfig:
         Turn the scanner's colours to sRGB where the file has a colour profile.
     cache_mb : int
         Memory, in megabytes, for decoded pixels of all slides that are shown.
+    overviews_mb : int
+        Megabytes of overviews, made of large pictures that have none, kept on the disk for the
+        next time; 0 keeps none.
     """
 
     color_managed: bool = False
     cache_mb: int = 512
+    overviews_mb: int = 2048
 
     def __post_init__(self) -> None:
         if self.cache_mb < 16:
             raise ValueError(f"the cache needs 16 MB at least: {self.cache_mb}")
+        if self.overviews_mb < 0:
+            raise ValueError(f"overviews can not take {self.overviews_mb} MB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,8 @@ class SegmentConfig:
         Embeddings kept in memory, 3.5 MB each at 448 pixels.
     kept_mb : int
         Megabytes of embeddings kept on the disk for the next time; 0 keeps none.
+    context : bool
+        Let a model that can take what lies around each input into account, a fifth slower.
     """
 
     tile_px: int = 448
@@ -66,6 +74,7 @@ class SegmentConfig:
     threshold: float = 0.5
     cached_tiles: int = 150
     kept_mb: int = 0
+    context: bool = True
 
     def __post_init__(self) -> None:
         sides = (self.tile_px, self.click_px)

@@ -23,6 +23,7 @@ PLACES = {
     "stains": "measure",
     "color_managed": "slides",
     "cache_mb": "slides",
+    "overviews_mb": "slides",
 }
 """The group of each setting in the manifest."""
 
@@ -51,6 +52,8 @@ class Settings:
         The scanner's colours are turned to sRGB.
     cache_mb : int
         Memory for decoded pixels of all slides in view.
+    overviews_mb : int
+        On the disk, for overviews of pictures that have none.
     keys : mapping of str to str
         Key by the name of an action.
     """
@@ -64,6 +67,7 @@ class Settings:
     stains: str = "H&E"
     color_managed: bool = False
     cache_mb: int = 512
+    overviews_mb: int = 2048
     keys: Mapping[str, str] = field(default_factory=dict)
 
 

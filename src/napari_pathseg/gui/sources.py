@@ -18,7 +18,7 @@ from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.channels import WHITE, Channel
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.planes import PlaneSlide
-from napari_pathseg.slide.pyramid import dask_pyramid
+from napari_pathseg.slide.pyramid import dask_pyramid, viewer_pyramid
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -41,7 +41,7 @@ def slide_config() -> SlideConfig:
         group = getattr(get_plugin_settings(PLUGIN), GROUP)
     except KeyError:
         return SlideConfig()
-    config = SlideConfig(color_managed=group.color_managed, cache_mb=group.cache_mb)
+    config = SlideConfig(group.color_managed, group.cache_mb, group.overviews_mb)
     CHUNKS.resize(config.cache_mb * MEGABYTE)
     return config
 
@@ -116,7 +116,7 @@ def slide_layers(slide: Slide) -> list[LayerData]:
 
 
 def _layer(slide: Slide, channel: int | None, options: dict[str, Any]) -> LayerData:
-    levels = dask_pyramid(slide, channel=channel, cache=CHUNKS)
+    levels = _pyramid(slide, channel)
     mpp, stack = slide.metadata.mpp, slide.stack
     # Focus in pixels would not do beside height and width in micrometres, and the reverse.
     z_known = stack.z_um is not None and mpp is not None
@@ -136,6 +136,22 @@ def _layer(slide: Slide, channel: int | None, options: dict[str, Any]) -> LayerD
     if axes:
         placed["axis_labels"] = (*(axis[0] for axis in axes), "y", "x")
     return (levels if len(levels) > 1 else levels[0]), placed, "image"
+
+
+def _pyramid(slide: Slide, channel: int | None) -> list[Any]:
+    """Levels as a viewer wants them, or exact ones where there is no viewer to show more later."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is None:
+        return dask_pyramid(slide, channel=channel, cache=CHUNKS)
+    from napari_pathseg.gui.overview_watch import watch
+
+    keep_bytes = slide_config().overviews_mb * MEGABYTE
+    levels, coarse = viewer_pyramid(slide, channel=channel, cache=CHUNKS, keep_bytes=keep_bytes)
+    if coarse is not None:
+        watch(viewer, coarse, levels[-1].name, slide.name)
+    return levels
 
 
 def file_of(origin: Any) -> Slide | None:

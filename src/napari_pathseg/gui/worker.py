@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
+from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.gui.jobs import Job
 from napari_pathseg.progress import CancelToken, Progress
@@ -15,7 +16,22 @@ from napari_pathseg.progress import CancelToken, Progress
 DOCK_DELAY_MS = 300
 
 
-class _DockProgress(cancelable_progress):  # type: ignore[misc]
+def poll(tick: Callable[[], bool], every_ms: int) -> None:
+    """Call `tick` in the GUI thread, now and then, until it returns False."""
+    timer = QTimer(QApplication.instance())
+
+    def call() -> None:
+        timer.stop()  # the activity dock handles events inside
+        if tick():
+            timer.start(every_ms)
+        else:
+            timer.deleteLater()
+
+    timer.timeout.connect(call)
+    timer.start(every_ms)
+
+
+class DockProgress(cancelable_progress):  # type: ignore[misc]
     """A bar in napari's activity dock whose Cancel button cancels the job."""
 
     def __init__(self, title: str, on_cancel: Callable[[], None]) -> None:
@@ -49,7 +65,7 @@ class QtRunner(QObject):
             self._kept.add(self)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="pathseg")
         self._tokens: set[CancelToken] = set()
-        self._bars: dict[CancelToken, _DockProgress] = {}
+        self._bars: dict[CancelToken, DockProgress] = {}
         self._closed = False
         self._reported.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
@@ -129,7 +145,7 @@ class QtRunner(QObject):
     def _show_bar(self, title: str, token: CancelToken) -> None:
         if token in self._tokens and not self._closed:
             # The dock handles events inside: the job may have ended meanwhile.
-            self._bars[token] = _DockProgress(title, token.cancel)
+            self._bars[token] = DockProgress(title, token.cancel)
             if token not in self._tokens:
                 self._close_bar(token)
 

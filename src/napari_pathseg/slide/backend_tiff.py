@@ -11,13 +11,14 @@ import numpy as np
 import tifffile
 
 from napari_pathseg.errors import DamagedSlideError, SlideError, one_line
-from napari_pathseg.geometry import Field, exact_downsample
+from napari_pathseg.geometry import Field, Shape, exact_downsample
 from napari_pathseg.slide.base import RGB, Level, Pixels, Plane, SlideMetadata
 from napari_pathseg.slide.identity import identity_of, identity_of_scene
 from napari_pathseg.slide.ome import names_other_files, refuse_hostile_xml
 from napari_pathseg.slide.pixels import alpha_on_white, to_uint8
 from napari_pathseg.slide.planes import PlaneSlide
 from napari_pathseg.slide.scenes import Picture, Scenes, is_associated, scenes_of
+from napari_pathseg.slide.sources import is_wide
 from napari_pathseg.slide.tiff_layout import (
     PALETTE,
     WHITE_IS_ZERO,
@@ -26,14 +27,21 @@ from napari_pathseg.slide.tiff_layout import (
     levels_after,
 )
 from napari_pathseg.slide.tiff_segments import (
+    CACHE_BYTES,
     TIFF_ERRORS,
     Page,
     Samples,
     SegmentReader,
+    is_raw,
     segment_shape,
 )
 
 ICC_TAG = 34675
+RAW_PX = 512
+STRIP_ROWS = 1536
+"""Rows of strips that are held, as many as a field is high with what is around it."""
+
+MOST_STRIP_BYTES = 256 << 20
 
 
 class TiffSlide(PlaneSlide):
@@ -73,8 +81,8 @@ class TiffSlide(PlaneSlide):
         self.scenes = self._pictures.names
         self.scene = self._pictures.chosen(path, scene)
         series = self._pictures.pictures[self.scene].index
-        self._segments = SegmentReader(path)
         self.layout: TiffLayout = layout_of(tif, path, series)
+        self._segments = SegmentReader(path, _cache_bytes(self.layout.levels[0].key))
         self.stack = self.layout.stack
         self.levels = _levels(self.layout)
         self.associated_names = tuple(picture.name for picture in self._pictures.associated)
@@ -216,9 +224,24 @@ def _pictures(tif: tifffile.TiffFile, path: Path) -> Scenes:
 def _levels(layout: TiffLayout) -> tuple[Level, ...]:
     full = layout.levels[0].shape
     return tuple(
-        Level(level.shape, exact_downsample(full, level.shape), segment_shape(level.key))
+        Level(level.shape, exact_downsample(full, level.shape), _read_together(level.key))
         for level in layout.levels
     )
+
+
+def _read_together(key: tifffile.TiffPage) -> Shape:
+    """What of a page is decoded at once; of rows that lie open in the file any part can be read."""
+    height, width = segment_shape(key)
+    return (min(height, RAW_PX), min(width, RAW_PX)) if is_raw(key) else (height, width)
+
+
+def _cache_bytes(key: tifffile.TiffPage) -> int:
+    """Of strips so many are held that neighbouring fields need not decode them again."""
+    if is_raw(key) or not is_wide(segment_shape(key)):
+        return CACHE_BYTES
+    samples = 1 if key.planarconfig == 2 else int(key.samplesperpixel)
+    row_bytes = int(key.imagewidth) * samples * (key.dtype.itemsize if key.dtype else 1)
+    return min(max(row_bytes * STRIP_ROWS, CACHE_BYTES), MOST_STRIP_BYTES)
 
 
 def _inverted(values: Samples) -> Samples:

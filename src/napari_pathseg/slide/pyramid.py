@@ -10,7 +10,15 @@ import numpy as np
 from napari_pathseg.geometry import Pair, exact_downsample
 from napari_pathseg.slide.base import Plane, Slide
 from napari_pathseg.slide.cache import ChunkCache
-from napari_pathseg.slide.sources import CACHE_BYTES, Source, StackSource, level_sources, stacked
+from napari_pathseg.slide.coarse import CoarseLevels, CoarseSource, coarse_levels
+from napari_pathseg.slide.sources import (
+    CACHE_BYTES,
+    AveragedSource,
+    Source,
+    StackSource,
+    level_sources,
+    stacked,
+)
 
 
 def dask_pyramid(
@@ -43,12 +51,10 @@ def dask_pyramid(
     """
     cache = cache or ChunkCache(CACHE_BYTES)
     stack = slide.stack
-    if channel is None and (stack.channels or stack.is_flat):
-        return [_lazy(source, source.name) for source in level_sources(slide, None, cache)]
-    slide.check_plane(Plane(0, 0, channel))
-    if stack.is_flat:
-        plane = Plane(0, 0, channel)
-        return [_lazy(source, source.name) for source in level_sources(slide, plane, cache)]
+    if channel is not None or not (stack.channels or stack.is_flat):
+        slide.check_plane(Plane(0, 0, channel))
+    if stack.is_flat or (channel is None and stack.channels):
+        return [_lazy(source, source.name) for source in _flat(slide, channel, cache)]
     places = product(range(stack.t), range(stack.z))
     planes = [level_sources(slide, Plane(z, t, channel), cache) for t, z in places]
     lengths = tuple(length for length in (stack.t, stack.z) if length > 1)
@@ -56,12 +62,51 @@ def dask_pyramid(
     return [_lazy(s, f"{n}-all") for s, n in zip(stacked(planes, lengths), names, strict=True)]
 
 
+def viewer_pyramid(
+    slide: Slide, *, channel: int | None, cache: ChunkCache, keep_bytes: int
+) -> tuple[list[da.Array], CoarseLevels | None]:
+    """As :func:`dask_pyramid`, but no level of it keeps a viewer waiting.
+
+    Coarse levels of a large picture that stores none are guessed at first, and become exact
+    while they are looked at; see :mod:`napari_pathseg.slide.coarse`.
+
+    Parameters
+    ----------
+    slide, channel, cache
+        As there.
+    keep_bytes : int
+        What coarse levels of all slides may take on the disk.
+
+    Returns
+    -------
+    pyramid : list of dask arrays
+    coarse : CoarseLevels or None
+        What changes in the background, where something does.
+    """
+    if not slide.stack.is_flat:
+        return dask_pyramid(slide, channel=channel, cache=cache), None
+    sources = _flat(slide, channel, cache)
+    added = [source for source in sources if isinstance(source, AveragedSource)]
+    coarse = coarse_levels(added, keep_bytes)
+    if coarse is None:
+        return [_lazy(source, source.name) for source in sources], None
+    exact = sources[: len(sources) - len(coarse.levels)]
+    quick = [CoarseSource(coarse, index) for index in range(len(coarse.levels))]
+    return [_lazy(source, source.name) for source in (*exact, *quick)], coarse
+
+
 def level_downsamples(slide: Slide, pyramid: list[da.Array]) -> list[Pair]:
     """Exact downsample (y, x) of each array of a slide's pyramid without stack axes."""
     return [exact_downsample(slide.shape, (array.shape[0], array.shape[1])) for array in pyramid]
 
 
-def _lazy(source: Source | StackSource, name: str) -> da.Array:
+def _flat(slide: Slide, channel: int | None, cache: ChunkCache) -> list[Source]:
+    """Levels of a slide without stack axes, in colours or of one channel."""
+    plane = None if channel is None else Plane(0, 0, channel)
+    return level_sources(slide, plane, cache)
+
+
+def _lazy(source: Source | CoarseSource | StackSource, name: str) -> da.Array:
     plane = source.planes[0] if isinstance(source, StackSource) else source
     lead = source.ndim - plane.ndim
     chunks = (*[1] * lead, *plane.chunk, *plane.shape[2:])

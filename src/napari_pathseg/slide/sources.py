@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_pathseg.geometry import Field, Shape
 from napari_pathseg.slide.base import Pixels, Plane, Slide
@@ -21,6 +22,9 @@ CHUNK_PX = 1024
 SMALLEST_CHUNK_PX = 512
 OVERVIEW_PX = 1024
 """Levels are added until the longer side is at most this."""
+
+WIDE_PX = 2048
+"""Tiles that are wider, and less high than a chunk, are strips: they are read whole."""
 
 STEP = 2
 MIN_LEVEL_PX = 16
@@ -72,10 +76,24 @@ class LevelSource:
         return f"{self.slide.metadata.identity[:16]}-{self.token}-{where}"
 
     @property
+    def lasting_name(self) -> str:
+        """The same whenever this slide is opened in the same colours."""
+        plane = self.plane or Plane()
+        where = f"{self.index}-{plane.z}-{plane.t}-{plane.channel}"
+        return f"{self.slide.metadata.identity[:32]}-{type(self.slide).__name__}-{where}"
+
+    @property
+    def tile(self) -> Shape:
+        """What is stored together."""
+        return self.slide.levels[self.index].tile
+
+    @property
     def chunk(self) -> Shape:
-        """Chunk shape: whole stored tiles."""
-        tile = self.slide.levels[self.index].tile
-        return _chunk_side(tile[0]), _chunk_side(tile[1])
+        """Chunk shape: whole stored tiles, and whole strips of them where they are wide."""
+        height, width = self.tile
+        if is_wide(self.tile):
+            return height * max(CHUNK_PX * CHUNK_PX // (height * width), 1), width
+        return _chunk_side(height), _chunk_side(width)
 
     @property
     def _in_colors(self) -> bool:
@@ -140,38 +158,41 @@ class AveragedSource:
 
     @property
     def chunk(self) -> Shape:
-        """Chunk shape."""
-        return SMALLEST_CHUNK_PX, SMALLEST_CHUNK_PX
+        """Chunk shape; of strips two, made half as wide and half as high."""
+        height, width = self.finer.chunk
+        if width <= WIDE_PX:
+            return SMALLEST_CHUNK_PX, SMALLEST_CHUNK_PX
+        return height, -(-width // STEP)
 
     def __getitem__(self, key: Key) -> Pixels:
         return indexed(self.shape, key, lambda part: self.window(*corners(part)))
 
     def window(self, y: int, x: int, height: int, width: int) -> Pixels:
         """Pixels of a window inside the level."""
-        side = SMALLEST_CHUNK_PX
+        down, across = self.chunk
         out = np.empty((height, width, *self.shape[2:]), dtype=self.dtype)
-        for row in range(y // side, math.ceil((y + height) / side)):
-            for column in range(x // side, math.ceil((x + width) / side)):
+        for row in range(y // down, math.ceil((y + height) / down)):
+            for column in range(x // across, math.ceil((x + width) / across)):
                 chunk = self.chunk_at(row, column)
-                top, left = max(y, row * side), max(x, column * side)
-                bottom = min(y + height, row * side + chunk.shape[0])
-                right = min(x + width, column * side + chunk.shape[1])
+                top, left = max(y, row * down), max(x, column * across)
+                bottom = min(y + height, row * down + chunk.shape[0])
+                right = min(x + width, column * across + chunk.shape[1])
                 out[top - y : bottom - y, left - x : right - x] = chunk[
-                    top - row * side : bottom - row * side,
-                    left - column * side : right - column * side,
+                    top - row * down : bottom - row * down,
+                    left - column * across : right - column * across,
                 ]
         return out
 
     def chunk_at(self, row: int, column: int) -> Pixels:
-        """One chunk, (up to `SMALLEST_CHUNK_PX`, the same, ...); it must not be written to."""
+        """One chunk, (up to `chunk`, ...); it must not be written to."""
         key = (self.name, row, column)
         held = self.cache.get(key)
         if held is not None:
             return held
-        side = SMALLEST_CHUNK_PX * STEP
-        y, x = row * side, column * side
-        height = min(side, self.finer.shape[0] - y)
-        width = min(side, self.finer.shape[1] - x)
+        down, across = (side * STEP for side in self.chunk)
+        y, x = row * down, column * across
+        height = min(down, self.finer.shape[0] - y)
+        width = min(across, self.finer.shape[1] - x)
         chunk = halved(self.finer.window(y, x, height, width))
         self.cache.put(key, chunk)
         return chunk
@@ -239,14 +260,14 @@ def halved(pixels: Pixels) -> Pixels:
     if pixels.dtype == np.bool_:
         return halved(pixels.astype(np.uint8)).astype(np.bool_)
     if pixels.dtype.kind == "f":
-        return ((_fours(pixels.astype(np.float64))) / 4).astype(pixels.dtype)
+        return (_fours(pixels, np.float64) / 4).astype(pixels.dtype)
     wide = np.uint16 if pixels.dtype == np.uint8 else np.int64
-    return ((_fours(pixels.astype(wide)) + 2) >> 2).astype(pixels.dtype)
+    return ((_fours(pixels, wide) + 2) >> 2).astype(pixels.dtype)
 
 
-def _fours(wide: Pixels) -> Pixels:
-    """Sums of 2 x 2 pixels."""
-    rows = wide[0::2] + wide[1::2]
+def _fours(pixels: Pixels, wide: npt.DTypeLike) -> Pixels:
+    """Sums of 2 x 2 pixels, of a type that holds them."""
+    rows = np.add(pixels[0::2], pixels[1::2], dtype=wide)
     sums: Pixels = rows[:, 0::2] + rows[:, 1::2]
     return sums
 
@@ -286,6 +307,11 @@ def level_sources(slide: Slide, plane: Plane | None, cache: ChunkCache) -> list[
 def stacked(planes: Sequence[Sequence[Source]], lengths: tuple[int, ...]) -> list[StackSource]:
     """One stack a level out of the levels of each plane."""
     return [StackSource(level, lengths) for level in zip(*planes, strict=True)]
+
+
+def is_wide(tile: Shape) -> bool:
+    """Whether tiles are strips, of which a part costs as much as the whole."""
+    return tile[1] > WIDE_PX and tile[0] < CHUNK_PX
 
 
 def _chunk_side(tile: int) -> int:

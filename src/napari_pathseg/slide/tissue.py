@@ -11,7 +11,8 @@ from napari_pathseg.geometry import Field, Pair, exact_downsample
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.slide.base import RGB, Slide
 from napari_pathseg.slide.cache import ChunkCache
-from napari_pathseg.slide.sources import SMALLEST_CHUNK_PX, LevelSource, added_levels
+from napari_pathseg.slide.coarse import made_levels
+from napari_pathseg.slide.sources import LevelSource, added_levels
 
 TARGET_PX = 1024
 """The mask is made at the finest level whose longer side is at most this."""
@@ -149,14 +150,17 @@ def overview(slide: Slide, longest_px: int, cancel: CancelToken | None = None) -
     field = Field(
         last + len(added), 0, 0, height, width, exact_downsample(slide.shape, (height, width))
     )
-    side = SMALLEST_CHUNK_PX
+    made = made_levels(added)
+    if made is not None and made.wait(cancel):
+        return made.window(len(made.levels) - 1, 0, 0, height, width), field
+    down, across = source.chunk
     pixels = np.empty((height, width, 3), dtype=np.uint8)
-    for top in range(0, height, side):
-        for left in range(0, width, side):
+    for top in range(0, height, down):
+        for left in range(0, width, across):
             if cancel is not None:
                 cancel.raise_if_cancelled()
-            part = pixels[top : top + side, left : left + side]
-            part[:] = source.chunk_at(top // side, left // side)
+            part = pixels[top : top + down, left : left + across]
+            part[:] = source.chunk_at(top // down, left // across)
     return pixels, field
 
 

@@ -1,0 +1,92 @@
+"""Coarse levels that become exact in the background: the viewer shows what is there."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from napari_pathseg.gui.worker import DockProgress, poll
+from napari_pathseg.slide.coarse import CoarseLevels
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+EVERY_MS = 700
+PATIENCE = 40
+"""Looks at the viewer before the layer, if it never comes, is given up."""
+
+
+def watch(viewer: Viewer, coarse: CoarseLevels, array: str, name: str) -> None:
+    """Refresh the layers that show these levels until nothing changes any more.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+        In which they are shown, now or soon.
+    array : str
+        What dask calls the coarsest level.
+    name : str
+        Of the slide, for the activity dock.
+    """
+    if not coarse.ended:
+        poll(_Watch(viewer, coarse, array, name).tick, EVERY_MS)
+
+
+class _Watch:
+    """Looks at one slide's levels now and then; holds neither them nor the viewer."""
+
+    def __init__(self, viewer: Viewer, coarse: CoarseLevels, array: str, name: str) -> None:
+        self._viewer, self._coarse = weakref.ref(viewer), weakref.ref(coarse)
+        self._array, self._name = array, name
+        self._shown = 0
+        self._patience = PATIENCE
+        self._bar: DockProgress | None = None
+
+    def tick(self) -> bool:
+        """Show what changed; False when there is no more to watch."""
+        viewer, coarse = self._viewer(), self._coarse()
+        layers = [] if viewer is None else [x for x in viewer.layers if self._is_of(x)]
+        self._patience -= 1
+        if coarse is None or (not layers and self._patience < 0):
+            return self._ended()
+        if layers:
+            self._patience = 0
+            self._show(layers, coarse)
+        if not coarse.ended:
+            return True
+        for layer in layers:
+            layer.refresh(extent=False, highlight=False)
+        if coarse.errors:
+            _warn(coarse)
+        return self._ended()
+
+    def _is_of(self, layer: Any) -> bool:
+        coarsest = layer.data[-1] if getattr(layer, "multiscale", False) else None
+        return getattr(coarsest, "name", None) == self._array
+
+    def _show(self, layers: list[Any], coarse: CoarseLevels) -> None:
+        changes = coarse.changes
+        for layer in layers if changes != self._shown else ():
+            if layer.visible and layer.data_level >= len(layer.data) - len(coarse.levels):
+                layer.refresh(extent=False, highlight=False)
+        self._shown = changes
+        if self._bar is None:
+            self._bar = DockProgress(f"Overview of {self._name}", coarse.stop)
+        self._bar.total = coarse.pieces
+        self._bar.update(coarse.pieces_done - self._bar.n)
+
+    def _ended(self) -> bool:
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()
+        return False
+
+
+def _warn(coarse: CoarseLevels) -> None:
+    from napari.utils.notifications import show_warning
+
+    places = len(coarse.errors)
+    text = "1 place in the overview can not be read and is"
+    if places > 1:
+        text = f"{places} places in the overview can not be read and are"
+    show_warning(f"{text} only guessed. {coarse.errors[0]}")

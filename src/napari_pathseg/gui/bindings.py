@@ -53,6 +53,7 @@ class Bindings:
             "back_in_review": lambda _: controller.reviewing.step(-1),
             "peek": self._peek,
             "outline": lambda _: controller.outline(),
+            "next_map": lambda _: controller.explaining.show_next(),
             "show_corrected": lambda _: controller.show_hand(),
             "cancel": lambda _: self._escape(),
         }

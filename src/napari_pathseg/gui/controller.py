@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING, Any
 from psygnal import Signal
 
 from napari_pathseg.config import SegmentConfig
-from napari_pathseg.errors import (
-    PathsegError,
-    StoreError,
-)
+from napari_pathseg.errors import PathsegError, StoreError
 from napari_pathseg.geometry import Pair, world_to_level0
 from napari_pathseg.gui.asking import Asking
 from napari_pathseg.gui.classing import Classing
@@ -21,6 +18,7 @@ from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.desks import Desks
 from napari_pathseg.gui.drawing import Drawing
 from napari_pathseg.gui.editing import Editing
+from napari_pathseg.gui.explaining import Explaining
 from napari_pathseg.gui.exporting import Exported, export_desk
 from napari_pathseg.gui.fields import Fields
 from napari_pathseg.gui.jobs import ImmediateRunner, Job, Runner
@@ -138,6 +136,7 @@ class PathsegController:
             self._on_stage,
         )
         self.reviewing = Reviewing(self)
+        self.explaining = Explaining(self, runner)
         viewer.scene.camera.events.zoom.connect(self._zoomed)
 
     # What the panel reads.
@@ -370,6 +369,7 @@ class PathsegController:
     def close(self) -> None:
         """Stop what runs, finish what is being saved, and leave the viewer alone."""
         self.viewer.scene.camera.events.zoom.disconnect(self._zoomed)
+        self.explaining.close()
         self.asking.close()
         self.mender.close()
         self.saving.again()

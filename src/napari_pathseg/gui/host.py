@@ -48,6 +48,7 @@ class Host(Protocol):
     tool: Tool
     threshold: float
     selected: str | None
+    outlined: bool
     changed: Any
     busy_changed: Any
     field_shown: Any

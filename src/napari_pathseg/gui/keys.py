@@ -50,6 +50,7 @@ ACTIONS = (
     KeyAction("back_in_review", "Shift-U", "field before in the review"),
     KeyAction("peek", "Space", "hide the masks (hold)"),
     KeyAction("outline", "O", "outlines or filled"),
+    KeyAction("next_map", "M", "mask, probability, uncertainty"),
     KeyAction("show_corrected", "H", "hatch what was corrected"),
     KeyAction("cancel", "Escape", "cancel, then put the tool down"),
     KeyAction("show_keys", "?", "this list"),

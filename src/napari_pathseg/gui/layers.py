@@ -45,7 +45,7 @@ def place_slide(layer: Image | Labels, mpp: Pair | None) -> None:
     layer.units = (*layer.units[:-2], *units(mpp))
 
 
-def place_field(layer: Labels, field: Field, mpp: Pair | None) -> None:
+def place_field(layer: Image | Labels, field: Field, mpp: Pair | None) -> None:
     """Put a field's layer exactly on top of the slide."""
     layer.metadata[PLACE] = field
     scale, translate = world_scale(field.downsample, mpp), world_translate(field, mpp)

@@ -77,6 +77,17 @@ class Remembered:
         self._write()
 
     @property
+    def shown_map(self) -> str:
+        """What of a proposal is shown, "" when nobody has chosen."""
+        found = self._values.get("shown_map")
+        return found if isinstance(found, str) else ""
+
+    def set_shown_map(self, shown: str) -> None:
+        """Remember what of a proposal is shown; StoreError when it can not be saved."""
+        self._values["shown_map"] = shown
+        self._write()
+
+    @property
     def toured(self) -> bool:
         """Whether the tour was gone through or left."""
         return self._values.get("toured") is True

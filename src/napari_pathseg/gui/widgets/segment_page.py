@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.widgets.class_list import ClassListBox
 from napari_pathseg.gui.widgets.correct_box import CorrectBox
+from napari_pathseg.gui.widgets.explain_box import ExplainBox
 from napari_pathseg.gui.widgets.prompt_line import PromptLine
 from napari_pathseg.gui.widgets.tooltips import explain
 
@@ -36,6 +37,7 @@ class SegmentPage(QWidget):
         theme = str(controller.viewer.theme)
         self.prompt = PromptLine(controller, self)
         self.correct = CorrectBox(controller, theme, self)
+        self.explain = ExplainBox(controller, self)
         self.classes = ClassListBox(controller, theme, self)
         self._lay_out()
         controller.changed.connect(self.refresh)
@@ -52,6 +54,7 @@ class SegmentPage(QWidget):
         layout.addLayout(self._ask_row())
         layout.addWidget(heading("Correct", self))
         layout.addWidget(self.correct)
+        layout.addWidget(self.explain)
         layout.addWidget(heading("Classes", self))
         layout.addWidget(self.classes, 1)
 
@@ -77,6 +80,7 @@ class SegmentPage(QWidget):
     def refresh(self) -> None:
         """Show the controller's state."""
         self.correct.refresh()
+        self.explain.refresh()
         self.classes.refresh()
         desk = self.controller.desk
         self.segment.setEnabled(desk is not None)

@@ -53,7 +53,9 @@ class ToySegmenter:
     def knows(self, term: Term) -> bool:
         return term.without_region == GLAND
 
-    def encode(self, image: npt.NDArray[np.uint8]) -> ToyEmbedding:
+    def encode(
+        self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
+    ) -> ToyEmbedding:
         self.encoder_passes += 1
         time.sleep(self.seconds)
         color = torch.from_numpy(image.transpose(2, 0, 1).astype(np.float32))[None] / 127.5 - 1

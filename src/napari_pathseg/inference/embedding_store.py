@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,13 +42,15 @@ class EmbeddingStore:
         self._max = max_bytes
         self._size: int | None = None
 
-    def encode(self, segmenter: Segmenter, image: npt.NDArray[np.uint8]) -> TileEmbedding:
-        """The embedding of a tile (height, width, 3): kept, or made now and kept."""
-        path = self._folder / f"{_key(segmenter, image)}{SUFFIX}"
+    def encode(self, segmenter: Segmenter, *seen: npt.NDArray[np.uint8]) -> TileEmbedding:
+        """The embedding of a tile (height, width, 3), and its context if one is given: kept, or
+        made now and kept.
+        """
+        path = self._folder / f"{_key(segmenter, seen)}{SUFFIX}"
         known = self._load(path, segmenter.unpack)
         if known is not None:
             return known
-        made = segmenter.encode(image)
+        made = segmenter.encode(*seen)
         self._save(path, segmenter.pack(made))
         return made
 
@@ -88,8 +90,9 @@ class EmbeddingStore:
             self._size -= stat.st_size
 
 
-def _key(segmenter: Segmenter, image: npt.NDArray[np.uint8]) -> str:
+def _key(segmenter: Segmenter, seen: Sequence[npt.NDArray[np.uint8]]) -> str:
     digest = hashlib.blake2b(segmenter.card.sha256.encode(), digest_size=20)
-    digest.update(repr(image.shape).encode())
-    digest.update(np.ascontiguousarray(image).data)
+    for image in seen:
+        digest.update(repr(image.shape).encode())
+        digest.update(np.ascontiguousarray(image).data)
     return digest.hexdigest()

@@ -6,15 +6,13 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Shape
 from napari_pathseg.inference.embedding_store import EmbeddingStore
 from napari_pathseg.inference.tiling import Tile, cut
 from napari_pathseg.models.base import Segmenter, TileAnswer, TileEmbedding, TileQuery
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
+from napari_pathseg.slide.base import RGB
 
 WORDS_KEPT = 1024  # answers of a tile to a term, 50 KB each at 448 pixels
 
@@ -48,14 +46,17 @@ class EncodedPicture:
 
 
 def encode_picture(
-    picture: npt.NDArray[np.uint8],
+    picture: RGB,
     tiles: tuple[Tile, ...],
     segmenter: Segmenter,
     progress: ProgressCallback,
     cancel: CancelToken,
     store: EmbeddingStore | None = None,
+    around: Callable[[Tile], RGB] | None = None,
 ) -> EncodedPicture:
     """Encode an sRGB picture (height, width, 3) tile by tile, but for tiles that `store` has.
+
+    `around` gives the context of a tile, for a model that looks at it.
 
     Raises
     ------
@@ -67,8 +68,8 @@ def encode_picture(
     for i, tile in enumerate(tiles):
         cancel.raise_if_cancelled()
         progress(Progress(i, len(tiles), "encoding the field"))
-        pixels = cut(picture, tile)
-        embeddings.append(store.encode(segmenter, pixels) if store else segmenter.encode(pixels))
+        seen = (cut(picture, tile),) if around is None else (cut(picture, tile), around(tile))
+        embeddings.append(store.encode(segmenter, *seen) if store else segmenter.encode(*seen))
     progress(Progress(len(tiles), len(tiles), "encoding the field"))
     return EncodedPicture(shape, tiles, tuple(embeddings))
 

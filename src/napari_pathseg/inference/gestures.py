@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.geometry import Field
+from napari_pathseg.geometry import Field, Region
 from napari_pathseg.inference.segmentation import Logits
 from napari_pathseg.inference.tiling import OUTSIDE
 from napari_pathseg.labels.scan import fill
@@ -21,6 +21,7 @@ from napari_pathseg.prompts import (
 )
 
 SCRIBBLE_POINTS = 3
+WINDOW_MARGIN = 1.6  # of the largest extent of the prompts
 Bool = npt.NDArray[np.bool_]
 
 
@@ -86,3 +87,26 @@ def _inside(outlines: Sequence[Sequence[tuple[float, float]]], field: Field) -> 
 
 def _corners(box: BoxPrompt) -> list[tuple[float, float]]:
     return [(box.y0, box.x0), (box.y0, box.x1), (box.y1, box.x1), (box.y1, box.x0)]
+
+
+def square_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
+    """A square of at least `side` level-0 pixels with prompts in its middle."""
+    extents = np.array([_extent(p) for p in prompts])
+    low, high = extents[:, :2].min(axis=0), extents[:, 2:].max(axis=0)
+    half = max(side, WINDOW_MARGIN * float((high - low).max())) / 2
+    y, x = (low + high) / 2
+    return Region.from_corners(y - half, x - half, y + half, x + half)
+
+
+def well_inside(prompt: SpatialPrompt, window: Region) -> bool:
+    """Whether a prompt keeps a tenth of the window's side from its edges."""
+    margin = window.height / 10
+    y0, x0, y1, x1 = _extent(prompt)
+    return window.contains(y0 - margin, x0 - margin) and window.contains(y1 + margin, x1 + margin)
+
+
+def _extent(prompt: SpatialPrompt) -> tuple[float, float, float, float]:
+    """(y0, x0, y1, x1) of a point or box."""
+    if isinstance(prompt, PointPrompt):
+        return prompt.y, prompt.x, prompt.y, prompt.x
+    return prompt.y0, prompt.x0, prompt.y1, prompt.x1

@@ -11,7 +11,7 @@ from napari_pathseg.classes import ClassList
 from napari_pathseg.geometry import Field, Region, exact_downsample
 from napari_pathseg.inference.scope import Scope, tissue_scope, whole_scope
 from napari_pathseg.inference.session import MAX_FIELD_PIXELS, Session
-from napari_pathseg.inference.sweep import Look, ask_tile, read_tile
+from napari_pathseg.inference.sweep import Look, ask_tile, read_seen
 from napari_pathseg.inference.tiling import Tile, plan_tiles
 from napari_pathseg.inference.understanding import Question, class_list
 from napari_pathseg.prompts import TextPrompt
@@ -92,10 +92,10 @@ def time_tile(session: Session, plan: SlidePlan) -> float:
     tiles = [tile for row in look.rows for _, tile in row]
     if not tiles:
         return 0.0
-    pixels = read_tile(session.slide, look.plan, tiles[len(tiles) // 2])
-    ask_tile(look, pixels, session.segmenter)  # the first pass of a size is slower
+    seen = read_seen(session.slide, look.plan, tiles[len(tiles) // 2])
+    ask_tile(look, seen, session.segmenter)  # the first pass of a size is slower
     start = time.perf_counter()
-    ask_tile(look, pixels, session.segmenter)
+    ask_tile(look, seen, session.segmenter)
     return time.perf_counter() - start
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from napari_pathseg.geometry import Field, Pair
+from napari_pathseg.inference.context import read_around
 from napari_pathseg.inference.session import Plan
 from napari_pathseg.inference.tile_log import TileLog, TileResult
 from napari_pathseg.inference.tiling import Tile
@@ -90,12 +91,12 @@ def sweep_rows(
     """
     tiles = [pair for row in look.rows for pair in row]
     missing = iter([tile for index, tile in tiles if (look.number, index) not in log])
-    waiting: deque[Future[RGB]] = deque()
+    waiting: deque[Future[tuple[RGB, ...]]] = deque()
     with ThreadPoolExecutor(1, thread_name_prefix="pathseg-read") as pool:
 
         def read_ahead() -> None:
             while len(waiting) < AHEAD and (tile := next(missing, None)) is not None:
-                waiting.append(pool.submit(read_tile, slide, look.plan, tile))
+                waiting.append(pool.submit(read_seen, slide, look.plan, tile))
 
         def results(row: tuple[tuple[int, Tile], ...]) -> Iterator[tuple[Tile, TileResult]]:
             for index, tile in row:
@@ -106,10 +107,10 @@ def sweep_rows(
                     yield tile, log.get(key)
                     continue
                 read_ahead()
-                pixels = waiting.popleft().result()
+                seen = waiting.popleft().result()
                 read_ahead()
                 start = time.perf_counter()
-                result = ask_tile(look, pixels, segmenter)
+                result = ask_tile(look, seen, segmenter)
                 clock.seconds += time.perf_counter() - start
                 clock.tiles += 1
                 log.put(key, result)
@@ -123,11 +124,13 @@ def sweep_rows(
                 future.cancel()
 
 
-def ask_tile(look: Look, pixels: RGB, segmenter: Segmenter) -> TileResult:
-    """All classes of a look in one tile; a term that several classes share is asked once."""
+def ask_tile(look: Look, seen: tuple[RGB, ...], segmenter: Segmenter) -> TileResult:
+    """All classes of a look in one tile, as :func:`read_seen` gives it; a term that several
+    classes share is asked once.
+    """
     asked = [question.asked_as for _, question in look.questions]
     terms = list(dict.fromkeys(term for own in asked for term in own))
-    embedding = segmenter.encode(pixels)
+    embedding = segmenter.encode(*seen)
     answers = dict(
         zip(terms, segmenter.decode(embedding, [TileQuery(term=t) for t in terms]), strict=True)
     )
@@ -144,6 +147,14 @@ def ask_tile(look: Look, pixels: RGB, segmenter: Segmenter) -> TileResult:
         np.array(presence, dtype=np.float32),
         np.array(scores, dtype=np.float32),
     )
+
+
+def read_seen(slide: Slide, plan: Plan, tile: Tile) -> tuple[RGB, ...]:
+    """What the model sees of a tile: its pixels, and its context where the plan says so."""
+    pixels = read_tile(slide, plan, tile)
+    if not plan.context:
+        return (pixels,)
+    return pixels, read_around(slide, plan.field, plan.shape, tile)
 
 
 def read_tile(slide: Slide, plan: Plan, tile: Tile) -> RGB:

@@ -90,9 +90,11 @@ class AdaptedSegmenter:
         """Whether the base was taught the term, or an adapter teaches it."""
         return term.without_region in self._heads or self.base.knows(term)
 
-    def encode(self, image: npt.NDArray[np.uint8]) -> TileEmbedding:
+    def encode(
+        self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
+    ) -> TileEmbedding:
         """As the base."""
-        return self.base.encode(image)
+        return self.base.encode(image, around)
 
     def pack(self, embedding: TileEmbedding) -> bytes:
         """As the base."""
@@ -218,4 +220,5 @@ def _adapted_card(
             **{taught.term.object: taught.working_mpp for taught, _ in heads},
         },
         withheld=tuple(name for name in card.withheld if name not in names),
+        context=False,  # heads learn from fields, beyond which nothing is known
     )

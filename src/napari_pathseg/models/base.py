@@ -47,6 +47,8 @@ class ModelCard:
         Added to the logits of words: rare objects would else be found too seldom at a half.
     withheld : tuple of str
         Objects that training showed it but that it does not find well enough to be asked.
+    context : bool
+        Whether it takes what lies around a tile into account.
     """
 
     name: str
@@ -62,6 +64,7 @@ class ModelCard:
     figures: tuple[Figure, ...]
     withheld: tuple[str, ...] = ()
     offsets: Mapping[str, float] = field(default_factory=dict)
+    context: bool = False
 
     @property
     def taught(self) -> tuple[Term, ...]:
@@ -152,8 +155,14 @@ class Segmenter(Protocol):
         """How many tiles it has encoded since it was loaded."""
         ...
 
-    def encode(self, image: npt.NDArray[np.uint8]) -> TileEmbedding:
-        """Encode an sRGB tile (height, width, 3); sides are multiples of 32."""
+    def encode(
+        self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
+    ) -> TileEmbedding:
+        """Encode an sRGB tile (height, width, 3); sides are multiples of 32.
+
+        `around` (height / 2, width / 2, 3) is the concentric field twice as wide, at a quarter of
+        the resolution; only a model whose card says `context` is given it.
+        """
         ...
 
     def decode(self, embedding: TileEmbedding, queries: Sequence[TileQuery]) -> list[TileAnswer]:

@@ -19,10 +19,11 @@ import platformdirs
 import torch
 from torch import Tensor, nn
 
+from napari_pathseg.models.context import COARSER, WIDER
 from napari_pathseg.models.network import PathsegNetwork
 
 COMPILED_TILE_PX = 448
-LAYOUT = 2  # raised when the network changes, so that what was kept is not mistaken for it
+LAYOUT = 3  # raised when the network changes, so that what was kept is not mistaken for it
 RUNTIME_VARIABLE = "PATHSEG_RUNTIME"
 _log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ EncodedMaps = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
 class CompiledEncoder:
-    """Encodes one tile of 448 x 448 pixels.
+    """Encodes one tile of 448 x 448 pixels, with or without its context.
 
     Parameters
     ----------
@@ -50,29 +51,42 @@ class CompiledEncoder:
     """
 
     def __init__(self, network: PathsegNetwork, sha256: str, folder: Path | None = None) -> None:
-        import openvino
+        self._network, self._sha256, self._folder = network, sha256, folder
+        self._requests: dict[bool, Any] = {}
+        self._request(with_context=False)
 
-        core = openvino.Core()
-        path = _place(sha256, openvino.__version__, folder)
-        if not path.exists():
-            _convert(network, path)
-        settings = {
-            # The default precision may be half, which gives other masks.
-            "INFERENCE_PRECISION_HINT": "f32",
-            # As torch is told by OMP_NUM_THREADS: workers beside each other share the cores.
-            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-        }
-        self._request: Any = core.compile_model(
-            core.read_model(path), "CPU", settings
-        ).create_infer_request()
-
-    def __call__(self, image: npt.NDArray[np.uint8]) -> EncodedMaps:
-        """Tokens, sharp maps of stride 8 and 4, and pixels of a tile (448, 448, 3)."""
-        found = self._request.infer([np.ascontiguousarray(image)[None]])
+    def __call__(
+        self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
+    ) -> EncodedMaps:
+        """Tokens, sharp maps of stride 8 and 4, and pixels of a tile (448, 448, 3), seen with its
+        context (224, 224, 3) or without.
+        """
+        seen = [image] if around is None else [image, around]
+        request = self._request(with_context=around is not None)
+        found = request.infer([np.ascontiguousarray(each)[None] for each in seen])
         tokens, middle, early, pixels = (
             torch.from_numpy(found[i]).half() for i in range(4)
         )  # copies, as the request's memory is used again
         return tokens, middle, early, pixels
+
+    def _request(self, *, with_context: bool) -> Any:
+        """What runs the form for tiles with or without context; made when first asked for."""
+        if with_context not in self._requests:
+            import openvino
+
+            core = openvino.Core()
+            path = _place(self._sha256, openvino.__version__, self._folder, with_context)
+            if not path.exists():
+                _convert(self._network, path, with_context)
+            settings = {
+                # The default precision may be half, which gives other masks.
+                "INFERENCE_PRECISION_HINT": "f32",
+                # As torch is told by OMP_NUM_THREADS: workers beside each other share the cores.
+                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            }
+            compiled = core.compile_model(core.read_model(path), "CPU", settings)
+            self._requests[with_context] = compiled.create_infer_request()
+        return self._requests[with_context]
 
 
 def compile_encoder(network: PathsegNetwork, sha256: str) -> CompiledEncoder | None:
@@ -93,30 +107,36 @@ class _Exported(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor) -> EncodedMaps:
-        maps = self.network.image_encoder(image.permute(0, 3, 1, 2).float())
-        decoder = self.network.mask_decoder
-        middle, early = decoder.sharpen(maps.middle, maps.early)
-        return maps.tokens, middle, early, self.network.pixel_decoder(maps)
+    def forward(self, image: Tensor, around: Tensor | None = None) -> EncodedMaps:
+        made = self.network.embed(_planes(image), None if around is None else _planes(around))
+        return made.tokens, *made.sharp, made.pixels
 
 
-def _place(sha256: str, version: str, folder: Path | None) -> Path:
+def _planes(image: Tensor) -> Tensor:
+    return image.permute(0, 3, 1, 2).float()
+
+
+def _place(sha256: str, version: str, folder: Path | None, with_context: bool) -> Path:
     if folder is None:
         folder = platformdirs.user_cache_path("napari-pathseg", appauthor=False) / "compiled"
     release = version.split("-")[0]
-    return folder / f"{sha256[:16]}-{LAYOUT}-{COMPILED_TILE_PX}-openvino-{release}.xml"
+    kind = "context" if with_context else "alone"
+    name = f"{sha256[:16]}-{LAYOUT}-{COMPILED_TILE_PX}-{kind}-openvino-{release}.xml"
+    return folder / name
 
 
-def _convert(network: PathsegNetwork, path: Path) -> None:
+def _convert(network: PathsegNetwork, path: Path, with_context: bool) -> None:
     """Write the compiled form, whole or not at all: the weights first, then what names them."""
     import openvino
 
-    size = [1, COMPILED_TILE_PX, COMPILED_TILE_PX, 3]
+    sides = [COMPILED_TILE_PX]
+    if with_context:
+        sides.append(COMPILED_TILE_PX * WIDER // COARSER)
+    sizes = [[1, side, side, 3] for side in sides]
+    examples = tuple(torch.zeros(size, dtype=torch.uint8) for size in sizes)
     with warnings.catch_warnings():  # the tracer's, about sizes, which are fixed here
         warnings.simplefilter("ignore")
-        model = openvino.convert_model(
-            _Exported(network), example_input=torch.zeros(size, dtype=torch.uint8), input=size
-        )
+        model = openvino.convert_model(_Exported(network), example_input=examples, input=sizes)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as made:
         new = Path(made) / path.name

@@ -6,6 +6,7 @@ Source: MobileSAM (arXiv 2306.14289), TinyViT (arXiv 2207.10666), Segment Anythi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -30,11 +31,30 @@ class ImageMaps:
     middle : Tensor (B, 128, H/8, W/8)
     early : Tensor (B, 64, H/4, W/4)
         Maps that keep edges sharp.
+    around : Tensor (B, 256, H/32, W/32), optional
+        Tokens of the concentric fields, as :class:`ContextBranch` takes them.
     """
 
     tokens: Tensor
     middle: Tensor
     early: Tensor
+    around: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> ImageMaps:
+        """All maps changed alike."""
+        around = None if self.around is None else change(self.around)
+        return ImageMaps(change(self.tokens), change(self.middle), change(self.early), around)
+
+    @classmethod
+    def stacked(cls, maps: Sequence[ImageMaps]) -> ImageMaps:
+        """Maps of single images, without a batch axis, as a batch."""
+        around = [m.around for m in maps if m.around is not None]
+        return cls(
+            torch.stack([m.tokens for m in maps]),
+            torch.stack([m.middle for m in maps]),
+            torch.stack([m.early for m in maps]),
+            torch.stack(around) if around else None,
+        )
 
 
 class ImageEncoder(nn.Module):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from napari_pathseg.models.context import ContextBranch
 from napari_pathseg.models.image_encoder import ImageEncoder, ImageMaps
 from napari_pathseg.models.mask_decoder import DecodedMasks, MaskDecoder
 from napari_pathseg.models.pixel_decoder import PixelDecoder
@@ -45,23 +46,37 @@ class PathsegNetwork(nn.Module):
         Terms the model is taught.
     regions : sequence of str
         Organs it is taught.
+    context : bool
+        With a branch for what lies around the image.
     """
 
-    def __init__(self, objects: Sequence[tuple[str, str]], regions: Sequence[str]) -> None:
+    def __init__(
+        self,
+        objects: Sequence[tuple[str, str]],
+        regions: Sequence[str],
+        *,
+        context: bool = False,
+    ) -> None:
         super().__init__()
         self.image_encoder = ImageEncoder()
+        self.context_branch = ContextBranch() if context else None
         self.term_encoder = TermEncoder(objects, regions)
         self.pixel_decoder = PixelDecoder()
         self.query_decoder = QueryDecoder()
         self.prompt_encoder = PromptEncoder()
         self.mask_decoder = MaskDecoder()
 
-    def embed(self, image: Tensor, origin_yx: Tensor | None = None) -> ImageEmbedding:
-        """Encode images (B, 3, H, W), 0 to 255, whose corner lies at `origin_yx` (B, 2) px."""
-        return self.embedding_of(self.image_encoder(image), origin_yx)
+    def embed(self, image: Tensor, around: Tensor | None = None) -> ImageEmbedding:
+        """Encode images (B, 3, H, W), 0 to 255, and their context (B, 3, H/2, W/2), if given."""
+        maps = self.image_encoder(image)
+        if around is not None:
+            maps = replace(maps, around=self.image_encoder(around).tokens)
+        return self.embedding_of(maps)
 
     def embedding_of(self, maps: ImageMaps, origin_yx: Tensor | None = None) -> ImageEmbedding:
-        """The embedding of an image's maps."""
+        """The embedding of images' maps, whose corners lie at `origin_yx` (B, 2) px."""
+        if maps.around is not None and self.context_branch is not None:
+            maps = replace(maps, tokens=self.context_branch(maps.tokens, maps.around))
         batch, _, height, width = maps.tokens.shape
         if origin_yx is None:
             origin_yx = torch.zeros(batch, 2, device=maps.tokens.device)

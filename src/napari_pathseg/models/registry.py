@@ -79,7 +79,7 @@ def load_segmenter_file(path: Path, device: str = "cpu") -> Segmenter:
         When the file is missing, damaged or of another layout.
     """
     card = load_card(path)
-    network = PathsegNetwork(card.objects, card.regions)
+    network = PathsegNetwork(card.objects, card.regions, context=card.context)
     load_weights(network, path)
     return PathsegSegmenter(network, card, device)
 
@@ -128,4 +128,5 @@ def _card(data: dict[str, Any], sha256: str) -> ModelCard:
         figures=tuple(Figure(**row) for row in data["figures"]),
         withheld=tuple(data["withheld"]),
         offsets={k: float(v) for k, v in data["offsets"].items()},
+        context=bool(data.get("context", False)),
     )

@@ -81,18 +81,25 @@ class PathsegSegmenter:
         """Whether the term's object was taught in its structure, and well enough to be asked."""
         return term.without_region in self._card.taught
 
-    def encode(self, image: npt.NDArray[np.uint8]) -> StoredEmbedding:
+    def encode(
+        self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
+    ) -> StoredEmbedding:
         """Encode an sRGB tile (height, width, 3); sides are multiples of 32."""
         shape = (image.shape[0], image.shape[1])
         with self._lock, torch.inference_mode():
             self._passes += 1
             if self._compiled is not None and shape == (COMPILED_TILE_PX, COMPILED_TILE_PX):
-                tokens, middle, early, fine = self._compiled(image)
+                tokens, middle, early, fine = self._compiled(image, around)
                 return StoredEmbedding(shape, tokens, (middle, early), fine)
-            pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
-            made = self._network.embed(pixels[None].float().to(self._device))
+            made = self._network.embed(
+                self._tensor(image), None if around is None else self._tensor(around)
+            )
             sharp = (made.sharp[0].half(), made.sharp[1].half())
             return StoredEmbedding(shape, made.tokens.half(), sharp, made.pixels.half())
+
+    def _tensor(self, image: npt.NDArray[np.uint8]) -> Tensor:
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        return pixels[None].float().to(self._device)
 
     def pack(self, embedding: TileEmbedding) -> bytes:
         """An embedding as bytes, to be kept."""

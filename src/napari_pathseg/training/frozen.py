@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from napari_pathseg.models.image_encoder import ImageEncoder, ImageMaps
 from napari_pathseg.training.augment import turn
-from napari_pathseg.training.sampling import Sample, TermTarget
+from napari_pathseg.training.sampling import Sample, TermTarget, seen_in
 
 # The chance of a batch that was never drawn before; it takes the place of the oldest.
 RENEWED = 0.1
@@ -31,7 +31,7 @@ class EncodedSample:
     @classmethod
     def of(cls, sample: Sample, maps: ImageMaps, row: int) -> EncodedSample:
         """From a sample, which is a row of the maps."""
-        own = ImageMaps(*(getattr(maps, name)[row].half() for name in ImageMaps.__slots__))
+        own = maps.each(lambda m: m[row].half())
         terms = (TermTarget(t.term, _packed(t.target)) for t in sample.terms)
         objects = (_packed(o) for o in sample.objects)
         return cls(own, _packed(sample.valid), tuple(terms), tuple(objects))
@@ -42,9 +42,8 @@ class EncodedSample:
         def target(packed: Tensor) -> Tensor:
             return turn(packed.float() / 255, turns, flip).contiguous()
 
-        maps = (self.maps.tokens, self.maps.middle, self.maps.early)
         return EncodedSample(
-            ImageMaps(*(turn(m.float(), turns, flip) for m in maps)),
+            self.maps.each(lambda m: turn(m.float(), turns, flip)),
             target(self.valid),
             tuple(TermTarget(t.term, target(t.target)) for t in self.terms),
             tuple(target(o) for o in self.objects),
@@ -95,18 +94,16 @@ class EncodedCrops:
     def _encoded(self, rng: np.random.Generator) -> list[EncodedSample]:
         samples = self._draw(rng)
         with torch.no_grad():
-            maps = self._encoder(torch.stack([s.image for s in samples]))
+            maps = seen_in(samples, self._encoder)
         return [EncodedSample.of(sample, maps, i) for i, sample in enumerate(samples)]
 
 
 def _maps_of(samples: Sequence[EncodedSample], rng: np.random.Generator) -> ImageMaps:
-    tokens, middle, early = (
-        torch.stack([getattr(s.maps, name) for s in samples]) for name in ImageMaps.__slots__
-    )
-    if rng.random() < SHAKEN:
-        scale = 1 + SCALE_NOISE * torch.randn(*tokens.shape[:2], 1, 1)
-        tokens = tokens * scale + TOKEN_NOISE * torch.randn_like(tokens)
-    return ImageMaps(tokens, middle, early)
+    maps = ImageMaps.stacked([s.maps for s in samples])
+    if rng.random() >= SHAKEN:
+        return maps
+    scale = 1 + SCALE_NOISE * torch.randn(*maps.tokens.shape[:2], 1, 1)
+    return replace(maps, tokens=maps.tokens * scale + TOKEN_NOISE * torch.randn_like(maps.tokens))
 
 
 def _packed(target: Tensor) -> Tensor:

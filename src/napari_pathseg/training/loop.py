@@ -25,7 +25,7 @@ from napari_pathseg.training.cases import Case, taught_terms
 from napari_pathseg.training.curves import draw_curves
 from napari_pathseg.training.frozen import EncodedCrops
 from napari_pathseg.training.recipe import GroupRecipe, Recipe
-from napari_pathseg.training.sampling import Sample, Sampler, Shown
+from napari_pathseg.training.sampling import Sample, Sampler, Shown, seen_in
 from napari_pathseg.training.step import TrainingStep
 from napari_pathseg.training.validation import Validation
 
@@ -53,15 +53,19 @@ def build_network(cases: Sequence[Case], recipe: Recipe, start: Path) -> Pathseg
         terms |= {Term("unspecified", "nuclei", wide) for wide in dataset.unions}
     if start.suffix != ".safetensors":
         objects = sorted({(t.structure, t.object) for t in terms})
-        network = PathsegNetwork(objects, sorted({t.region for t in terms}))
+        network = PathsegNetwork(objects, sorted({t.region for t in terms}), context=recipe.context)
         load_matching(network, network.state_dict() | read_mobile_sam(start), start)
         return network
     card = load_card(start)
-    known = PathsegNetwork(card.objects, card.regions)
+    known = PathsegNetwork(card.objects, card.regions, context=card.context)
     load_weights(known, start)
     new = sorted({(t.structure, t.object) for t in terms} - set(card.objects))
     regions = sorted({t.region for t in terms} - set(known.term_encoder.regions))
-    network = PathsegNetwork((*card.objects, *new), (*known.term_encoder.regions, *regions))
+    network = PathsegNetwork(
+        (*card.objects, *new),
+        (*known.term_encoder.regions, *regions),
+        context=recipe.context or card.context,
+    )
     grown = network.state_dict()
     for name, value in known.state_dict().items():
         if value.ndim:
@@ -82,7 +86,9 @@ class GroupSampler:
             raise PathsegError(f"No cases for the group {group.name}.", "Check the recipe.")
         weights = np.array([d.weight for d in own])
         self._chance = weights / weights.sum()
-        self._samplers = [Sampler(by_name[d.name], d, group.crop_px) for d in own]
+        self._samplers = [
+            Sampler(by_name[d.name], d, group.crop_px, context=recipe.context) for d in own
+        ]
 
     def draw(self, rng: np.random.Generator) -> list[Sample]:
         """A batch; each image from a data set drawn by weight."""
@@ -93,11 +99,9 @@ class GroupSampler:
 def _drawn(
     encoder: ImageEncoder, group: GroupSampler, rng: np.random.Generator
 ) -> tuple[list[Sample], ImageMaps]:
-    """A new batch and what the encoder, whose lower stages never learn, sees in it."""
+    """A new batch and what the encoder sees in it."""
     samples = group.draw(rng)
-    with torch.no_grad():
-        early, middle = encoder.lower(torch.stack([s.image for s in samples]))
-    return samples, ImageMaps(encoder.upper(middle), middle, early)
+    return samples, seen_in(samples, encoder)
 
 
 class Trainer:

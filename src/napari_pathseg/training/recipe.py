@@ -75,6 +75,8 @@ class Recipe:
         See ModelCard.
     trainable : tuple of str
         Prefixes of image encoder parameters that are trained; all else of it stays frozen.
+    context : bool
+        Whether the network is shown what lies around each crop.
     rates : mapping of parameter prefix to learning rate
         The longest prefix wins.
     """
@@ -94,6 +96,7 @@ class Recipe:
     ema: float
     weight_decay: float
     trainable: tuple[str, ...]
+    context: bool
     rates: Mapping[str, float]
     groups: tuple[GroupRecipe, ...]
     datasets: tuple[DatasetRecipe, ...]
@@ -148,6 +151,7 @@ def _recipe(data: dict[str, Any]) -> Recipe:
         ema=float(data["ema"]),
         weight_decay=float(data["weight_decay"]),
         trainable=tuple(data["trainable"]),
+        context=bool(data["context"]),
         rates=dict(data["rates"]),
         groups=groups,
         datasets=tuple(_dataset(name, d) for name, d in data["dataset"].items()),

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from torch.nn import functional
 
 from napari_pathseg.classes import Term
 from napari_pathseg.models.base import EDGE_SHADE
+from napari_pathseg.models.context import COARSER, WIDER
+from napari_pathseg.models.image_encoder import ImageEncoder, ImageMaps
 from napari_pathseg.training.augment import augment_colors, glass_over, jitter_focus, turn
 from napari_pathseg.training.cases import ANY_VALUE, Case
 from napari_pathseg.training.recipe import DatasetRecipe
@@ -73,6 +75,8 @@ class Sample:
     Attributes
     ----------
     image : float Tensor (3, crop, crop), 0 to 255
+    around : float Tensor (3, crop / 2, crop / 2) or None
+        The context: twice as wide, at a quarter of the resolution.
     valid : float Tensor (crop / 2, crop / 2)
         1 where the mask says something.
     terms : tuple of TermTarget
@@ -81,9 +85,19 @@ class Sample:
     """
 
     image: Tensor
+    around: Tensor | None
     valid: Tensor
     terms: tuple[TermTarget, ...]
     objects: tuple[Tensor, ...]
+
+
+def seen_in(samples: Sequence[Sample], encoder: ImageEncoder) -> ImageMaps:
+    """What an encoder, whose lower stages never learn, sees in a batch."""
+    with torch.no_grad():
+        early, middle = encoder.lower(torch.stack([s.image for s in samples]))
+        around = [s.around for s in samples if s.around is not None]
+        wide = encoder(torch.stack(around)).tokens if around else None
+    return ImageMaps(encoder.upper(middle), middle, early, wide)
 
 
 class Sampler:
@@ -98,6 +112,8 @@ class Sampler:
     objects_per_image : int
     augmented : bool
         With other colours, turned, blurred and with glass laid over.
+    context : bool
+        With what lies around each crop.
     """
 
     def __init__(
@@ -108,12 +124,14 @@ class Sampler:
         objects_per_image: int = 1,
         *,
         augmented: bool = True,
+        context: bool = False,
     ) -> None:
         self._cases = list(cases)
         self._recipe = recipe
         self._crop = crop_px
         self._objects = objects_per_image
         self._augmented = augmented
+        self._context = context
         self._cache: dict[str, tuple[Image, Values]] = {}
         self._chance = self._chances()
 
@@ -121,7 +139,10 @@ class Sampler:
         """One augmented crop."""
         case = self._cases[rng.choice(len(self._cases), p=self._chance)]
         image, mask = self._read(case)
-        pixels, values = self._crop_of(case, image, mask, rng)
+        wide, values = self._crop_of(case, image, mask, rng)
+        size = len(values)
+        edge = (len(wide) - size) // 2
+        pixels = wide[edge : edge + size, edge : edge + size]
         turns, flip = 0, False
         if self._augmented:
             turns, flip = int(rng.integers(4)), bool(rng.random() < 0.5)
@@ -129,10 +150,11 @@ class Sampler:
                 # A white hole in a gland would be its lumen, which belongs to it.
                 holes = case.terms[0][1].structure == "nuclei"
                 _lay_glass(pixels, values, holes, rng)
-        tensor = self._image(pixels, turns, flip, rng)
+        tensor, around = self._images(pixels, wide if self._context else None, turns, flip, rng)
         valid = self._target(case.known(values) & (values != OUTSIDE), turns, flip)
         return Sample(
             image=tensor,
+            around=around,
             valid=(valid > 0.5).float(),
             terms=self._draw_terms(case, values, turns, flip, rng),
             objects=self._draw_objects(case, values, turns, flip, rng),
@@ -158,29 +180,42 @@ class Sampler:
     def _crop_of(
         self, case: Case, image: Image, mask: Values, rng: np.random.Generator
     ) -> tuple[Image, Values]:
-        """Source pixels of a crop; `OUTSIDE` in the mask where the crop leaves the image."""
+        """Source pixels of a crop, with its context if wanted, and its mask; `OUTSIDE` in that
+        where the crop leaves the image.
+        """
         mpp = case.mpp or self._recipe.assumed_mpp or 1.0
         low, high = self._recipe.mpp
         shown = math.exp(rng.uniform(math.log(low), math.log(high)))
-        size = max(round(self._crop * shown / mpp), 16)
+        size = 2 * max(round(self._crop * shown / mpp / 2), 8)
         y, x = (_start(length, size, rng) for length in mask.shape)
-        pixels = np.full((size, size, 3), EDGE_SHADE, dtype=np.uint8)
-        values = np.full((size, size), OUTSIDE, dtype=np.int32)
-        y0, x0 = max(y, 0), max(x, 0)
-        part = (slice(y0, min(y + size, mask.shape[0])), slice(x0, min(x + size, mask.shape[1])))
-        height, width = mask[part].shape
-        into = (slice(y0 - y, y0 - y + height), slice(x0 - x, x0 - x + width))
-        pixels[into], values[into] = image[part], mask[part]
-        return pixels, values
+        values = _cut(mask, y, x, size, OUTSIDE)
+        if not self._context:
+            return _cut(image, y, x, size, EDGE_SHADE), values
+        edge = size * (WIDER - 1) // 2
+        return _cut(image, y - edge, x - edge, WIDER * size, EDGE_SHADE), values
 
-    def _image(self, pixels: Image, turns: int, flip: bool, rng: np.random.Generator) -> Tensor:
-        """Pixels as the network sees them (3, crop, crop)."""
-        color = pixels.astype(np.float32)
+    def _images(
+        self,
+        pixels: Image,
+        wide: Image | None,
+        turns: int,
+        flip: bool,
+        rng: np.random.Generator,
+    ) -> tuple[Tensor, Tensor | None]:
+        """A crop (3, crop, crop) and its context as the network sees them, in the same colours."""
+        seen = [pixels]
+        if wide is not None:
+            small = self._resize(_planes(wide).float(), self._crop * WIDER // COARSER)
+            seen.append(small.round().byte().permute(1, 2, 0).numpy())
+        colors = np.concatenate([each.reshape(-1, 1, 3) for each in seen])
+        shades = colors.astype(np.float32)
         if self._augmented:
-            color = augment_colors(pixels, rng, self._recipe.restain)
-        tensor = torch.from_numpy(np.ascontiguousarray(color.transpose(2, 0, 1)))
-        tensor = turn(self._resize(tensor, self._crop), turns, flip).contiguous()
-        return jitter_focus(tensor, rng) if self._augmented else tensor
+            shades = augment_colors(colors, rng, self._recipe.restain)
+        parts = np.split(shades, [pixels.shape[0] * pixels.shape[1]])
+        planes = [_planes(p.reshape(s.shape)) for p, s in zip(parts, seen, strict=False)]
+        tensor = turn(self._resize(planes[0], self._crop), turns, flip).contiguous()
+        tensor = jitter_focus(tensor, rng) if self._augmented else tensor
+        return tensor, turn(planes[1], turns, flip).contiguous() if wide is not None else None
 
     def _draw_terms(
         self, case: Case, values: Values, turns: int, flip: bool, rng: np.random.Generator
@@ -238,6 +273,19 @@ class Sampler:
         return functional.interpolate(
             tensor[None], (side, side), mode="bilinear", antialias=True, align_corners=False
         )[0]
+
+
+def _cut(array: npt.NDArray[Any], y: int, x: int, size: int, outside: int) -> npt.NDArray[Any]:
+    """A square of an array (H, W, …) that may reach over its edges."""
+    cut = np.full((size, size, *array.shape[2:]), outside, dtype=array.dtype)
+    y0, x0 = max(y, 0), max(x, 0)
+    part = array[y0 : max(y + size, 0), x0 : max(x + size, 0)]
+    cut[y0 - y : y0 - y + part.shape[0], x0 - x : x0 - x + part.shape[1]] = part
+    return cut
+
+
+def _planes(image: npt.NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
 def _lay_glass(pixels: Image, values: Values, holes: bool, rng: np.random.Generator) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ from napari_pathseg.training.losses import mask_loss, soft_iou
 from napari_pathseg.training.sampling import TARGET_STRIDE, Shown
 
 PRESENCE_WEIGHT, QUALITY_WEIGHT, CLICK_WEIGHT, ABSENT_WEIGHT = 0.3, 0.3, 0.5, 0.5
+# The share of batches in which the context is left out, as it can be in use.
+WITHOUT_CONTEXT = 0.25
 # The share of words' masks that are corrected by clicks or restricted by a box.
 WORDS_CLICKED = 0.1
 MIN_CLICKED_PX = 4
@@ -94,6 +96,8 @@ class TrainingStep:
         crop = samples[0].valid.shape[-1] * TARGET_STRIDE
         origin = torch.from_numpy(self._rng.integers(0, FRAME - crop + 1, (len(samples), 2)))
         origin = origin.float()
+        if self._rng.random() < WITHOUT_CONTEXT:
+            maps = replace(maps, around=None)
         embedding = self._network.embedding_of(maps, origin)
 
         words = self._word_rows(samples)

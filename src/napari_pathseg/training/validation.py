@@ -33,7 +33,9 @@ class Validation:
         for dataset in recipe.datasets:
             own = [c for c in cases if c.dataset == dataset.name and c.split == "val"]
             if own and not dataset.points:
-                sampler = Sampler(own, dataset, side[dataset.group], augmented=False)
+                sampler = Sampler(
+                    own, dataset, side[dataset.group], augmented=False, context=recipe.context
+                )
                 self._samples += [sampler.draw(rng) for _ in range(crops)]
 
     def __bool__(self) -> bool:
@@ -48,7 +50,8 @@ class Validation:
                 continue
             indices = network.term_encoder.indices([t.term for t in present])
             with torch.inference_mode():
-                embedding = network.embed(sample.image[None])
+                around = None if sample.around is None else sample.around[None]
+                embedding = network.embed(sample.image[None], around)
                 first = torch.zeros(len(present), dtype=torch.int64)
                 answer = network.ask(embedding, indices, first)
                 logits = functional.interpolate(

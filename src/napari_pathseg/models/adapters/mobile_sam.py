@@ -108,7 +108,9 @@ class MobileSamSegmenter:
         """It knows no words."""
         return False
 
-    def encode(self, image: npt.NDArray[np.uint8]) -> SamEmbedding:
+    def encode(
+        self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
+    ) -> SamEmbedding:
         """Encode an sRGB tile (height, width, 3), enlarged so that its long side is 1024."""
         height, width = image.shape[:2]
         scale = FRAME / max(height, width)

@@ -192,7 +192,7 @@ def test_an_adapter_of_another_model_is_refused() -> None:
 
 def test_a_model_without_readable_embeddings_says_so(image: np.ndarray) -> None:
     class Blind(ToySegmenter):
-        def encode(self, image: np.ndarray) -> object:  # type: ignore[override]
+        def encode(self, image: np.ndarray, around: object = None) -> object:  # type: ignore[override]
             return object()
 
     segmenter = AdaptedSegmenter(Blind(), [make()])

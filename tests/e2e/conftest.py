@@ -37,9 +37,11 @@ def viewer(qapp: object) -> Iterator[object]:
 @pytest.fixture
 def make_hand(viewer: object, tmp_path: Path) -> Iterator[Callable[..., object]]:
     """A function that docks a panel and gives a hand at it."""
+    from napari_pathseg.gui.models import SharedModel, keep_triton_out
+
+    keep_triton_out()
     import napari_pathseg.inference.session  # noqa: F401 - as the model that ships does on loading
     from napari_pathseg.gui.controller import PathsegController
-    from napari_pathseg.gui.models import SharedModel
     from napari_pathseg.gui.remembered import Remembered
     from napari_pathseg.gui.widgets.hand import Hand
     from napari_pathseg.gui.widgets.panel import PathsegPanel

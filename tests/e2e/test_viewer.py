@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pytest
 from marker_segmenter import MarkerSegmenter
 from qtpy.QtCore import Qt, QTimer
+from qtpy.QtGui import QOpenGLContext
 
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.export.bundle import read_bundle
@@ -277,6 +278,54 @@ def test_cancel_ends_the_work_within_one_tile(
     assert hand.controller.desk.work is None
     hand.ask("gland")
     assert hand.controller.desk.work is not None
+
+
+def test_a_slide_opened_again_in_one_viewer_brings_the_work_back(
+    make_hand: Callable[..., Hand], marked_slide: Path
+) -> None:
+    hand = make_hand()
+    for row in (310, 350):
+        open_slide_in(hand, marked_slide)
+        hand.look_at(Region(100, 150, 400, 600))
+        hand.ask("gland")
+        desk = hand.controller.desk
+        hand.key(Qt.Key.Key_D)
+        asked = desk.field_layer.data.copy()
+        hand.drag([(row, 300), (row, 420)])
+        hand.settle()
+        kept, place = desk.field_layer.data.copy(), desk.work.region
+        assert (kept != asked).any()
+        hand.key(Qt.Key.Key_Escape)
+        hand.viewer.layers.clear()
+        hand.wait()
+        assert hand.controller.desk is None
+    open_slide_in(hand, marked_slide)
+    again = hand.controller.desk
+    assert again.work.region == place
+    np.testing.assert_array_equal(again.field_layer.data, kept)
+    hand.key(Qt.Key.Key_Z, "Ctrl")
+    hand.settle()
+    np.testing.assert_array_equal(again.field_layer.data, asked)
+
+
+def test_layers_leave_in_the_context_of_the_canvas(
+    make_hand: Callable[..., Hand], marked_slide: Path
+) -> None:
+    hand = make_hand()
+    open_slide_in(hand, marked_slide)
+    hand.viewer.add_labels(np.ones((8, 8), int)).visible = False
+    hand.wait()
+    hand.canvas.doneCurrent()  # as after a repaint of the window
+    current: list[bool] = []
+
+    def look() -> None:
+        current.append(QOpenGLContext.currentContext() == hand.canvas.context())
+
+    hand.viewer.layers.events.removed.connect(look)
+    hand.viewer.layers.pop()
+    hand.viewer.layers.events.removed.disconnect(look)
+    assert current == [True]
+    hand.wait()
 
 
 def test_keys_are_given_back_with_the_panel(

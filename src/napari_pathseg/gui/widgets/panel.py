@@ -19,6 +19,7 @@ from napari_pathseg.gui.pages import PAGES
 from napari_pathseg.gui.provenance import Origins
 from napari_pathseg.gui.settings import Settings, apply
 from napari_pathseg.gui.tools import Pointer
+from napari_pathseg.gui.widgets.canvas_context import CanvasContext
 from napari_pathseg.gui.widgets.keys_window import KeysWindow
 from napari_pathseg.gui.widgets.message_line import MessageLine
 from napari_pathseg.gui.widgets.segment_page import SegmentPage
@@ -50,6 +51,8 @@ class PathsegPanel(QWidget):
 
     def __init__(self, napari_viewer: Viewer, controller: PathsegController | None = None) -> None:
         super().__init__()
+        # napari gives plugins a proxy whose layers and widgets are not equal to the real ones.
+        napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = napari_viewer
         self.controller = controller or default_controller(
             napari_viewer, QtRunner(), QtRunner(), mender=QtRunner()
@@ -68,6 +71,7 @@ class PathsegPanel(QWidget):
         self.tour: Tour | None = None
         self.origins = Origins(self.controller)
         self.pointer = Pointer(self.controller)
+        self.canvas_context = CanvasContext(napari_viewer)
         own = {"type_prompt": self.focus_prompt, "show_keys": self.show_keys}
         self.bindings = Bindings(self.controller, own)
         self._set(self.controller.settings.value)
@@ -216,6 +220,7 @@ class PathsegPanel(QWidget):
         self.pointer.detach()
         self.bindings.detach()
         self.controller.close()
+        self.canvas_context.detach()
 
 
 def _import_before_threads() -> None:

@@ -131,6 +131,7 @@ class Trainer:
         frozen_crops: int = 0,
     ) -> None:
         self._frozen_crops = frozen_crops
+        recipe = recipe.taught(network.term_encoder.objects)
         self._network, self._recipe, self._folder = network, recipe, folder
         train = [c for c in cases if c.split == "train"]
         self._groups = [GroupSampler(g, recipe, train) for g in recipe.groups]

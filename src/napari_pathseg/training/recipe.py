@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,16 @@ class Recipe:
     def looked_at(self, name: str) -> float:
         """Working mpp of an object."""
         return self.working_mpp.get(name, self.working_mpp[""])
+
+    def taught(self, objects: Collection[tuple[str, str]]) -> Recipe:
+        """The recipe for a network that was taught only these (structure, object): the others can
+        not be asked as absent.
+        """
+        own = (
+            replace(d, absent=tuple(pair for pair in d.absent if pair in objects))
+            for d in self.datasets
+        )
+        return replace(self, datasets=tuple(own))
 
     def rate(self, parameter: str) -> float:
         """Learning rate of a parameter."""

@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import find_objects
 
 from napari_pathseg.cli.results import STAGING, Facts
+from napari_pathseg.errors import ExportError
 from napari_pathseg.export.atomic import os_errors
 from napari_pathseg.export.pictures import write_rgb
 from napari_pathseg.export.sheet import write_sheet
@@ -26,7 +28,12 @@ from napari_pathseg.inference.segmentation import Segmentation
 from napari_pathseg.labels.raster import Instances
 from napari_pathseg.slide.base import RGB, Slide
 
-FILES = ("probability.png", "uncertainty.png", "objects.png", "objects.csv")
+FILES = {
+    "probability": "probability.png",
+    "uncertainty": "uncertainty.png",
+    "objects": "objects.png",
+    "table": "objects.csv",
+}
 COLUMNS = (
     "number",
     "class",
@@ -37,9 +44,11 @@ COLUMNS = (
     "importance",
 )
 SHORTEST_PX, LONGEST_PX = 768, 2048  # the longest side of a picture lies between them
-BAR_PX, MARGIN_PX, TEXT_PX = 26, 18, 22
+BAR_PX, BAR_LENGTH_PX, MARGIN_PX, TEXT_PX = 26, 512, 18, 22
 INK, PAPER = (30, 30, 30), (255, 255, 255)
 OTHER_OBJECTS = (120, 120, 120)
+LOWEST = 0.35
+"""Where the colours of outlines begin: darker ones are not seen on nuclei."""
 
 FloatMap = npt.NDArray[np.float32]
 
@@ -59,27 +68,27 @@ def write_explained(
     picture = _sized(slide.read(segmentation.field))
     names = " or ".join(c.name for c in segmentation.classes)
     drawn = {
-        "probability.png": _map(
-            picture, highest_probability(segmentation), f"probability of {names}"
-        ),
-        "uncertainty.png": _map(
-            picture, uncertainty(segmentation), f"uncertainty of {names}, bits"
-        ),
-        "objects.png": _objects(picture, segmentation.field.shape, importance),
+        "probability": _map(picture, highest_probability(segmentation), f"probability of {names}"),
+        "uncertainty": _map(picture, uncertainty(segmentation), f"uncertainty of {names}, bits"),
+        "objects": _objects(picture, segmentation.field.shape, importance),
     }
-    paths = {name: out / name for name in FILES}
-    with os_errors(out / FILES[0]):
+    rows = [_row(number, one) for number, one in enumerate(importance.objects, start=1)]
+    paths = {kind: out / name for kind, name in FILES.items()}
+    with os_errors(paths["table"]):
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=STAGING) as folder:
-            for name, pixels in drawn.items():
-                write_rgb(Path(folder), name, pixels)
-            rows = [_row(number, one) for number, one in enumerate(importance.objects, start=1)]
-            write_sheet(Path(folder) / FILES[-1], COLUMNS, rows)
-            for name, path in paths.items():
-                (Path(folder) / name).replace(path)
+            for kind, pixels in drawn.items():
+                write_rgb(Path(folder), FILES[kind], pixels)
+            try:
+                write_sheet(Path(folder) / FILES["table"], COLUMNS, rows)
+            except ExportError as error:
+                # The user knows the folder that was given, not the one inside it.
+                raise ExportError(error.what.replace(folder, str(out)), error.remedy) from error
+            for path in paths.values():
+                (Path(folder) / path.name).replace(path)
     return facts | {
         "objects": _plain(importance.objects),
-        "files": {path.stem + path.suffix.replace(".", "_"): str(path) for path in paths.values()},
+        "files": {kind: str(path) for kind, path in paths.items()},
     }
 
 
@@ -115,7 +124,10 @@ def _map(picture: RGB, values: FloatMap, title: str) -> RGB:
     """A map from 0 to 1 over a picture, with its bar."""
     size = picture.shape[1], picture.shape[0]
     large = Image.fromarray(values).resize(size, Image.Resampling.BILINEAR)
-    return _with_bar(laid_over(picture, np.asarray(large)), title, ("0", "0.5", "1"), opaque=False)
+    shown = laid_over(picture, np.asarray(large))
+    paper = np.full((BAR_PX, BAR_LENGTH_PX, 3), 255, np.uint8)
+    bar = laid_over(paper, np.tile(np.linspace(0, 1, BAR_LENGTH_PX), (BAR_PX, 1)))
+    return _with_bar(shown, bar, title, ("0", "0.5", "1"))
 
 
 def _objects(picture: RGB, shape: Shape, importance: Importance) -> RGB:
@@ -126,27 +138,29 @@ def _objects(picture: RGB, shape: Shape, importance: Importance) -> RGB:
     colors = np.full((int(importance.instances.max(initial=0)) + 1, 3), OTHER_OBJECTS, np.uint8)
     for one in objects:
         share = (one.importance - low) / (high - low) if high > low else 0.0
-        colors[one.label] = heat(np.array(share))[:3]
+        colors[one.label] = heat(np.array(LOWEST + share * (1 - LOWEST)))[:3]
     places = _nearest(importance.instances, picture.shape[:2])
     edges = _edges(places)
     drawn = picture.copy()
     drawn[edges] = colors[places[edges]]
     image = Image.fromarray(drawn)
     _number(image, importance, shape)
-    ticks = f"{low:.2g}", f"{(low + high) / 2:.2g}", f"{high:.2g}"
-    return _with_bar(np.asarray(image), "importance", ticks, opaque=True)
+    ticks = f"{low:.3g}", f"{(low + high) / 2:.3g}", f"{high:.3g}"
+    bar = heat(np.tile(np.linspace(LOWEST, 1, BAR_LENGTH_PX), (BAR_PX, 1)))[..., :3]
+    return _with_bar(np.asarray(image), bar.astype(np.uint8), "importance", ticks)
 
 
 def _number(image: Image.Image, importance: Importance, shape: Shape) -> None:
-    """Write the numbers of the table in the middle of the objects."""
+    """Write the numbers of the table at the right of the objects."""
     pen = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=TEXT_PX * 0.8)
     scale = image.height / shape[0], image.width / shape[1]
+    boxes = find_objects(importance.instances)
     for number, one in enumerate(importance.objects, start=1):
-        rows, columns = np.nonzero(importance.instances == one.label)
-        place = (columns.mean() + 0.5) * scale[1], (rows.mean() + 0.5) * scale[0]
+        rows, columns = boxes[one.label - 1]
+        place = columns.stop * scale[1] + 3, (rows.start + rows.stop) / 2 * scale[0]
         pen.text(
-            place, str(number), fill=PAPER, stroke_fill=INK, stroke_width=2, font=font, anchor="mm"
+            place, str(number), fill=PAPER, stroke_fill=INK, stroke_width=2, font=font, anchor="lm"
         )
 
 
@@ -167,16 +181,13 @@ def _edges(instances: Instances) -> npt.NDArray[np.bool_]:
     return found
 
 
-def _with_bar(picture: RGB, title: str, ticks: tuple[str, str, str], *, opaque: bool) -> RGB:
+def _with_bar(picture: RGB, bar: RGB, title: str, ticks: tuple[str, str, str]) -> RGB:
     """A picture and below it the bar of its colours, with its title and three values."""
     height, width = picture.shape[:2]
     foot = MARGIN_PX * 2 + BAR_PX + TEXT_PX * 2
-    page = Image.new("RGB", (width, height + foot), PAPER)
+    length = bar.shape[1]
+    page = Image.new("RGB", (max(width, length + 2 * MARGIN_PX), height + foot), PAPER)
     page.paste(Image.fromarray(picture), (0, 0))
-    length = max(min(width - 2 * MARGIN_PX, 512), 1)
-    steps = np.tile(np.linspace(0, 1, length), (BAR_PX, 1))
-    paper = np.full((BAR_PX, length, 3), 255, np.uint8)
-    bar = heat(steps)[..., :3].astype(np.uint8) if opaque else laid_over(paper, steps)
     top = height + MARGIN_PX + TEXT_PX + 4
     page.paste(Image.fromarray(bar), (MARGIN_PX, top))
     pen, font = ImageDraw.Draw(page), ImageFont.load_default(size=TEXT_PX * 0.8)

@@ -166,16 +166,16 @@ class ExplainBox(QWidget):
 
 
 class _Bars(QStyledItemDelegate):
-    """A number with a bar behind it."""
+    """A number under a bar, on chosen rows too."""
 
     def paint(
         self, painter: QPainter | None, option: QStyleOptionViewItem, index: QModelIndex
     ) -> None:
-        """Draw the bar, then what the cell says."""
+        """Draw what the cell says, then the bar."""
+        super().paint(painter, option, index)
         share = index.data(SHARE)
         if painter is not None and share is not None:
             whole = option.rect.adjusted(2, 3, -2, -3)
             red, green, blue = (int(c) for c in RAMP[2][:3])
             bar = QRect(whole.left(), whole.top(), round(whole.width() * share), whole.height())
-            painter.fillRect(bar, QColor(red, green, blue, 150))
-        super().paint(painter, option, index)
+            painter.fillRect(bar, QColor(red, green, blue, 110))

@@ -73,6 +73,9 @@ def write(out: Path, many: bool) -> None:
         def load(self, _: str) -> Any:
             return record, mask
 
+        def numbers(self, _: str) -> None:
+            return None
+
         def proposal(self, _: str) -> Any:
             return mask
 

@@ -157,6 +157,42 @@ def feature(name: str, ring: list[list[float]] = SQUARE) -> dict[str, object]:
     }
 
 
+def outlined(path: Path) -> list[list[str]]:
+    """Class and coordinates of all objects of a GeoJSON."""
+    features = json.loads(path.read_bytes())["features"]
+    return sorted(
+        [f["properties"]["classification"]["name"], json.dumps(f["geometry"]["coordinates"])]
+        for f in features
+    )
+
+
+@pytest.mark.parametrize(
+    ("form", "found"), [("geojson", "*.geojson"), ("coco", "coco"), ("bundle", "training")]
+)
+def test_objects_that_touch_stay_apart(
+    form: str, found: str, ome_tiff: Path, tmp_path: Path
+) -> None:
+    cells = [[[x, 40], [x + 8, 40], [x + 8, 50], [x, 50], [x, 40]] for x in range(40, 104, 8)]
+    apart = {"type": "MultiPolygon", "coordinates": [[SQUARE], [[[p, q + 60] for p, q in SQUARE]]]}
+    two = feature("nucleus") | {"geometry": apart}
+    came = foreign(tmp_path, *(feature("nucleus", ring) for ring in cells), two)
+    assert _run("import", ome_tiff, came).exit_code == 0
+    first = tmp_path / "first"
+    assert _run("export", ome_tiff, "--out", first, "--format", "geojson").exit_code == 0
+    (path,) = first.glob("*.geojson")
+    shown = outlined(path)
+    assert [name for name, _ in shown] == ["nucleus"] * (len(cells) + 1)
+    gone = _run("export", ome_tiff, "--out", tmp_path / "out", "--format", form)
+    assert f"{len(cells) + 1} objects" in gone.stdout
+    _forget(ome_tiff)
+    (again,) = (tmp_path / "out").glob(found)
+    assert _run("import", ome_tiff, again).exit_code == 0
+    last = tmp_path / "last"
+    assert _run("export", ome_tiff, "--out", last, "--format", "geojson").exit_code == 0
+    (path,) = last.glob("*.geojson")
+    assert outlined(path) == shown
+
+
 def test_classes_are_mapped_by_the_vocabulary_and_shown(ome_tiff: Path, tmp_path: Path) -> None:
     moved = [[x + 60, y] for x, y in SQUARE]
     third = [[x + 120, y] for x, y in SQUARE]

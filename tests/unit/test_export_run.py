@@ -369,6 +369,9 @@ def test_labels_inside_an_ome_zarr_slide(tmp_path: Path) -> None:
             def load(self, _: str) -> tuple[FieldRecord, np.ndarray]:
                 return record, mask
 
+            def numbers(self, _: str) -> None:
+                return None
+
             def proposal(self, _: str) -> None:
                 return None
 

@@ -14,8 +14,9 @@ from PIL import Image
 from napari_pathseg.errors import ExportError
 from napari_pathseg.export.bundle import read_bundle_field, read_bundle_lines
 from napari_pathseg.geometry import Field, Pair, Shape, nearest_level
+from napari_pathseg.labels.apart import objects_apart
 from napari_pathseg.labels.masks import LabelArray
-from napari_pathseg.labels.raster import Ints
+from napari_pathseg.labels.raster import Instances, Ints
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.slide.base import RGB, Slide
 
@@ -57,6 +58,9 @@ class Labels(Protocol):
     def load(self, field_id: str) -> tuple[FieldRecord, LabelArray]:
         """Record and class mask of a field."""
 
+    def numbers(self, field_id: str) -> Instances | None:
+        """What is known of the objects its pixels belong to, where touching ones are apart."""
+
     def proposal(self, field_id: str) -> LabelArray | None:
         """The class mask before the first correction."""
 
@@ -88,8 +92,9 @@ class SlideSource:
         return self.labels.fields()
 
     def masks(self, field_id: str) -> tuple[Ints, Ints | None]:
-        """Class mask; a store keeps no instances."""
-        return self.labels.load(field_id)[1], None
+        """Class mask and instances."""
+        mask = self.labels.load(field_id)[1]
+        return mask, objects_apart(mask, self.labels.numbers(field_id))
 
     def before(self, field_id: str) -> Ints | None:
         """The class mask before the first correction."""

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from napari_pathseg.geometry import Field, Region
 from napari_pathseg.gui.pointing import Ring
 from napari_pathseg.inference.segmentation import Mask
+from napari_pathseg.labels.apart import objects_apart
 from napari_pathseg.labels.journal import LabelStore
 from napari_pathseg.labels.overlap import dice_and_iou
-from napari_pathseg.labels.raster import instances_of, outlines
+from napari_pathseg.labels.raster import Instances, outlines
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.slide.base import RGB, Slide
 
@@ -76,7 +77,14 @@ def before_after(
     return BeforeAfter(pixels[::step, ::step], before[part] == value, mask[part] == value)
 
 
-def rings_of(field: Field, mask: Mask, region: Region, value: int, area_px: int) -> list[Ring]:
+def rings_of(
+    field: Field,
+    mask: Mask,
+    region: Region,
+    value: int,
+    area_px: int,
+    numbers: Instances | None = None,
+) -> list[Ring]:
     """The outline of an object as closed rings of level-0 places; [] when it is gone.
 
     Parameters
@@ -89,9 +97,12 @@ def rings_of(field: Field, mask: Mask, region: Region, value: int, area_px: int)
         Of its class.
     area_px : int
         Its mask pixels, to tell it from others in its box.
+    numbers : uint32 array, optional
+        What is known of the objects that the mask's pixels belong to.
     """
     rows, columns = window_of(field, region)
-    parts = instances_of((mask[rows, columns] == value).astype(np.uint8))
+    inside = (mask[rows, columns] == value).astype(np.uint8)
+    parts = objects_apart(inside, None if numbers is None else numbers[rows, columns])
     areas = np.bincount(parts.ravel())[1:]
     if not areas.size:
         return []

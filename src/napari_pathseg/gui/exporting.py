@@ -19,6 +19,7 @@ from napari_pathseg.gui.messages import OPEN_FIRST, Message, of_error, tell_fail
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.journal import LabelStore
 from napari_pathseg.labels.masks import LabelArray
+from napari_pathseg.labels.raster import Instances
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
 from napari_pathseg.slide.base import Slide
@@ -56,6 +57,10 @@ class DeskLabels:
     def load(self, field_id: str) -> tuple[FieldRecord, Mask]:
         """Record and mask."""
         return self._fields[field_id]
+
+    def numbers(self, field_id: str) -> Instances | None:
+        """What the store knows of the objects its pixels belong to."""
+        return None if self._store is None else self._store.numbers(field_id)
 
     def proposal(self, field_id: str) -> LabelArray | None:
         """The mask before the first correction."""

@@ -14,13 +14,15 @@ from napari_pathseg.classes import ClassList, LabelClass
 from napari_pathseg.geometry import Field, Pair, Region
 from napari_pathseg.gui.ground import Ground, ground_of
 from napari_pathseg.inference.segmentation import Mask
+from napari_pathseg.labels.apart import objects_apart
+from napari_pathseg.labels.journal import LabelStore
 from napari_pathseg.labels.measure import (
     MIN_INSTANCE_PX,
     ObjectMeasure,
     measure_classes,
     measure_objects,
 )
-from napari_pathseg.labels.raster import Instances, instances_of
+from napari_pathseg.labels.raster import Instances
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.labels.stains import StainPair, dye_amounts, sums_by_object
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
@@ -163,6 +165,7 @@ class Measuring:
         stains: StainPair,
         report: ProgressCallback,
         cancel: CancelToken,
+        store: LabelStore | None = None,
     ) -> SlideMeasures:
         """Measure every object of the given fields, oldest field first.
 
@@ -180,9 +183,15 @@ class Measuring:
             cancel.raise_if_cancelled()
             report(Progress(done, len(fields), f"Measuring field {done + 1} of {len(fields)}"))
             known = self._known.get(record.id)
-            what = hashlib.sha1(mask.tobytes()).digest(), record.field, stains, mpp
+            numbers = None if store is None else store.numbers(record.id)
+            drawn = hashlib.sha1(mask.tobytes())
+            drawn.update(b"" if numbers is None else numbers.tobytes())
+            what = drawn.digest(), record.field, stains, mpp
             if known is None or known.measured != what:
-                known = _Found(what, *self._found(record.field, mask, mpp, stains, cancel))
+                instances = objects_apart(mask, numbers)
+                known = _Found(
+                    what, *self._found(record.field, mask, instances, mpp, stains, cancel)
+                )
                 self._known[record.id] = known
             looked.append(_looked(record, known, classes))
         objects = tuple(_once(looked))
@@ -194,12 +203,12 @@ class Measuring:
         self,
         field: Field,
         mask: Mask,
+        instances: Instances,
         mpp: Pair | None,
         stains: StainPair,
         cancel: CancelToken,
     ) -> tuple[tuple[ObjectMeasure, ...], tuple[Region, ...], npt.NDArray[np.float64]]:
         """Measures, bounding boxes and dyes of a field's objects."""
-        instances = instances_of(mask)
         measures = measure_objects(instances, mask, field.mpp(mpp))
         boxes = ndimage.find_objects(instances)
         regions = tuple(_region(field, boxes[m.value - 1]) for m in measures)

@@ -11,7 +11,7 @@ import hashlib
 import re
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,6 +33,8 @@ from napari_pathseg.labels.masks import (
     changed_window,
     check_same_grid,
 )
+from napari_pathseg.labels.number_rows import read_numbers, write_numbers
+from napari_pathseg.labels.raster import Instances
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.labels.rows import (
     GRID,
@@ -155,13 +157,19 @@ class LabelStore(Closing):
         """Store a model's result, or a change of the record: :meth:`save_fields` with one."""
         self.save_fields([(record, mask)])
 
-    def save_fields(self, fields: Sequence[tuple[FieldRecord, npt.NDArray[np.integer]]]) -> None:
+    def save_fields(
+        self,
+        fields: Sequence[tuple[FieldRecord, npt.NDArray[np.integer]]],
+        numbers: Mapping[str, Instances] | None = None,
+    ) -> None:
         """Store fields, all of them or none, each as one step that can be undone.
 
         Parameters
         ----------
         fields : sequence of (FieldRecord, integer array (height, width))
             A new id adds a field, a known id replaces it. Kept as uint16, or uint32 where it is.
+        numbers : mapping of field id to uint32 array (height, width), optional
+            As :func:`~napari_pathseg.labels.apart.told_apart` gives them, where it does.
 
         Raises
         ------
@@ -171,6 +179,8 @@ class LabelStore(Closing):
         with self._writing():
             for record, mask in fields:
                 self._save(record, as_stored(mask, record.field.shape))
+                if numbers and record.id in numbers:
+                    write_numbers(self._connection, self._row(record.id), numbers[record.id])
 
     def _save(self, record: FieldRecord, pixels: LabelArray) -> None:
         row = read_field_row(self._connection, record.id)
@@ -291,6 +301,15 @@ class LabelStore(Closing):
         """
         with self._reading():
             return read_corrected(self._connection, self._row(field_id))
+
+    def numbers(self, field_id: str) -> Instances | None:
+        """What is known of the objects its pixels belong to, None where nothing is.
+
+        Use it with :func:`~napari_pathseg.labels.apart.objects_apart`.
+        """
+        with self._reading():
+            row = read_field_row(self._connection, field_id)
+            return None if row is None else read_numbers(self._connection, row)
 
     def fields(self) -> tuple[FieldRecord, ...]:
         """The records of all fields, in the order they were made."""

@@ -13,7 +13,9 @@ import numpy.typing as npt
 from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError
 from napari_pathseg.geometry import Field, Pair, Region, Shape, field_covering, nearest_level
+from napari_pathseg.labels.apart import told_apart
 from napari_pathseg.labels.masks import regridded
+from napari_pathseg.labels.raster import Instances
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.slide.base import Slide
 
@@ -81,11 +83,14 @@ class IncomingField:
         Class mask; values as in the classes of the file.
     record : FieldRecord or None
         All that the file says of it, where it is one of ours.
+    objects : uint32 array (height, width) or None
+        One value an object, where some touch or come in pieces.
     """
 
     field: Field
     mask: Mask
     record: FieldRecord | None = None
+    objects: Instances | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,6 +123,7 @@ def placed(
     field: Field | None,
     where: Where,
     record: FieldRecord | None = None,
+    objects: Instances | None = None,
 ) -> Iterator[IncomingField]:
     """Lay a mask on the slide: where the file says, else where the user does, else by its size.
 
@@ -131,6 +137,7 @@ def placed(
         What the file says; its level may be another one than the slide's.
     where : Where
     record : FieldRecord, optional
+    objects : uint32 array (height, width), optional
 
     Raises
     ------
@@ -149,17 +156,26 @@ def placed(
     if level is None:
         level = _nearest(frame, field.downsample)
         target = covering(path, frame, field.region, level)
-        mask, field, record = regridded(mask, field, target), target, None
+        mask = regridded(mask, field, target)
+        objects = None if objects is None else regridded(objects, field, target)
+        field, record = target, None
     field = replace(field, level=level, downsample=frame.levels[level][1])
     check_inside(path, frame, field)
     if max(field.shape) <= 2 * FIELD_PX:
-        yield IncomingField(field, mask, record)
+        yield IncomingField(field, mask, record, _touching(objects))
         return
     for y in range(0, field.height, FIELD_PX):
         for x in range(0, field.width, FIELD_PX):
-            part = mask[y : y + FIELD_PX, x : x + FIELD_PX]
+            window = np.s_[y : y + FIELD_PX, x : x + FIELD_PX]
+            part = mask[window].copy()
             if part.any():
-                yield IncomingField(field.cropped(y, x, *part.shape), part.copy())
+                own = None if objects is None else _touching(objects[window])
+                yield IncomingField(field.cropped(y, x, *part.shape), part, None, own)
+
+
+def _touching(objects: Instances | None) -> Instances | None:
+    """Objects where some touch or come in pieces; None takes less memory, and tells the same."""
+    return None if objects is None else told_apart((objects > 0).astype(np.uint8), objects)
 
 
 def level_of(frame: Frame, downsample: Pair) -> int | None:

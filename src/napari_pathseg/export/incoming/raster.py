@@ -199,7 +199,8 @@ def incoming_bundle(path: Path, frame: Frame, where: Where) -> Incoming:
         field = read_bundle_field(path, line, image=False)
         classes, table = merge_classes(classes, field.record.classes)
         mask: Mask = table[field.mask]
-        fields += placed(path, frame, mask, field.record.field, where, field.record)
+        place = field.record.field
+        fields += placed(path, frame, mask, place, where, field.record, field.objects())
     notes = [f"{left_out} fields of other slides"] if left_out else []
     return Incoming(path, "training bundle", classes, tuple(fields), tuple(notes))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -15,9 +15,11 @@ from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError
 from napari_pathseg.export.incoming.frame import Frame, Incoming, IncomingField
 from napari_pathseg.export.incoming.mapping import Mapped, mapped_classes
+from napari_pathseg.labels.apart import told_apart
+from napari_pathseg.labels.raster import Instances
 from napari_pathseg.labels.record import FieldRecord
 
-Prepared = tuple[FieldRecord, npt.NDArray[np.uint16]]
+Prepared = tuple[FieldRecord, npt.NDArray[np.uint16], Instances | None]
 
 
 class Store(Protocol):
@@ -26,8 +28,12 @@ class Store(Protocol):
     def fields(self) -> tuple[FieldRecord, ...]:
         """All records."""
 
-    def save_fields(self, fields: Sequence[tuple[FieldRecord, npt.NDArray[np.integer]]]) -> None:
-        """Store fields, all or none."""
+    def save_fields(
+        self,
+        fields: Sequence[tuple[FieldRecord, npt.NDArray[np.integer]]],
+        numbers: Mapping[str, Instances] | None = None,
+    ) -> None:
+        """Store fields, all or none, and which objects of some are to be told apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +79,7 @@ def prepare(
     author: str = "",
     reviewed: bool = False,
 ) -> list[Prepared]:
-    """Records and masks as they are to be stored; nothing is stored.
+    """Records, masks and numbers of objects as they are to be stored; nothing is stored.
 
     Parameters
     ----------
@@ -96,7 +102,7 @@ def prepare(
         _prepared(field, incoming, values, joined, frame, author, reviewed)
         for field in incoming.fields
     ]
-    if not any(mask.any() for _, mask in prepared):
+    if not any(mask.any() for _, mask, _ in prepared):
         raise ExportError(
             f"{incoming.path}: nothing is left to import.", "Choose at least one of its classes."
         )
@@ -136,11 +142,13 @@ def import_labels(
     classes = classes_of(store.fields()) if classes is None else classes
     prepared = prepare(incoming, mapping, frame, classes, author=author, reviewed=reviewed)
     known = {record.id: record for record in store.fields()}
-    fresh = [
-        (_renewed(record) if _moved(known.get(record.id), record) else record, mask)
-        for record, mask in prepared
-    ]
-    store.save_fields(fresh)
+    fresh, numbers = [], {}
+    for record, mask, own in prepared:
+        stored = _renewed(record) if _moved(known.get(record.id), record) else record
+        fresh.append((stored, mask))
+        if own is not None:
+            numbers[stored.id] = own
+    store.save_fields(fresh, numbers)
     return Imported(
         len(fresh),
         sum(int(np.count_nonzero(mask)) for _, mask in fresh),
@@ -161,6 +169,7 @@ def _prepared(
     table = np.zeros(65_536, dtype=np.uint16)
     table[: len(values)] = values
     mask: npt.NDArray[np.uint16] = table[field.mask]
+    numbers = None if field.objects is None else told_apart(mask, field.objects)
     present = {int(v) for v in np.unique(mask)} - {0}
     mpp = field.field.mpp(frame.mpp)
     if field.record is not None:
@@ -180,7 +189,7 @@ def _prepared(
             presence=(),
             scores=(),
         )
-        return _answers(record, old, values), mask
+        return _answers(record, old, values), mask, numbers
     record = FieldRecord.new(
         field.field,
         ClassList(tuple(c for c in classes if c.value in present)),
@@ -190,7 +199,7 @@ def _prepared(
         author=author,
         status="accepted" if reviewed else "proposed",
     )
-    return record, mask
+    return record, mask, numbers
 
 
 def _target(value: int, values: npt.NDArray[np.uint16]) -> int:

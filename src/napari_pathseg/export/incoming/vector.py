@@ -50,9 +50,9 @@ def incoming_geojson(path: Path, frame: Frame, where: Where) -> Incoming:
     fields: list[IncomingField] = []
     for place, own in by_place.items():
         for field in _fields(path, frame, place, own, where):
-            mask = fill_shapes(own, field, classes).mask
-            if mask.any():
-                fields += placed(path, frame, mask, field, where)
+            read = fill_shapes(own, field, classes)
+            if read.mask.any():
+                fields += placed(path, frame, read.mask, field, where, None, read.instances)
     notes = [f"{skipped} points, lines or objects without geometry"] if skipped else []
     return Incoming(path, "GeoJSON", classes, tuple(fields), tuple(notes))
 
@@ -92,7 +92,8 @@ def incoming_coco(path: Path, frame: Frame, where: Where) -> Incoming:
         if not where.other_slide and known.get("slide", frame.identity) != frame.identity:
             left_out += 1
             continue
-        fields += placed(path, frame, image.mask, _place(path, known), where)
+        place = _place(path, known)
+        fields += placed(path, frame, image.mask, place, where, None, image.instances)
     notes = [f"{left_out} images of other slides"] if left_out else []
     return Incoming(path, "COCO", images[0].classes, tuple(fields), tuple(notes))
 

@@ -150,12 +150,13 @@ class MeasurePage(QWidget):
             self.summary.bars.say(MEASURING)
             self.histogram.say("")
         fields, classes, mpp = desk.fields(), ClassList(desk.listed()), desk.mpp
+        store = desk.store
         stains = STAINS[self.stains.currentText()]
         self._token = self._runner.submit(
             Job(
                 f"Measuring {desk.name}",
                 lambda report, cancel: measuring.measure(
-                    fields, classes, mpp, stains, report, cancel
+                    fields, classes, mpp, stains, report, cancel, store
                 ),
                 lambda found: self._measured(desk, found),
                 self._failed,
@@ -264,7 +265,9 @@ class MeasurePage(QWidget):
             self.controller.say(Message("This object is no longer there.", "warning"))
             return
         record, found = present
-        rings = rings_of(one.record.field, found, one.region, value, one.measure.area_px)
+        numbers = None if desk.store is None else desk.store.numbers(one.record.id)
+        field, area_px = one.record.field, one.measure.area_px
+        rings = rings_of(field, found, one.region, value, area_px, numbers)
         self.pointing.at_object(desk, one.region, rings)
         self.card.show_object(one)
         slide, store = desk.slide, desk.store

@@ -11,6 +11,7 @@ import pytest
 
 SCRIPT = """
 import sys
+import threading
 from pathlib import Path
 
 tests, folder = Path(sys.argv[1]), Path(sys.argv[2])
@@ -24,13 +25,23 @@ from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.tools import Tool
+from napari_pathseg.gui.widgets import panel as panel_module
 from napari_pathseg.gui.widgets.hand import Hand
-from napari_pathseg.gui.widgets.panel import PathsegPanel
 from napari_pathseg.gui.worker import QtRunner
 from napari_pathseg.vocabulary import Vocabulary
 
 viewer = napari.Viewer(show=True)
-segmenter = MarkerSegmenter(seconds=1.0)
+go_on = threading.Event()
+
+
+class Slow(MarkerSegmenter):
+    def encode(self, image):
+        embedding = super().encode(image)
+        go_on.wait(120)
+        return embedding
+
+
+segmenter = Slow()
 controller = PathsegController(
     viewer,
     runner=QtRunner(),
@@ -40,8 +51,9 @@ controller = PathsegController(
     labels_folder=folder / "labels",
     remembered=Remembered(folder / "remembered.json"),
 )
-panel = PathsegPanel(viewer, controller)
-viewer.window.add_dock_widget(panel, name="PathSeg")
+panel_module.default_controller = lambda *_, **__: controller
+_, panel = viewer.window.add_plugin_dock_widget("napari-pathseg")  # as the menu does
+assert panel.viewer is viewer
 hand = Hand(viewer, panel)
 viewer.open(str(write_slide(folder / "slide.ome.tif", 0.5)), plugin="napari-pathseg")
 hand.wait(lambda: controller.desk is not None, 120)
@@ -51,7 +63,11 @@ controller.desk.field_layer.paint((50, 60), 1)
 controller.segment_field("gland")
 hand.wait(lambda: segmenter.encoder_passes > 0, 120)
 assert controller.busy
+panel.begin_tour()
+assert panel.tour.isVisible()
+threading.Timer(1.0, go_on.set).start()
 viewer.close()
+assert panel._closed
 print("closed", flush=True)
 """
 

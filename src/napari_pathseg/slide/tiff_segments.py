@@ -117,14 +117,26 @@ class SegmentReader:
         tile_h, tile_w = segment_shape(key)
         separate = key.planarconfig == 2
         samples = [sample] if sample is not None else list(range(int(key.samplesperpixel)))
-        across, down = -(-key.imagewidth // tile_w), -(-key.imagelength // tile_h)
+        full_h, full_w = int(key.imagelength), int(key.imagewidth)
+        across, down = -(-full_w // tile_w), -(-full_h // tile_h)
         out = np.empty((height, width, len(samples)), dtype=key.dtype)
         missing = np.full((1, 1, 1), fill, dtype=key.dtype)
+        # Who reads whole tiles holds what comes; of others the next window may need the rest.
+        keep = not (
+            y % tile_h == x % tile_w == 0
+            and ((y + height) % tile_h == 0 or y + height == full_h)
+            and ((x + width) % tile_w == 0 or x + width == full_w)
+        )
         for place, plane in enumerate(samples if separate else [0]):
             target = out[..., place : place + 1] if separate else out
             for row in range(y // tile_h, -(-(y + height) // tile_h)):
                 for column in range(x // tile_w, -(-(x + width) // tile_w)):
-                    tile = self._segment(page, (plane * down + row) * across + column)
+                    needed = (
+                        min(tile_h, full_h - row * tile_h),
+                        min(tile_w, full_w - column * tile_w),
+                    )
+                    index = (plane * down + row) * across + column
+                    tile = self._segment(page, index, needed, keep)
                     if tile is None:
                         tile = np.broadcast_to(missing, (tile_h, tile_w, target.shape[2]))
                     elif sample is not None and not separate:
@@ -174,7 +186,10 @@ class SegmentReader:
             self._closed = True
             self._cache.clear()
 
-    def _segment(self, page: Page, index: int) -> Samples | None:
+    def _segment(
+        self, page: Page, index: int, needed: tuple[int, int], keep: bool
+    ) -> Samples | None:
+        """A tile that holds at least so many rows and columns; None where the file has none."""
         cache_key = (id(page.parent), page.offset, index)
         with self.lock:
             self._check_open()
@@ -191,24 +206,22 @@ class SegmentReader:
                 "Copy the slide again from its source.",
             ) from error
         if tile is not None:
-            self._check_shape(page, index, tile)
-            self._keep(cache_key, tile)
+            if tile.shape[0] < needed[0] or tile.shape[1] < needed[1]:
+                raise self._too_small(page, index, tile, needed)
+            if keep:
+                self._keep(cache_key, tile)
         return tile
 
-    def _check_shape(self, page: Page, index: int, tile: Samples) -> None:
+    def _too_small(
+        self, page: Page, index: int, tile: Samples, needed: tuple[int, int]
+    ) -> DamagedSlideError:
         """A tile that holds fewer pixels than its page says must not leave others undefined."""
         key = keyframe(page)
-        tile_h, tile_w = segment_shape(key)
-        across, down = -(-key.imagewidth // tile_w), -(-key.imagelength // tile_h)
-        row, column = index // across % down, index % across
-        height = min(tile_h, key.imagelength - row * tile_h)
-        width = min(tile_w, key.imagewidth - column * tile_w)
-        if tile.shape[0] < height or tile.shape[1] < width:
-            raise DamagedSlideError(
-                f"{self._path}: tile {index} of a {key.imagelength} x {key.imagewidth} level holds "
-                f"{tile.shape[0]} x {tile.shape[1]} of {height} x {width} pixels.",
-                "Copy the slide again from its source.",
-            )
+        return DamagedSlideError(
+            f"{self._path}: tile {index} of a {key.imagelength} x {key.imagewidth} level holds "
+            f"{tile.shape[0]} x {tile.shape[1]} of {needed[0]} x {needed[1]} pixels.",
+            "Copy the slide again from its source.",
+        )
 
     def _decode(self, page: Page, index: int) -> Samples | None:
         offset, count = page.dataoffsets[index], page.databytecounts[index]

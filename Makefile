@@ -36,7 +36,7 @@ lint: $(READY)  ## style, types and who may import whom
 	$(BIN)/lint-imports --no-logo --cache-dir .venv/.import-linter
 
 test: lint  ## lint and all tests, those of the viewer in a virtual display
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadgroup
 
 format: $(READY)  ## rewrite the code in the project's form
 	$(BIN)/ruff check --fix
@@ -53,10 +53,17 @@ docs: .venv/.docs  ## build the documentation into site/
 .venv/.bench: $(READY)
 	@echo "==> Installing what is measured against"
 	@$(BIN)/python -m pip install --progress-bar off -qq --editable ".[benchmark]"
+	@echo "==> Other readers of slides, in an environment of their own"
+	@$(BIN)/python -m venv .venv/readers
+	@.venv/readers/bin/python -m pip install --progress-bar off -qq "napari-wsi[openslide]" tiffslide
 	@touch $@
 
 bench: .venv/.bench  ## measure times and memory (docs/benchmarks.md)
-	$(BIN)/python -m pytest tests/benchmarks -s
+ifeq ($(HEADLESS),yes)
+	PATHSEG_READERS=.venv/readers/bin/python xvfb-run -a -s "-screen 0 $(SCREEN)" $(BIN)/python -m pytest tests/benchmarks -s
+else
+	PATHSEG_READERS=.venv/readers/bin/python $(BIN)/python -m pytest tests/benchmarks -s
+endif
 
 build: $(READY)  ## make the wheel and the source archive in dist/
 	$(BIN)/python -m pip install --quiet build

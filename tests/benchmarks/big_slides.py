@@ -23,12 +23,15 @@ def write_big(path: Path, side: int, *, layout: str = "svs", quality: int = 85) 
 
     Parameters
     ----------
-    layout : {"svs", "ome", "single"}
-        As Aperio writes, OME-TIFF with SubIFDs, or level 0 alone.
+    layout : {"svs", "ome", "generic", "zarr", "single"}
+        As Aperio writes, OME-TIFF with SubIFDs, pages one after the other, OME-Zarr in chunks of
+        512 pixels, or level 0 alone.
     """
     block = BLOCK_TILES * TILE
     tissue = SyntheticSlide((4096, 4096), seed=2)
     pixels = tissue.read(Field(0, 1200, 1200, block, block, (1.0, 1.0)))
+    if layout == "zarr":
+        return _write_zarr(path, pixels, side)
     steps = [1] if layout == "single" else [4**i for i in range(8) if side // 4**i >= 512]
     with tifffile.TiffWriter(path, bigtiff=True, ome=layout == "ome") as tif:
         for index, step in enumerate(steps):
@@ -53,6 +56,37 @@ def write_big(path: Path, side: int, *, layout: str = "svs", quality: int = 85) 
             tif.write(_tiles(pixels[::step, ::step], shape[0], quality), **options)
             if layout == "svs" and index == 0:
                 tif.write(pixels[::8, ::8], photometric="rgb", metadata=None, description="x")
+    return path
+
+
+def _write_zarr(path: Path, pixels: np.ndarray, side: int) -> Path:
+    import zarr
+
+    group = zarr.open_group(path, mode="w", zarr_format=3)
+    steps = [4**i for i in range(8) if side // 4**i >= 512]
+    for index, step in enumerate(steps):
+        size = side // step
+        array = group.create_array(
+            str(index), shape=(size, size, 3), chunks=(512, 512, 3), dtype=np.uint8
+        )
+        part = pixels[::step, ::step]
+        repeats = -(-size // part.shape[0])
+        for top in range(0, size, 512):  # a row of chunks at a time
+            rows = np.arange(top, min(top + 512, size)) % part.shape[0]
+            array[top : top + 512] = np.tile(part[rows], (1, repeats, 1))[:, :size]
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    levels = [
+        {
+            "path": str(index),
+            "coordinateTransformations": [
+                {"type": "scale", "scale": [0.5 * step, 0.5 * step, 1.0]}
+            ],
+        }
+        for index, step in enumerate(steps)
+    ]
+    channel = {"name": "c", "type": "channel"}
+    scales = [{"axes": [*axes, channel], "datasets": levels}]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": scales}
     return path
 
 

@@ -90,6 +90,19 @@ def raw_tifffile(path: Path) -> tuple[Read, list[tuple[int, int]]]:
     return read, [array.shape[:2] for array in arrays]
 
 
+def raw_zarr(path: Path) -> tuple[Read, list[tuple[int, int]]]:
+    """The arrays of an OME-Zarr."""
+    import zarr
+
+    group = zarr.open_group(path, mode="r")
+    arrays: list[Any] = [group[name] for name in sorted(group.array_keys())]
+
+    def read(level: int, y: int, x: int, side: int) -> Any:
+        return arrays[level][y : y + side, x : x + side]
+
+    return read, [array.shape[:2] for array in arrays]
+
+
 def raw_tiffslide(path: Path) -> tuple[Read, list[tuple[int, int]]]:
     """tiffslide, read as arrays."""
     import tiffslide
@@ -124,6 +137,7 @@ READERS = {
     "slide.read": slide_read,
     "openslide": raw_openslide,
     "tifffile+zarr": raw_tifffile,
+    "zarr": raw_zarr,
     "tiffslide": raw_tiffslide,
     "napari-wsi": napari_wsi,
 }

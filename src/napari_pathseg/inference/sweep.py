@@ -23,7 +23,7 @@ from napari_pathseg.progress import CancelToken
 from napari_pathseg.slide.base import RGB, Slide
 
 AHEAD = 4
-"""Tiles that are read while the model works, 0.8 MB each at 512 pixels."""
+"""Tiles that are read while the model works, 0.6 MB each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
-from scipy.ndimage import find_objects
+from scipy.ndimage import distance_transform_edt, find_objects
 
 from napari_pathseg.cli.results import STAGING, Facts
 from napari_pathseg.errors import ExportError
@@ -151,17 +151,23 @@ def _objects(picture: RGB, shape: Shape, importance: Importance) -> RGB:
 
 
 def _number(image: Image.Image, importance: Importance, shape: Shape) -> None:
-    """Write the numbers of the table at the right of the objects."""
+    """Write the numbers of the table in the objects, or at the right of those that are small."""
     pen = ImageDraw.Draw(image)
     font = ImageFont.load_default(size=TEXT_PX * 0.8)
     scale = image.height / shape[0], image.width / shape[1]
     boxes = find_objects(importance.instances)
     for number, one in enumerate(importance.objects, start=1):
-        rows, columns = boxes[one.label - 1]
-        place = columns.stop * scale[1] + 3, (rows.start + rows.stop) / 2 * scale[0]
-        pen.text(
-            place, str(number), fill=PAPER, stroke_fill=INK, stroke_width=2, font=font, anchor="lm"
-        )
+        box = boxes[one.label - 1]
+        inside = np.pad(importance.instances[box] == one.label, 1)
+        depth = distance_transform_edt(inside)
+        row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+        if depth.max() * min(scale) > TEXT_PX:
+            y, x = box[0].start + row - 0.5, box[1].start + column - 0.5
+            place, anchor = (x * scale[1], y * scale[0]), "mm"
+        else:
+            y = (box[0].start + box[0].stop) / 2
+            place, anchor = (box[1].stop * scale[1] + 3, y * scale[0]), "lm"
+        pen.text(place, str(number), PAPER, font, anchor=anchor, stroke_width=2, stroke_fill=INK)
 
 
 def _nearest(instances: Instances, shape: tuple[int, ...]) -> Instances:

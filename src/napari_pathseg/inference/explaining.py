@@ -13,6 +13,7 @@ from scipy.ndimage import find_objects, uniform_filter
 from napari_pathseg.classes import LabelClass
 from napari_pathseg.errors import PromptError
 from napari_pathseg.geometry import Pair, Region
+from napari_pathseg.inference.context import read_around
 from napari_pathseg.inference.segmentation import Logits, Segmentation
 from napari_pathseg.inference.session import Plan, Session
 from napari_pathseg.inference.tiling import Tile, cut
@@ -20,6 +21,7 @@ from napari_pathseg.labels.masks import regridded
 from napari_pathseg.labels.measure import MIN_INSTANCE_PX
 from napari_pathseg.labels.raster import Instances, instances_of, split_touching
 from napari_pathseg.models.base import TileAnswer, TileQuery
+from napari_pathseg.models.context import COARSER
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 from napari_pathseg.prompts import TextPrompt
 
@@ -169,12 +171,16 @@ def object_importance(
             cancel.raise_if_cancelled()
             progress(Progress(len(found), total, "looking without one object at a time"))
             tile = _holding(one, encoded.tiles, plan)
-            inside = labels[encoded.tiles[tile].inside(plan.shape)] == one.label
+            inside = np.zeros((encoded.tiles[tile].height, encoded.tiles[tile].width), bool)
+            part = labels[encoded.tiles[tile].inside(plan.shape)] == one.label
+            inside[: part.shape[0], : part.shape[1]] = part
             pixels = _without(cut(picture, encoded.tiles[tile]), inside)
             answers = encoded.answer_words(session.segmenter, tile, answer.asked_as)
             before = _loss(answers)
             queries = [TileQuery(term=term) for term in answer.asked_as]
-            after = _loss(session.segmenter.decode(session.segmenter.encode(pixels), queries))
+            around = _around(session, plan, encoded.tiles[tile], inside)
+            embedding = session.segmenter.encode(pixels, *around)
+            after = _loss(session.segmenter.decode(embedding, queries))
             found.append(replace(one, importance=after / before))
     progress(Progress(total, total, "looking without one object at a time"))
     found.sort(key=lambda one: one.importance, reverse=True)
@@ -233,7 +239,7 @@ def _holding(one: ObjectImportance, tiles: Sequence[Tile], plan: Plan) -> int:
 
 
 def _without(pixels: RGB, inside: npt.NDArray[np.bool_]) -> RGB:
-    """A tile (height, width, 3) where the pixels of `inside`, its upper left part, are blurred.
+    """Pixels (height, width, 3) that are blurred where `inside` (height, width) says.
 
     Three means over squares of twice the standard deviation are near a Gaussian, at a cost that
     does not grow with it.
@@ -249,6 +255,22 @@ def _without(pixels: RGB, inside: npt.NDArray[np.bool_]) -> RGB:
     out = pixels.copy()
     out[rows, columns] = np.rint(blurred[rows, columns]).astype(np.uint8)
     return out
+
+
+def _around(
+    session: Session, plan: Plan, tile: Tile, inside: npt.NDArray[np.bool_]
+) -> tuple[RGB, ...]:
+    """What a model that looks around a tile sees there, without the object; else nothing."""
+    if not plan.context:
+        return ()
+    around = read_around(session.slide, plan.field, plan.shape, tile)
+    rows, columns = tile.height // COARSER, tile.width // COARSER
+    middle = inside.reshape(rows, COARSER, columns, COARSER).any(axis=(1, 3))
+    height, width = around.shape[:2]
+    seen = np.zeros((height, width), bool)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    seen[top : top + rows, left : left + columns] = middle
+    return (_without(around, seen),)
 
 
 def _loss(answers: Sequence[TileAnswer]) -> float:

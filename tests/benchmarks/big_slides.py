@@ -18,42 +18,58 @@ TILE = 256
 BLOCK_TILES = 6
 
 
-def write_big(path: Path, side: int, *, layout: str = "svs", quality: int = 85) -> Path:
-    """A pyramid of `side` x `side` pixels in JPEG tiles, each level a quarter of the one before.
+def write_big(
+    path: Path,
+    side: int | tuple[int, int],
+    *,
+    layout: str = "svs",
+    quality: int = 85,
+    share: float = 1.0,
+    mpp: float = 0.5,
+) -> Path:
+    """A pyramid of `side` pixels in JPEG tiles, each level a quarter of the one before.
 
     Parameters
     ----------
+    side : int or (int, int)
+        Height and width.
     layout : {"svs", "ome", "generic", "zarr", "single"}
         As Aperio writes, OME-TIFF with SubIFDs, pages one after the other, OME-Zarr in chunks of
         512 pixels, or level 0 alone.
+    share : float
+        Of the width that is tissue, from the left; the rest is glass.
     """
     block = BLOCK_TILES * TILE
-    tissue = SyntheticSlide((4096, 4096), seed=2)
+    shape = (side, side) if isinstance(side, int) else side
+    tissue = SyntheticSlide((4096, 4096), mpp=mpp, seed=2)
     pixels = tissue.read(Field(0, 1200, 1200, block, block, (1.0, 1.0)))
     if layout == "zarr":
-        return _write_zarr(path, pixels, side)
-    steps = [1] if layout == "single" else [4**i for i in range(8) if side // 4**i >= 512]
+        return _write_zarr(path, pixels, min(shape))
+    steps = [1] if layout == "single" else [4**i for i in range(8) if min(shape) // 4**i >= 256]
     with tifffile.TiffWriter(path, bigtiff=True, ome=layout == "ome") as tif:
         for index, step in enumerate(steps):
-            shape = (side // step, side // step, 3)
+            size = shape[0] // step, shape[1] // step
             options: dict[str, Any] = {
-                "shape": shape,
+                "shape": (*size, 3),
                 "dtype": np.uint8,
                 "tile": (TILE, TILE),
                 "photometric": "rgb",
                 "compression": "jpeg",
                 "metadata": None,
-                "resolution": (2e4 / step, 2e4 / step),
+                "resolution": (1e4 / mpp / step, 1e4 / mpp / step),
                 "resolutionunit": "CENTIMETER",
             }
             if layout == "svs":
-                options["description"] = f"Aperio Image Library\r\n{side}x{side}|MPP = 0.5"
+                options["description"] = (
+                    f"Aperio Image Library\r\n{shape[1]}x{shape[0]}|MPP = {mpp}"
+                )
             elif layout == "ome" and index == 0:
                 options["subifds"] = len(steps) - 1
-                options["metadata"] = {"axes": "YXS", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+                options["metadata"] = {"axes": "YXS", "PhysicalSizeX": mpp, "PhysicalSizeY": mpp}
             if index and layout == "ome":
                 options["subfiletype"] = 1
-            tif.write(_tiles(pixels[::step, ::step], shape[0], quality), **options)
+            picture = np.asarray(Image.fromarray(pixels).reduce(step))
+            tif.write(_tiles(picture, size, quality, share), **options)
             if layout == "svs" and index == 0:
                 tif.write(pixels[::8, ::8], photometric="rgb", metadata=None, description="x")
     return path
@@ -90,7 +106,9 @@ def _write_zarr(path: Path, pixels: np.ndarray, side: int) -> Path:
     return path
 
 
-def _tiles(pixels: np.ndarray, side: int, quality: int) -> Iterator[bytes]:
+def _tiles(
+    pixels: np.ndarray, shape: tuple[int, int], quality: int, share: float
+) -> Iterator[bytes]:
     """Encoded tiles of a level, from a few that are repeated."""
     many = max(min(BLOCK_TILES, pixels.shape[0] // TILE), 1)
     repeats = -(-many * TILE // pixels.shape[0])
@@ -98,13 +116,17 @@ def _tiles(pixels: np.ndarray, side: int, quality: int) -> Iterator[bytes]:
     known = {}
     for y in range(many):
         for x in range(many):
-            out = io.BytesIO()
             tile = pixels[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]
-            Image.fromarray(np.ascontiguousarray(tile)).save(
-                out, "JPEG", quality=quality, subsampling=0
-            )
-            known[y, x] = out.getvalue()
-    across = -(-side // TILE)
-    for row in range(across):
+            known[y, x] = _encoded(tile, quality)
+    glass = _encoded(np.full((TILE, TILE, 3), 240, np.uint8), quality)
+    down, across = -(-shape[0] // TILE), -(-shape[1] // TILE)
+    for row in range(down):
         for column in range(across):
-            yield known[row % many, column % many]
+            inside = (column + 0.5) * TILE < share * shape[1]
+            yield known[row % many, column % many] if inside else glass
+
+
+def _encoded(tile: np.ndarray, quality: int) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(tile)).save(out, "JPEG", quality=quality, subsampling=0)
+    return out.getvalue()

@@ -3,8 +3,11 @@
 ``python tests/benchmarks/whole_slide.py engine SIDE SHARE`` runs a slide of SIDE x SIDE pixels
 at 0.25 micrometres, of which SHARE is tissue, with a segmenter that takes no time.
 ``python tests/benchmarks/whole_slide.py model SIDE`` runs the real model on a generated slide of
-SIDE x SIDE pixels at 1 micrometre. Both write all files, and print one line of JSON. Seconds of
-the processor are counted, so that other work on the machine changes little.
+SIDE x SIDE pixels at 1 micrometre.
+``python tests/benchmarks/whole_slide.py real WORD MPP HEIGHT WIDTH`` runs it with the threads that
+OMP_NUM_THREADS gives on a slide at 0.25 micrometres, a third of it repeated tissue, looked at with
+MPP. All write all files, and print one line of JSON. Seconds of the processor are counted, so
+that other work on the machine changes little.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -100,9 +103,9 @@ class Instant:
         return [TileAnswer(logits, logits[None, :0], 0.9, 0.99) for _ in queries]
 
 
-def measure(session: Session, segmenter: Segmenter, folder: Path) -> dict[str, float]:
+def measure(session: Session, folder: Path, word: str = "gland") -> dict[str, float]:
     """Seconds, tiles and memory of one slide, with all files."""
-    settings = BatchSettings(("gland",))
+    settings = BatchSettings((word,))
     job = SlideJob(session.slide.path, "slide", folder, None, settings)
     wall, cpu = time.perf_counter(), time.process_time()
     facts = segment_to_files(job, session)
@@ -126,17 +129,18 @@ def engine(side: str, share: str) -> dict[str, float]:
     slide = Patterned(int(side), float(share))
     with tempfile.TemporaryDirectory() as folder:
         session = Session(slide, segmenter, Vocabulary.load())
-        return {"side": int(side), "share": float(share)} | measure(
-            session, segmenter, Path(folder)
-        )
+        return {"side": int(side), "share": float(share)} | measure(session, Path(folder))
 
 
 class Timed:
     """A segmenter whose encoder's and decoder's seconds of the processor are counted."""
 
-    def __init__(self, segmenter: Segmenter) -> None:
+    def __init__(self, segmenter: Segmenter, mpp: float | None = None) -> None:
         self._segmenter = segmenter
-        self.card = segmenter.card
+        card = segmenter.card
+        self.card = (
+            card if mpp is None else replace(card, working_mpp=dict.fromkeys(card.working_mpp, mpp))
+        )
         self.knows = segmenter.knows
         self.encode_s = self.decode_s = 0.0
 
@@ -162,18 +166,36 @@ def model(side: str) -> dict[str, float]:
     import torch
 
     from napari_pathseg.models.registry import load_segmenter
-    from napari_pathseg.slide.open import open_slide
     from napari_pathseg.slide.synthetic import write_synthetic
 
     torch.set_num_threads(1)
     timed = Timed(load_segmenter())
-    timed.encode(np.zeros((512, 512, 3), np.uint8))  # the first pass of a size is slower
-    timed.encode_s = 0.0
     with tempfile.TemporaryDirectory() as folder:
         path = write_synthetic(Path(folder) / "slide.svs", (int(side), int(side)), mpp=1.0)
-        with open_slide(path) as slide:
-            session = Session(slide, timed, Vocabulary.load())  # type: ignore[arg-type]
-            found = measure(session, timed, Path(folder))  # type: ignore[arg-type]
+        return _with_model(path, timed, "gland")
+
+
+def real(word: str, mpp: str, height: str, width: str) -> dict[str, float]:
+    """The real model on a slide of the size that scanners write."""
+    from big_slides import write_big
+
+    from napari_pathseg.models.registry import load_segmenter
+
+    timed = Timed(load_segmenter(), float(mpp))
+    with tempfile.TemporaryDirectory() as folder:
+        shape = (int(height), int(width))
+        path = write_big(Path(folder) / "slide.svs", shape, mpp=0.25, share=1 / 3)
+        return _with_model(path, timed, word)
+
+
+def _with_model(path: Path, timed: Timed, word: str) -> dict[str, float]:
+    from napari_pathseg.slide.open import open_slide
+
+    timed.encode(np.zeros((448, 448, 3), np.uint8))  # the first pass of a size is slower
+    timed.encode_s = 0.0
+    with open_slide(path) as slide:
+        session = Session(slide, timed, Vocabulary.load())  # type: ignore[arg-type]
+        found = measure(session, path.parent, word)
     found |= {"encoder_cpu_s": round(timed.encode_s, 2), "decoder_cpu_s": round(timed.decode_s, 2)}
     work = timed.encode_s + timed.decode_s
     return found | {
@@ -183,4 +205,4 @@ def model(side: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"engine": engine, "model": model}[sys.argv[1]](*sys.argv[2:])))
+    print(json.dumps({"engine": engine, "model": model, "real": real}[sys.argv[1]](*sys.argv[2:])))

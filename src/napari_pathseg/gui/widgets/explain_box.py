@@ -178,4 +178,4 @@ class _Bars(QStyledItemDelegate):
             whole = option.rect.adjusted(2, 3, -2, -3)
             red, green, blue = (int(c) for c in RAMP[2][:3])
             bar = QRect(whole.left(), whole.top(), round(whole.width() * share), whole.height())
-            painter.fillRect(bar, QColor(red, green, blue, 110))
+            painter.fillRect(bar, QColor(red, green, blue, 80))

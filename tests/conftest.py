@@ -23,6 +23,13 @@ def pytest_configure() -> None:
     os.environ.setdefault("PATHSEG_RUNTIME", "torch")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep all tests that show windows in one process when several share the work."""
+    for item in items:
+        if item.path.parent.name in ("gui", "e2e"):
+            item.add_marker(pytest.mark.xdist_group("screen"))
+
+
 @pytest.fixture(autouse=True)
 def user_folder(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty place for everything that is kept for the user: labels, caches, settings."""

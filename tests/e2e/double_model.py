@@ -4,7 +4,7 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "gui"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "shared"))
 from marker_segmenter import MarkerSegmenter
 
 from napari_pathseg.batch import cluster

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "gui"))
 from marker_segmenter import MarkerSegmenter
+from PIL import Image
 
 from napari_pathseg.batch.run import prepare, run_batch
 from napari_pathseg.batch.settings import BatchSettings

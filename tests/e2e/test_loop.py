@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
+import desk_slides as slides
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
@@ -16,11 +16,6 @@ from napari_pathseg.gui.tools import Tool
 from napari_pathseg.gui.widgets.hand import MODIFIERS, Hand, QTest
 from napari_pathseg.prompts import LassoPrompt, ScribblePrompt
 
-_spec = importlib.util.spec_from_file_location(
-    "desk_slides", Path(__file__).parents[1] / "gui" / "conftest.py"
-)
-slides = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(slides)
 GLAND, OTHER_GLAND = slides.GLANDS
 NUCLEUS, OTHER_NUCLEUS = slides.NUCLEI
 VIEW = Region(100, 150, 400, 600)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import threading
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import desk_slides as slides
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -25,11 +25,6 @@ from napari_pathseg.gui.tools import Tool
 from napari_pathseg.gui.widgets.hand import Hand
 from napari_pathseg.gui.worker import QtRunner
 
-_spec = importlib.util.spec_from_file_location(
-    "desk_slides", Path(__file__).parents[1] / "gui" / "conftest.py"
-)
-slides = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(slides)
 GLAND, OTHER_GLAND = slides.GLANDS
 NUCLEUS = slides.NUCLEI[0]
 RED = np.array((255, 0, 0))

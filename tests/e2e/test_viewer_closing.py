@@ -15,9 +15,9 @@ import threading
 from pathlib import Path
 
 tests, folder = Path(sys.argv[1]), Path(sys.argv[2])
-sys.path.insert(0, str(tests / "gui"))
+sys.path.insert(0, str(tests / "shared"))
 import napari
-from conftest import write_slide
+from desk_slides import write_slide
 from marker_segmenter import MarkerSegmenter
 
 from napari_pathseg.geometry import Region

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,11 +22,6 @@ from napari_pathseg.gui.sources import slide_layers
 from napari_pathseg.gui.widgets.hand import Hand
 from napari_pathseg.slide.synthetic import SyntheticSlide
 
-_spec = importlib.util.spec_from_file_location(
-    "desk_slides", Path(__file__).parents[1] / "gui" / "conftest.py"
-)
-slides = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(slides)
 MAX_GAP_S = 2.0  # drawn without a graphics card, on two cores; 0.2 is the aim
 AGAIN = {"ask", "click", "pan", "measure"}  # steps that can be done a second time
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from desk_slides import GLANDS, open_in
 from marker_segmenter import MarkerSegmenter
 from napari.layers import Labels
 
-from conftest import GLANDS, open_in
 from napari_pathseg.batch import slide_files
 from napari_pathseg.batch.settings import BatchSettings
 from napari_pathseg.geometry import level0_to_world

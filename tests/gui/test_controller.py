@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desk_slides import GLANDS, NUCLEI, SHAPE, look_at, open_in
 from marker_segmenter import MarkerSegmenter
 
-from conftest import GLANDS, NUCLEI, SHAPE, look_at, open_in
 from napari_pathseg.errors import ModelError, PathsegError
 from napari_pathseg.export.bundle import read_bundle
 from napari_pathseg.geometry import Region
@@ -509,9 +509,8 @@ def test_two_slides_are_apart(controller, marked_slide, slide_without_scale) -> 
 
 def test_a_picture_that_another_reader_opened_is_taken_up(controller, tmp_path) -> None:
     import napari.layers
+    from desk_slides import picture
     from PIL import Image
-
-    from conftest import picture
 
     path = tmp_path / "picture.png"
     Image.fromarray(picture()).save(path)

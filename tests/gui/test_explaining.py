@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desk_slides import GLANDS, NUCLEI, look_at, open_in
 from marker_segmenter import MarkerSegmenter
 
-from conftest import GLANDS, NUCLEI, look_at, open_in
 from napari_pathseg.errors import CancelledError
 from napari_pathseg.geometry import Region
 from napari_pathseg.gui.controller import PathsegController

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desk_slides import look_at, open_in
 
-from conftest import look_at, open_in
 from napari_pathseg.config import ExportConfig
 from napari_pathseg.export.bundle import read_bundle
 from napari_pathseg.export.incoming.frame import Frame

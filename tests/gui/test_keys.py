@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from desk_slides import open_in
 from npe2 import PluginManifest
 
 import napari_pathseg
-from conftest import open_in
 from napari_pathseg.gui.bindings import Bindings
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.keys import ACTIONS, Keys

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import Qt
+from toy_segmenter import ToySegmenter
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from napari_pathseg.classes import ClassList, LabelClass
 from napari_pathseg.geometry import Field
 from napari_pathseg.gui.controller import PathsegController
@@ -25,7 +24,6 @@ from napari_pathseg.gui.widgets.learn_page import LearnPage, card_text
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.training.learning import LearningConfig
-from toy_segmenter import ToySegmenter
 
 CONFIG = LearningConfig(steps=16, measured_every=8, batch=2, crop_px=24, rate=0.01, encodings=0)
 GREEN = (40, 220, 60)

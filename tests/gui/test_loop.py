@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desk_slides import GLANDS, NUCLEI, SHAPE, look_at, open_in, picture
 from scipy import ndimage
 
-from conftest import GLANDS, NUCLEI, SHAPE, look_at, open_in, picture
 from napari_pathseg.errors import DamagedSlideError, StoreError
 from napari_pathseg.geometry import Field, Region
 from napari_pathseg.gui.controller import PathsegController

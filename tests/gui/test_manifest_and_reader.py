@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from desk_slides import SHAPE
 from napari.components import ViewerModel
 from napari.layers import Image
 from npe2 import PluginManifest
 from numpy.typing import NDArray
 
 import napari_pathseg
-from conftest import SHAPE
 from napari_pathseg.errors import SlideError
 from napari_pathseg.gui import sample_data
 from napari_pathseg.gui.reader import get_reader, read_slides

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desk_slides import GLANDS, NUCLEI, look_at, open_in
 
-from conftest import GLANDS, NUCLEI, look_at, open_in
 from napari_pathseg.export.sheet import write_sheet
 from napari_pathseg.geometry import Region
 from napari_pathseg.gui.before_after import before_after, rings_of

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from desk_slides import look_at, open_in
 from marker_segmenter import MarkerSegmenter
 
-from conftest import look_at, open_in
 from napari_pathseg.geometry import Region
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.model_choice import choices, datasets, failures, use_model

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desk_slides import look_at, open_in, write_slide
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import look_at, open_in, write_slide
 from napari_pathseg.classes import ClassList
 from napari_pathseg.geometry import Field, Region
 from napari_pathseg.gui.controller import PathsegController

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desk_slides import look_at, open_in
 from npe2 import PluginManifest
 
 import napari_pathseg
-from conftest import look_at, open_in
 from napari_pathseg.geometry import Region
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.settings import (

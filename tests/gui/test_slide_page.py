@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from desk_slides import open_in
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel, QPushButton
 
-from conftest import open_in
 from napari_pathseg.geometry import Field
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.jobs import ImmediateRunner

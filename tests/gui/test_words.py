@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from desk_slides import open_in
 
-from conftest import open_in
 from napari_pathseg.classes import UNSPECIFIED, Term
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.vocabulary import Entry, Vocabulary

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
+from toy_segmenter import GLAND, ToySegmenter
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from napari_pathseg.classes import Term
 from napari_pathseg.errors import ModelError, PromptError
 from napari_pathseg.inference.adapting import adapted
@@ -30,7 +29,6 @@ from napari_pathseg.models.adapter_folder import SWITCHES, AdapterFolder
 from napari_pathseg.models.base import TileQuery, gated
 from napari_pathseg.prompts import TextPrompt
 from napari_pathseg.vocabulary import Vocabulary
-from toy_segmenter import GLAND, ToySegmenter
 
 CLUMP = Term("unspecified", "tissue", "pigment clump")
 

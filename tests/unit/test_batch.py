@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from marker_segmenter import MarkerSegmenter
 from PIL import Image
 
 from napari_pathseg.batch import label_pyramid, one_slide, run, slide_files
@@ -24,9 +25,6 @@ from napari_pathseg.errors import PathsegError, PromptError, UnknownTermError
 from napari_pathseg.inference.spool import TILE_PX
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "gui"))
-from marker_segmenter import MarkerSegmenter
 
 VOCABULARY = Vocabulary.load()
 SETTINGS = BatchSettings(("gland", "nucleus"))

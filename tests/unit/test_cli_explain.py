@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
+from toy_segmenter import ToySegmenter
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from napari_pathseg.cli.main import main
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.inference.session import Session
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.vocabulary import Vocabulary
-from toy_segmenter import ToySegmenter
 
 DISKS = ((90, 100, 40), (200, 400, 25))
 """y, x, radius; far enough apart that each is alone in the midst of its tile."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,8 +13,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
+from toy_segmenter import ToySegmenter
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from napari_pathseg.classes import ClassList, LabelClass, Term
 from napari_pathseg.cli.segment import segment
 from napari_pathseg.cli.train import train
@@ -30,7 +29,6 @@ from napari_pathseg.training import learning
 from napari_pathseg.training.bundle_cases import COARSE, FINE, bundle_cases, bundle_recipe
 from napari_pathseg.training.sampling import Sampler
 from napari_pathseg.vocabulary import Vocabulary
-from toy_segmenter import ToySegmenter
 
 SMALL = learning.LearningConfig(
     steps=18, measured_every=9, batch=2, crop_px=24, rate=0.01, encodings=0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
+from toy_segmenter import ToySegmenter
 
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.geometry import Region
@@ -33,7 +31,6 @@ from napari_pathseg.training.cases import read_cases
 from napari_pathseg.training.recipe import DatasetRecipe
 from napari_pathseg.training.sampling import Sampler
 from napari_pathseg.vocabulary import Vocabulary
-from toy_segmenter import ToySegmenter
 
 OBJECTS = (("tissue", "gland"), ("nuclei", "nucleus"))
 CARD = ModelCard("t", "0", "0" * 64, "", False, "", OBJECTS, (), {}, 0.5, (), context=True)

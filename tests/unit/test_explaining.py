@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from toy_segmenter import GLAND, ToyEmbedding, ToySegmenter
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.errors import CancelledError, PromptError
 from napari_pathseg.geometry import Field, Region, exact_downsample
@@ -28,7 +27,6 @@ from napari_pathseg.progress import CancelToken, Progress
 from napari_pathseg.prompts import PointPrompt, TextPrompt
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.vocabulary import Vocabulary
-from toy_segmenter import GLAND, ToySegmenter
 
 SIDE = 640
 RED = (240, 40, 40)
@@ -64,6 +62,20 @@ class SureByArea(ToySegmenter):
         answer = super()._answer(color, query)  # type: ignore[arg-type]
         share = float((answer.logits > 0).mean())
         return replace(answer, presence=0.5 + share)
+
+
+class LooksAround(SureByArea):
+    """Keeps the contexts it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.card = replace(self.card, context=True)
+        self.contexts: list[RGB] = []
+
+    def encode(self, image: RGB, around: RGB | None = None) -> ToyEmbedding:
+        assert around is not None
+        self.contexts.append(around)
+        return super().encode(image)
 
 
 @pytest.fixture
@@ -148,6 +160,22 @@ def test_cancel_stops_within_one_pass(session: Session) -> None:
     with pytest.raises(CancelledError):
         object_importance(session, segmentation, region, progress=report, cancel=cancel)
     assert session.segmenter.encoder_passes - passes <= 2
+
+
+def test_a_model_that_looks_around_does_not_see_the_object_there(session: Session) -> None:
+    segmenter = LooksAround()
+    wide = Session(session.slide, segmenter, session.vocabulary, config=session.config)
+    region = Region(400, 420, 190, 190)
+    segmentation = glands(wide, region)
+    (before,) = segmenter.contexts
+    found = object_importance(wide, segmentation, region)
+    assert len(found.objects) == 1
+    after = segmenter.contexts[-1]
+    assert len(segmenter.contexts) == 2
+    assert after.shape == before.shape
+    redness = [int(c[..., 0].astype(int).max() - c[..., 2].min()) for c in (before, after)]
+    assert redness[0] > 150
+    assert redness[1] < 100
 
 
 def test_clicks_alone_are_not_explained(session: Session) -> None:

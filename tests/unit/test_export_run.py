@@ -207,7 +207,7 @@ def test_everything_appears_together_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("napari_pathseg.export.formats.write_geojson", full)
+        patch.setattr("napari_pathseg.export.formats.write_features", full)
         with pytest.raises(ExportError, match="no space in"):
             export_labels([changed], out, config)
     assert contents(out) == before
@@ -271,6 +271,40 @@ def test_a_cancelled_export_goes_on_where_it_was(tmp_path: Path) -> None:
     export_labels([source], tmp_path / "whole", config)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert "Jane" not in "".join(contents(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("form", ["geojson", "coco", "csv", "parquet"])
+def test_a_file_of_many_fields_goes_on_too(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow")
+    monkeypatch.setattr("napari_pathseg.export.imagefolder.SHARD", 2)
+    monkeypatch.setattr("napari_pathseg.export.task.TELL_EVERY", 1)
+    source = Memory(tuple(labelled(blobs(i), x=2 * i) for i in range(6)))
+    traced: list[str] = []
+
+    class Watched(Memory):
+        def masks(self, field_id: str) -> tuple[np.ndarray, None]:
+            traced.append(field_id)
+            return super().masks(field_id)
+
+    watched, token = Watched(source.fields), CancelToken()
+    config = ExportConfig(formats=(form,))
+    parts = select([watched], config).objects if form != "parquet" else 6
+
+    def stop(step: Progress) -> None:
+        looked = step.message.startswith("Looking")
+        if not looked and step.done >= parts * 4 // 6:
+            token.cancel()
+
+    with pytest.raises(CancelledError):
+        export_labels([watched], tmp_path / "out", config, progress=stop, cancel=token)
+    traced.clear()
+    export_labels([watched], tmp_path / "out", config)
+    assert 6 < len(traced) <= 6 + 3  # each is looked at; few are written
+    export_labels([source], tmp_path / "whole", config)
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
 def test_a_stage_of_another_export_is_thrown_away(tmp_path: Path) -> None:

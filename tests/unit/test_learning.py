@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from toy_segmenter import GLAND, ToySegmenter
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from napari_pathseg.classes import ClassList, LabelClass, Term
 from napari_pathseg.errors import CancelledError, PathsegError
 from napari_pathseg.geometry import Field
@@ -32,7 +30,6 @@ from napari_pathseg.training.lesson import (
 from napari_pathseg.training.lesson_page import lesson_facts, lesson_page, side_by_side
 from napari_pathseg.training.lesson_tiles import cut_field, model_shape
 from napari_pathseg.vocabulary import Vocabulary
-from toy_segmenter import GLAND, ToySegmenter
 
 CLUMP = Term("unspecified", "tissue", "pigment clump")
 CONFIG = LearningConfig(steps=20, measured_every=10, batch=2, crop_px=24, rate=0.01, encodings=0)

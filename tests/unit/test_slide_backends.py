@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +12,13 @@ import numpy.typing as npt
 import openslide
 import pytest
 import tifffile
+from contracts import check_slide
 from PIL import Image
 
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.synthetic import SyntheticSlide
 from napari_pathseg.slide.write import Compression, Layout, write_pyramid
-
-check_slide = runpy.run_path(str(Path(__file__).parents[1] / "contracts.py"))["check_slide"]
 
 RGB = npt.NDArray[np.uint8]
 SCENE = SyntheticSlide((1044, 790), mpp=0.5, seed=3)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
+import contracts
 import numpy as np
 import numpy.typing as npt
 import openslide
 import pytest
+import scanner_files
 import tifffile
 from PIL import Image, ImageCms
 
@@ -25,21 +24,6 @@ from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.synthetic import SyntheticSlide
 
 RGB = npt.NDArray[np.uint8]
-TESTS = Path(__file__).parents[1]
-
-
-def load(name: str) -> ModuleType:
-    """A module of the tests that lies outside of every package."""
-    spec = importlib.util.spec_from_file_location(name, TESTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-contracts, scanner_files = load("contracts"), load("scanner_files")
 
 
 @pytest.fixture(scope="module")

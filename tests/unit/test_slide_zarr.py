@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import runpy
 import shutil
 import zipfile
 from pathlib import Path
@@ -13,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import zarr
+from contracts import check_slide
 
 from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide.backend_zarr import ZarrSlide
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.sources import halved
-
-check_slide = runpy.run_path(str(Path(__file__).parents[1] / "contracts.py"))["check_slide"]
 
 
 def scene() -> list[npt.NDArray[np.uint8]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from marker_segmenter import MarkerSegmenter
 
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.errors import CancelledError
@@ -22,9 +22,6 @@ from napari_pathseg.progress import CancelToken, Progress
 from napari_pathseg.prompts import TextPrompt
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "gui"))
-from marker_segmenter import MarkerSegmenter
 
 VOCABULARY = Vocabulary.load()
 PROMPTS = [TextPrompt("nucleus"), TextPrompt("gland")]

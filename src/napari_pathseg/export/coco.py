@@ -24,7 +24,7 @@ from napari_pathseg.export.merging import merge_classes
 from napari_pathseg.export.objects import bands_of, measured
 from napari_pathseg.geometry import Shape
 from napari_pathseg.labels.raster import Instances, Outline
-from napari_pathseg.labels.record import field_to_json
+from napari_pathseg.labels.record import FieldRecord, field_to_json
 from napari_pathseg.labels.scan import fill
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 
@@ -89,19 +89,41 @@ def write_coco(
         When the file can not be written; an older one stays as it was.
     CancelledError
     """
+
+    def told(field: ExportField) -> Iterator[Json]:
+        for annotation in annotations_of(field, segmentation):
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            yield annotation
+
+    def images() -> Iterator[tuple[FieldRecord, Iterator[Json]]]:
+        for done, field in enumerate(fields):
+            progress(Progress(done, 0, f"Writing field {done + 1}"))
+            yield field.record, told(field)
+
+    return write_annotations(path, images())
+
+
+def write_annotations(
+    path: Path, fields: Iterable[tuple[FieldRecord, Iterable[dict[str, Any]]]]
+) -> int:
+    """Write fields whose :func:`annotations_of` are at hand; as :func:`write_coco` does.
+
+    Returns
+    -------
+    int
+        Objects written.
+    """
     count = 0
     images: list[Json] = []
     classes = ClassList()
     with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
         file.write('{"info": {"description": "napari-pathseg labels", "version": "1"},')
         file.write('\n"annotations": [')
-        for number, field in enumerate(fields, start=1):
-            progress(Progress(number - 1, 0, f"Writing field {number}"))
-            classes, values = merge_classes(classes, field.record.classes)
-            images.append(_image(number, field))
-            for annotation in _annotations(field, segmentation):
-                if cancel is not None:
-                    cancel.raise_if_cancelled()
+        for number, (record, own) in enumerate(fields, start=1):
+            classes, values = merge_classes(classes, record.classes)
+            images.append(_image(number, record))
+            for annotation in own:
                 category = int(values[annotation.pop("value")])
                 head = {"id": count + 1, "image_id": number, "category_id": category}
                 file.write(",\n" if count else "\n")
@@ -176,7 +198,8 @@ def runs_of(instances: Instances, first_row: int = 0, height: int | None = None)
     return found
 
 
-def _annotations(field: ExportField, segmentation: Outlining) -> Iterator[Json]:
+def annotations_of(field: ExportField, segmentation: Outlining) -> Iterator[dict[str, Any]]:
+    """A field's objects as COCO has them, with the class value in the place of ids."""
     shape = field.record.field.shape
     for band in bands_of(field):
         runs = runs_of(band.instances, band.top, shape[0])
@@ -200,8 +223,7 @@ def _segmentation(
     return {"size": list(shape), "counts": counts}
 
 
-def _image(number: int, field: ExportField) -> Json:
-    record = field.record
+def _image(number: int, record: FieldRecord) -> Json:
     height, width = record.field.shape
     return {
         "id": number,

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
 from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.export.bundle import check_bundle, fill_bundle
-from napari_pathseg.export.coco import write_coco
+from napari_pathseg.export.coco import annotations_of, write_annotations
 from napari_pathseg.export.dicom import write_dicom_ann, write_dicom_seg
 from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.folder import check_ours, link_tree
-from napari_pathseg.export.geojson import write_geojson
+from napari_pathseg.export.geojson import features, write_features
 from napari_pathseg.export.imagefolder import fill_imagefolder, fill_parquet, is_imagefolder
 from napari_pathseg.export.labels_tiff import write_labels_tiff
 from napari_pathseg.export.mask_png import write_mask_png
@@ -23,7 +24,8 @@ from napari_pathseg.export.nnunet import dataset_name, fill_nnunet, is_nnunet
 from napari_pathseg.export.pictures import write_rgb
 from napari_pathseg.export.pyramids import write_ome_tiffs, write_ome_zarrs
 from napari_pathseg.export.selecting import Piece
-from napari_pathseg.export.table import write_table
+from napari_pathseg.export.sheet import write_sheet
+from napari_pathseg.export.table import COLUMNS, rows
 from napari_pathseg.export.task import Task
 from napari_pathseg.geometry import Region, Shape
 
@@ -77,16 +79,17 @@ def _bundle(task: Task, pieces: Sequence[Piece]) -> None:
 
 
 def _geojson(task: Task, pieces: Sequence[Piece]) -> None:
+    items = partial(features, objects=task.config.objects)
     for stem, own in task.by_slide(pieces):
-        path = task.folder / f"{stem}.geojson"
-        write_geojson(path, task.load(own), objects=task.config.objects, cancel=task.cancel)
+        lines = (line for _, own_lines in task.lines(own, items) for line in own_lines)
+        write_features(task.folder / f"{stem}.geojson", lines)
 
 
 def _table(task: Task, pieces: Sequence[Piece]) -> None:
-    names = task.config.hide_names
+    items = partial(rows, hide_names=task.config.hide_names)
     for stem, own in task.by_slide(pieces):
-        path = task.folder / f"{stem}.csv"
-        write_table(path, task.load(own), hide_names=names, cancel=task.cancel)
+        cells = (json.loads(line) for _, lines in task.lines(own, items) for line in lines)
+        write_sheet(task.folder / f"{stem}.csv", COLUMNS, cells)
 
 
 def _coco(task: Task, pieces: Sequence[Piece]) -> None:
@@ -95,9 +98,9 @@ def _coco(task: Task, pieces: Sequence[Piece]) -> None:
     for field in task.left(pieces, image=True):
         here.mkdir(exist_ok=True)
         write_rgb(here, f"images/{field.record.id}.png", field.pixels())
-    path = here / "annotations.json"
-    outlining = task.config.outlining
-    write_coco(path, task.load(pieces), segmentation=outlining, cancel=task.cancel)
+    items = partial(annotations_of, segmentation=task.config.outlining)
+    made = ((record, map(json.loads, lines)) for record, lines in task.lines(pieces, items))
+    write_annotations(here / "annotations.json", made)
 
 
 def _is_coco(path: Path) -> bool:
@@ -126,7 +129,18 @@ def _parquet(task: Task, pieces: Sequence[Piece]) -> None:
     check_ours(task.out / PARQUET, is_imagefolder, "no data set of napari-pathseg")
     (task.folder / PARQUET).mkdir(exist_ok=True)
     records = [piece.record for piece in pieces]
-    fill_parquet(task.folder / PARQUET, records, task.load(pieces, image=True))
+    by_id = {piece.record.id: piece for piece in pieces}
+    shown = 0
+
+    def load(ids: Sequence[str]) -> Iterator[ExportField]:
+        nonlocal shown
+        for field_id in ids:
+            task.tell(shown, len(pieces))
+            shown += 1
+            yield by_id[field_id].load(image=True)
+
+    stage = task.stage
+    fill_parquet(task.folder / PARQUET, records, load, done=stage.done, mark=stage.mark)
 
 
 def _labels_tiff(task: Task, pieces: Sequence[Piece]) -> None:

@@ -68,18 +68,34 @@ def write_geojson(
         When the file can not be written; an older one stays as it was.
     CancelledError
     """
-    count = 0
     total = len(fields) if isinstance(fields, Sized) else 0
-    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
-        file.write('{"type": "FeatureCollection", "features": [')
+
+    def lines() -> Iterator[str]:
         for done, field in enumerate(fields):
             progress(Progress(done, total, f"Writing field {done + 1}"))
             for feature in features(field, level0=level0, objects=objects):
                 if cancel is not None:
                     cancel.raise_if_cancelled()
-                file.write(",\n" if count else "\n")
-                file.write(json.dumps(feature, allow_nan=False))
-                count += 1
+                yield json.dumps(feature, allow_nan=False)
+
+    return write_features(path, lines())
+
+
+def write_features(path: Path, lines: Iterable[str]) -> int:
+    """Write a FeatureCollection of Features that are JSON already; raises as `write_geojson`.
+
+    Returns
+    -------
+    int
+        Features written.
+    """
+    count = 0
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as file:
+        file.write('{"type": "FeatureCollection", "features": [')
+        for line in lines:
+            file.write(",\n" if count else "\n")
+            file.write(line)
+            count += 1
         file.write("\n]}\n")
     return count
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -83,8 +83,25 @@ def fill_imagefolder(
     drop(fresh)
 
 
-def fill_parquet(part: Path, records: Sequence[FieldRecord], fields: Iterable[ExportField]) -> None:
+def fill_parquet(
+    part: Path,
+    records: Sequence[FieldRecord],
+    load: Callable[[Sequence[str]], Iterable[ExportField]],
+    *,
+    done: Callable[[str], bool] = lambda _: False,
+    mark: Callable[[str], None] = lambda _: None,
+) -> None:
     """Write `data/<split>-<n>-of-<count>.parquet` and a card; as the Hub stores data sets.
+
+    Parameters
+    ----------
+    part : Path
+    records : sequence of FieldRecord
+        Of all fields.
+    load : callable
+        The fields of some ids with their images, in that order, read one by one.
+    done, mark : callable
+        Whether an interrupted export has written a file of that name; that it is written now.
 
     Raises
     ------
@@ -100,31 +117,37 @@ def fill_parquet(part: Path, records: Sequence[FieldRecord], fields: Iterable[Ex
     classes, tables, split_of = _common(records)
     schema = _schema(arrow, classes)
     (part / "data").mkdir(exist_ok=True)
-    rows: dict[str, list[Json]] = {}
-    counts = {name: sum(v == name for v in split_of.values()) for name in split_of.values()}
-    written = dict.fromkeys(counts, 0)
-
-    def write(split: str) -> None:
-        shards = -(-counts[split] // SHARD)
-        path = part / "data" / f"{split}-{written[split]:05d}-of-{shards:05d}.parquet"
-        table = arrow.Table.from_pylist(rows.pop(split), schema=schema)
+    for name, ids in _shards(split_of, records):
+        if done(name):
+            continue
+        rows = [_row(field, tables[field.record.id]) for field in load(ids)]
+        table = arrow.Table.from_pylist(rows, schema=schema)
+        path = part / "data" / name
         parquet.write_table(table, path, row_group_size=8, compression="zstd")
-        written[split] += 1
-
-    for field in fields:
-        record, split = field.record, split_of[field.record.id]
-        pictures: dict[str, npt.NDArray[Any]] = {"image": field.pixels()}
-        pictures.update(_masks(field, tables[record.id]))
-        row = {
-            name: {"bytes": _png(array), "path": f"{record.id}.{name}.png"}
-            for name, array in pictures.items()
-        }
-        rows.setdefault(split, []).append(row | _columns(record))
-        if len(rows[split]) == SHARD:
-            write(split)
-    for split in list(rows):
-        write(split)
+        mark(name)
     _write_card(part, records, classes, split_of, parquet=True)
+
+
+def _shards(
+    split_of: Mapping[str, str], records: Sequence[FieldRecord]
+) -> Iterator[tuple[str, list[str]]]:
+    """File name and fields of each shard."""
+    for split in dict.fromkeys(split_of.values()):
+        ids = [record.id for record in records if split_of[record.id] == split]
+        count = -(-len(ids) // SHARD)
+        for number in range(count):
+            own = ids[number * SHARD : (number + 1) * SHARD]
+            yield f"{split}-{number:05d}-of-{count:05d}.parquet", own
+
+
+def _row(field: ExportField, table: npt.NDArray[np.uint16]) -> Json:
+    pictures: dict[str, npt.NDArray[Any]] = {"image": field.pixels()}
+    pictures.update(_masks(field, table))
+    row = {
+        name: {"bytes": _png(array), "path": f"{field.record.id}.{name}.png"}
+        for name, array in pictures.items()
+    }
+    return row | _columns(field.record)
 
 
 def _common(

@@ -38,6 +38,10 @@ class Stage:
         """A part of the work is done: its files are written."""
         self._mark(unit).touch()
 
+    def kept(self, unit: str) -> Path:
+        """A file for what was made of a part; it goes with the stage."""
+        return self._mark(unit).with_suffix(".part")
+
     def _mark(self, unit: str) -> Path:
         return self._path / "done" / hashlib.sha256(unit.encode()).hexdigest()[:32]
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from psygnal import Signal
 
-from napari_pathseg.errors import CancelledError, PathsegError, StoreError
+from napari_pathseg.errors import StoreError
 from napari_pathseg.geometry import Region
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.host import Host
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.map_layer import MapLayer
-from napari_pathseg.gui.messages import Message, of_error
+from napari_pathseg.gui.messages import Message, of_error, tell_failure
 from napari_pathseg.gui.pointing import Pointing
 from napari_pathseg.inference.segmentation import Logits, Segmentation
 from napari_pathseg.labels.raster import outlines
@@ -216,13 +216,7 @@ class Explaining:
         if generation != self._generation:
             return
         self._set_weighing(False)
-        if isinstance(error, CancelledError):
-            self._host.say(Message("Cancelled."))
-        elif isinstance(error, PathsegError):
-            self._host.say(of_error(error))
-        else:
-            self._host.say(Message(f"The model stopped with an error: {error}", "error"))
-            raise error
+        tell_failure(error, self._host.say, "Cancelled.")
 
     def _report(self, generation: int, progress: Progress) -> None:
         if generation == self._generation:

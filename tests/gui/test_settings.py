@@ -20,6 +20,7 @@ from napari_pathseg.gui.settings import (
     Settings,
     SettingsStore,
     apply,
+    open_slides_here,
 )
 
 MANIFEST = Path(napari_pathseg.__file__).parent / "napari.yaml"
@@ -86,3 +87,19 @@ def test_a_setting_is_obeyed_at_once(
     assert [layer.contour for layer in layers] == [5, 5]
     controller.segment_field("nucleus")
     assert np.isclose(controller.desk.work.pending.threshold, 0.6)
+
+
+def test_scanners_files_are_opened_here_unless_a_person_chose_otherwise() -> None:
+    from napari.settings import get_settings
+
+    plugins = get_settings().plugins
+    before = dict(plugins.extension2reader)
+    plugins.extension2reader = {"*.svs": "another"}
+    try:
+        open_slides_here()
+        found = dict(plugins.extension2reader)
+    finally:
+        plugins.extension2reader = before
+    assert found["*.svs"] == "another"
+    assert found["*.ndpi"] == "napari-pathseg"
+    assert "*.tif" not in found

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 PLUGIN = "napari-pathseg"
 KEYS = "keys"
+SLIDE_PATTERNS = ("*.svs", "*.ndpi", "*.scn", "*.bif", "*.qptiff")
+"""Suffixes of scanners that napari's own reader claims too."""
+
 PLACES = {
     "threshold": "segmenting",
     "model": "segmenting",
@@ -132,9 +135,26 @@ class NapariSettings(SettingsStore):
 def kept_settings() -> SettingsStore:
     """The settings that napari keeps; the defaults where the plugin is not installed in it."""
     try:
-        return NapariSettings()
+        settings = NapariSettings()
     except KeyError:
         return SettingsStore()
+    open_slides_here()
+    return settings
+
+
+def open_slides_here() -> None:
+    """Let slides that are dropped on napari be opened by this package, without being asked.
+
+    napari's own reader claims the same suffixes, would load them whole, and so napari asks which
+    reader to take. What a person chose for a suffix is left as it is.
+    """
+    from napari.settings import get_settings
+
+    plugins = get_settings().plugins
+    known = dict(plugins.extension2reader)
+    wanted = dict.fromkeys(SLIDE_PATTERNS, PLUGIN) | known
+    if wanted != known:
+        plugins.extension2reader = wanted
 
 
 def apply(controller: PathsegController, settings: Settings) -> None:

@@ -55,13 +55,16 @@ def test_without_scale_the_units_are_pixels(slide_without_scale: Path) -> None:
     assert (options["scale"], options["units"]) == ((1.0, 1.0), ("pixel", "pixel"))
 
 
-def test_a_damaged_file_says_so_on_reading(tmp_path: Path) -> None:
+def test_a_damaged_file_says_so_on_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "broken.svs"
     broken.write_bytes(b"no slide at all")
     reader = get_reader(str(broken))
     assert reader is not None
+    told: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
     with pytest.raises(SlideError, match=r"broken\.svs"):
         reader(str(broken))
+    assert [str(broken) in text for text in told] == [True]
 
 
 def test_a_folder_without_a_slide_is_left_to_other_readers(tmp_path: Path) -> None:

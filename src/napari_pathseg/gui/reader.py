@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from napari_pathseg.errors import PathsegError
+from napari_pathseg.errors import PathsegError, SlideError
 
 Paths = str | Sequence[str]
 
@@ -32,6 +32,8 @@ def get_reader(path: Paths) -> Callable[[Paths], list[object]] | None:
 def read_slides(path: Paths) -> list[object]:
     """Open slides for napari; only metadata is read here.
 
+    Why one can not be opened is shown here too: napari tells only that a reader failed.
+
     Raises
     ------
     SlideError
@@ -40,4 +42,10 @@ def read_slides(path: Paths) -> list[object]:
     from napari_pathseg.gui.sources import read_file
 
     paths = [path] if isinstance(path, str) else list(path)
-    return [layer for each in paths for layer in read_file(Path(each))]
+    try:
+        return [layer for each in paths for layer in read_file(Path(each))]
+    except SlideError as error:
+        from napari.utils.notifications import show_error
+
+        show_error(str(error))
+        raise

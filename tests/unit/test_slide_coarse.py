@@ -108,7 +108,7 @@ def test_what_is_looked_at_comes_first_and_may_be_mixed() -> None:
     exact = exact_levels(slide)
     made = CoarseLevels(exact, None)
     made._started = True  # no thread: step by step
-    while made._grids:
+    while not made._guess.finished:
         made.step()
     made.window(0, 800, 300, 40, 40)
     made.step()
@@ -148,7 +148,7 @@ def test_what_is_done_is_kept_and_gone_on_with(
     slide = Tiled("kept")
     first = CoarseLevels(exact_levels(slide), folder / "levels")
     first._started = True
-    first._grids = []
+    first._guess._grids = []
     for _ in range(4):
         first.step()
     again = CoarseLevels(exact_levels(slide), folder / "levels")

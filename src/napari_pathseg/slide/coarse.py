@@ -11,7 +11,6 @@ from __future__ import annotations
 import logging
 import tempfile
 import threading
-import time
 import weakref
 from collections import deque
 from dataclasses import dataclass, replace
@@ -19,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_pathseg.errors import DamagedSlideError, SlideError
 from napari_pathseg.geometry import Shape
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.slide.base import Pixels
 from napari_pathseg.slide.cache import ChunkCache
+from napari_pathseg.slide.coarse_guess import Guess
 from napari_pathseg.slide.coarse_store import CoarseStore, default_folder, make_room
 from napari_pathseg.slide.indexing import Key, corners, indexed
 from napari_pathseg.slide.sources import AveragedSource, LevelSource, halved, is_wide
@@ -38,14 +37,6 @@ LARGE_PIXELS = 36_000_000
 """A level of fewer is read through in less than a second."""
 
 PIECE_PX = 256
-FIRST_GUESS_S = 0.4
-GRIDS = (8, 16, 32, 64)
-"""Places down and across at which tiles are read for the guess, one after the other."""
-
-SHARE = 8
-"""One in so many tiles may be read for the guess alone."""
-
-SAMPLE_PX = 256
 MOST_WANTED = 300
 """Pieces in view that are made before others; a view of more is the whole slide."""
 
@@ -91,10 +82,8 @@ class CoarseLevels:
         self.errors: tuple[DamagedSlideError, ...] = ()
         self._tried = self.store.done.copy()
         self._wanted: deque[tuple[int, int]] = deque(maxlen=MOST_WANTED)
-        self._grids = list(GRIDS)
-        self._guess: npt.NDArray[np.float32] | None = None
+        self._guess = Guess(self._stored)
         self._lock = threading.Lock()
-        self._guessing = threading.Lock()
         self._ended = threading.Event()
         self._started = False
         if self._tried.all():
@@ -151,7 +140,7 @@ class CoarseLevels:
         done = self.store.done[rows.start : rows.stop, columns.start : columns.stop].copy()
         if done.all():
             return self.store.read(level, y, x, height, width)
-        out = self._guessed(level, y, x, height, width)
+        out = self._guess.window(self.levels[level].shape, y, x, height, width)
         self._want([(row, column) for row in rows for column in columns])
         if done.any():
             exact = self.store.read(level, y, x, height, width)
@@ -181,9 +170,8 @@ class CoarseLevels:
         if self._ended.is_set():
             return False
         try:
-            if self._grids:
-                with self._guessing:
-                    self._improve_guess()
+            if not self._guess.finished:
+                self._guess.improve()
             elif (piece := self._next()) is not None:
                 self._make(*piece)
         except SlideError as error:
@@ -228,70 +216,6 @@ class CoarseLevels:
             pixels = halved(pixels)
         self.store.finish(row, column)
         self._tried[row, column] = True
-
-    def _guessed(self, level: int, y: int, x: int, height: int, width: int) -> Pixels:
-        """Mean colours of some tiles, blended into each other."""
-        if self._guess is None:
-            with self._guessing:
-                self._first_guess()
-        guess = self._guess
-        assert guess is not None
-        full = self.levels[level].shape
-        rows = _weights(y, height, full[0], guess.shape[0])
-        columns = _weights(x, width, full[1], guess.shape[1])
-        colors = guess.reshape(*guess.shape[:2], -1)
-        across = np.tensordot(colors, columns, axes=(1, 1)).transpose(0, 2, 1)  # (r, width, s)
-        blended = rows @ across.reshape(len(across), -1)
-        if self.store.dtype.kind in "iu":
-            blended += 0.5
-        found: Pixels = blended.reshape(height, width, *full[2:]).astype(self.store.dtype)
-        return found
-
-    def _first_guess(self) -> None:
-        begun = time.perf_counter()
-        # The next grid has four times as many places.
-        while self._guess is None or (time.perf_counter() - begun) * 4 < FIRST_GUESS_S:
-            if not self._grids:
-                return
-            self._improve_guess()
-
-    def _improve_guess(self) -> None:
-        """Read tiles at a grid of places; what was read for the grid before is not used again."""
-        if not self._grids:
-            return
-        grid = self._grids[0]
-        height, width = self._stored.shape[:2]
-        down, across = min(grid, height), min(grid, width)
-        means = np.zeros((down, across, *self._stored.shape[2:]), dtype=np.float32)
-        errors = []
-        for row in range(down):
-            for column in range(across):
-                try:
-                    means[row, column] = self._mean((row + 0.5) / down, (column + 0.5) / across)
-                except DamagedSlideError as error:
-                    means[row, column] = 255 if self._stored.ndim == 3 else 0
-                    errors.append(error)
-        if len(errors) == down * across:
-            raise errors[0]
-        self._guess = means
-        self._grids = [finer for finer in self._grids[1:] if self._is_worth(finer)]
-
-    def _is_worth(self, grid: int) -> bool:
-        """Whether a grid touches few of the stored tiles, so that the rest is not kept waiting."""
-        (height, width), (tile_h, tile_w) = self._stored.shape[:2], self._stored.tile
-        down, across = -(-height // tile_h), -(-width // tile_w)
-        return min(grid, down) * min(grid, across) * SHARE <= down * across
-
-    def _mean(self, at_y: float, at_x: float) -> Any:
-        """Mean of the stored tile, or a part of it, at a place between 0 and 1."""
-        height, width = self._stored.shape[:2]
-        tile_h, tile_w = self._stored.tile
-        y, x = int(at_y * height) // tile_h * tile_h, int(at_x * width)
-        x = x // tile_w * tile_w if tile_w <= SAMPLE_PX else max(x - SAMPLE_PX // 2, 0)
-        pixels = self._stored.window(
-            y, x, min(tile_h, SAMPLE_PX, height - y), min(tile_w, SAMPLE_PX, width - x)
-        )
-        return pixels.mean(axis=(0, 1), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,15 +337,6 @@ def _piece(stored: LevelSource, levels: int) -> Shape:
     width = -(-stored.shape[1] // (step << FIRST)) * step
     height = max(PIECE_PX * PIECE_PX // width, stored.tile[0] >> FIRST, 1)
     return -(-height // step) * step, width
-
-
-def _weights(start: int, count: int, length: int, samples: int) -> npt.NDArray[np.float32]:
-    """How much each of the samples along an axis counts for each pixel, (count, samples)."""
-    places = (np.arange(start, start + count) + 0.5) * samples / length - 0.5
-    inside = np.clip(places, 0, samples - 1)
-    distance = np.abs(inside[:, None] - np.arange(samples))
-    weights: npt.NDArray[np.float32] = np.maximum(1 - distance, 0).astype(np.float32)
-    return weights
 
 
 def _itself(source: AveragedSource) -> AveragedSource:

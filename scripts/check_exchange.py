@@ -114,16 +114,23 @@ def geopandas_reader(out: Path, mask: np.ndarray) -> int:
 
 
 def pycocotools_reader(out: Path, mask: np.ndarray) -> int:
-    """Every annotation by the API of COCO, of the whole field and of all tiles."""
+    """The annotations by the API of COCO, of the whole field and of all tiles."""
     from pycocotools.coco import COCO
+    from pycocotools.mask import area, decode, merge
 
     wrong = 0
     for folder in (out, out / "tiles"):
         coco = COCO(str(folder / "coco" / "annotations.json"))
         for image in coco.loadImgs(coco.getImgIds()):
             found = np.zeros((image["height"], image["width"]), np.uint16)
-            for annotation in coco.loadAnns(coco.getAnnIds([image["id"]])):
-                found[coco.annToMask(annotation) > 0] = annotation["category_id"]
+            for category in coco.getCatIds():
+                own = coco.loadAnns(coco.getAnnIds([image["id"]], [category]))
+                if not own:
+                    continue
+                runs = [coco.annToRLE(annotation) for annotation in own]
+                inside = decode(merge(runs)) > 0
+                wrong += abs(int(area(runs).sum()) - int(inside.sum()))  # no two share a pixel
+                found[inside] = category
             expected = mask if folder == out else _tile_of(image["field"], mask)
             wrong += int((found != expected).sum())
     return wrong

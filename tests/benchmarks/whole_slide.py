@@ -4,10 +4,11 @@
 at 0.25 micrometres, of which SHARE is tissue, with a segmenter that takes no time.
 ``python tests/benchmarks/whole_slide.py model SIDE`` runs the real model on a generated slide of
 SIDE x SIDE pixels at 1 micrometre.
-``python tests/benchmarks/whole_slide.py real WORD MPP HEIGHT WIDTH`` runs it with the threads that
-OMP_NUM_THREADS gives on a slide at 0.25 micrometres, a third of it repeated tissue, looked at with
-MPP. All write all files, and print one line of JSON. Seconds of the processor are counted, so
-that other work on the machine changes little.
+``python tests/benchmarks/whole_slide.py real WORD MPP HEIGHT WIDTH SHARE`` runs it with the threads
+that OMP_NUM_THREADS gives on a slide at 0.25 micrometres, SHARE of it repeated tissue, looked at
+with MPP. ``python tests/benchmarks/whole_slide.py tilings SIDE`` cuts the slide of `model` in two
+ways and tells how much the masks agree. The others write all files. Each prints one line of JSON.
+Seconds of the processor are counted, so that other work on the machine changes little.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ import numpy.typing as npt
 from napari_pathseg.batch.one_slide import segment_to_files
 from napari_pathseg.batch.settings import BatchSettings, SlideJob
 from napari_pathseg.classes import Term
+from napari_pathseg.config import SegmentConfig
 from napari_pathseg.geometry import Field, exact_downsample
 from napari_pathseg.inference.session import Session
 from napari_pathseg.models.base import ModelCard, Segmenter, TileAnswer, TileQuery
@@ -175,7 +177,36 @@ def model(side: str) -> dict[str, float]:
         return _with_model(path, timed, "gland")
 
 
-def real(word: str, mpp: str, height: str, width: str) -> dict[str, float]:
+def tilings(side: str) -> dict[str, float]:
+    """Agreement of the masks of the real model when the slide is cut with another overlap."""
+    from napari_pathseg.inference.slide_plan import plan_slide
+    from napari_pathseg.inference.whole_slide import segment_slide
+    from napari_pathseg.models.registry import load_segmenter
+    from napari_pathseg.prompts import TextPrompt
+    from napari_pathseg.slide.synthetic import SyntheticSlide
+
+    segmenter, slide = load_segmenter(), SyntheticSlide((int(side), int(side)), mpp=1.0)
+    found: dict[str, float] = {}
+    for word in ("gland", "stroma", "nucleus"):
+        masks = []
+        for overlap in (96, 144):
+            config = SegmentConfig(overlap_px=overlap)
+            session = Session(slide, segmenter, Vocabulary.load(), config=config)
+            plan = plan_slide(session, [TextPrompt(word)], "all")
+            found[f"{word} inputs at {overlap}"] = plan.tiles
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                segment_slide(session, plan, Path(folder)) as result,
+            ):
+                masks.append(result.labels.read(0, 0, *result.labels.shape) > 0)
+        either = np.count_nonzero(masks[0] | masks[1])
+        both = np.count_nonzero(masks[0] & masks[1])
+        found[f"{word} IoU"] = round(both / max(either, 1), 4)
+        found[f"{word} share"] = round(float(masks[0].mean()), 3)
+    return found
+
+
+def real(word: str, mpp: str, height: str, width: str, share: str) -> dict[str, float]:
     """The real model on a slide of the size that scanners write."""
     from big_slides import write_big
 
@@ -184,7 +215,7 @@ def real(word: str, mpp: str, height: str, width: str) -> dict[str, float]:
     timed = Timed(load_segmenter(), float(mpp))
     with tempfile.TemporaryDirectory() as folder:
         shape = (int(height), int(width))
-        path = write_big(Path(folder) / "slide.svs", shape, mpp=0.25, share=1 / 3)
+        path = write_big(Path(folder) / "slide.svs", shape, mpp=0.25, share=float(share))
         return _with_model(path, timed, word)
 
 
@@ -205,4 +236,5 @@ def _with_model(path: Path, timed: Timed, word: str) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"engine": engine, "model": model, "real": real}[sys.argv[1]](*sys.argv[2:])))
+    kinds = {"engine": engine, "model": model, "real": real, "tilings": tilings}
+    print(json.dumps(kinds[sys.argv[1]](*sys.argv[2:])))

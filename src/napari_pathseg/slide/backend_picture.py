@@ -19,7 +19,9 @@ from napari_pathseg.slide.scale import UM_PER_UNIT, mpp_of_resolution
 from napari_pathseg.slide.scenes import require_one_scene
 
 MAX_PIXELS = 200_000_000
-"""A picture is held in memory whole: 600 MB at this size, twice that while it is decoded."""
+"""A picture is held in memory whole: 600 MB at this size, and 1.4 GB while it is decoded."""
+
+BAND_PX = 256
 
 PILLOW_ERRORS = (
     OSError,
@@ -127,9 +129,14 @@ def _check_size(path: Path, width: int, height: int) -> None:
 def _rgb(picture: Image.Image) -> RGB:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         return _gray_to_rgb(np.asarray(picture), picture.mode)
-    if picture.has_transparency_data:
-        return alpha_on_white(np.asarray(picture.convert("RGBA")))
-    return np.array(picture.convert("RGB"))
+    picture.load()
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    out = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
+    for top in range(0, picture.height, BAND_PX):  # or a large picture would be held four times
+        stop = min(top + BAND_PX, picture.height)
+        band = np.asarray(picture.crop((0, top, picture.width, stop)).convert(mode))
+        out[top:stop] = alpha_on_white(band) if mode == "RGBA" else band
+    return out
 
 
 def _gray_to_rgb(values: npt.NDArray[Any], mode: str) -> RGB:

@@ -34,7 +34,6 @@ FORMATS = (
     "png",
     "csv",
 )
-_MEGABYTE = 1e6
 
 
 @click.command()
@@ -172,6 +171,8 @@ def _sources(path: Path, several: bool, stack: ExitStack) -> Sequence[Source]:
 
 
 def _show(outlook: Outlook, config: ExportConfig) -> None:
+    from napari_pathseg.export.run import megabytes
+
     pieces = _count(outlook.tiles, "tile") if config.tile_px else ""
     rows = [
         ("slides", str(outlook.slides)),
@@ -179,8 +180,8 @@ def _show(outlook: Outlook, config: ExportConfig) -> None:
         ("objects", f"{outlook.objects:,}"),
         ("classes", ", ".join(outlook.classes) or "none"),
         *((f"left out, {reason}", str(n)) for reason, n in outlook.left_out.items()),
-        *((name, f"about {size / _MEGABYTE:.1f} MB") for name, size in outlook.sizes.items()),
-        ("in all", f"about {outlook.total_bytes / _MEGABYTE:.1f} MB"),
+        *((name, megabytes(size)) for name, size in outlook.sizes.items()),
+        ("in all", megabytes(outlook.total_bytes)),
     ]
     print_table(rows)
 

@@ -54,6 +54,11 @@ class Outlook:
         return sum(self.sizes.values())
 
 
+def megabytes(size: int) -> str:
+    """Some bytes as people read them, of an estimate."""
+    return "under 0.1 MB" if size < 1e5 else f"about {size / 1e6:,.1f} MB"
+
+
 @dataclass(frozen=True, slots=True)
 class Exported:
     """What was written.

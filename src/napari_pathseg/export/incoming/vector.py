@@ -37,7 +37,7 @@ def incoming_geojson(path: Path, frame: Frame, where: Where) -> Incoming:
     shapes, skipped = read_shapes(path)
     if not shapes:
         raise ExportError(
-            f"{path} holds no polygon ({skipped} points, lines or objects without geometry).",
+            f"{path} holds no polygon ({skipped} points, lines and objects without geometry).",
             "Export polygons from the other program.",
         )
     check_slide(path, frame, [s.slide for s in shapes if s.slide], where)
@@ -53,7 +53,7 @@ def incoming_geojson(path: Path, frame: Frame, where: Where) -> Incoming:
             read = fill_shapes(own, field, classes)
             if read.mask.any():
                 fields += placed(path, frame, read.mask, field, where, None, read.instances)
-    notes = [f"{skipped} points, lines or objects without geometry"] if skipped else []
+    notes = [f"{skipped} without an area, such as points and lines"] if skipped else []
     return Incoming(path, "GeoJSON", classes, tuple(fields), tuple(notes))
 
 

@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 
 from napari_pathseg.config import ExportConfig
 from napari_pathseg.export.formats import FORMATS
-from napari_pathseg.export.run import Outlook
+from napari_pathseg.export.run import Outlook, megabytes
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.exporting import Exporting, Scope, count
 from napari_pathseg.gui.importing import Importing
@@ -48,7 +48,6 @@ FORMS = {"objects": ("annotation", "detection", "cell", "class"), "outlining": (
 ZARR = {"with images": "image", "beside the slide": "beside", "inside the slide": "inside"}
 EXTENT = {"each field": "field", "whole slide": "slide"}
 USUAL = ("bundle", "geojson")
-_MEGABYTE = 1e6
 
 
 class ExportPage(QWidget):
@@ -282,7 +281,7 @@ class ExportPage(QWidget):
         if outlook.tiles != outlook.fields:
             parts.append(count(outlook.tiles, "tile"))
         parts.append(count(outlook.objects, "object"))
-        parts.append(f"about {max(outlook.total_bytes / _MEGABYTE, 0.1):,.1f} MB")
+        parts.append(megabytes(outlook.total_bytes))
         left = [f"{n} {reason}" for reason, n in outlook.left_out.items()]
         rest = f"\nLeft out: {', '.join(left)}." if left else ""
         self.told.setText(", ".join(parts) + "." + rest)

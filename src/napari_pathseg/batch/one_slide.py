@@ -12,6 +12,7 @@ from napari_pathseg import __version__
 from napari_pathseg.batch.settings import SlideJob
 from napari_pathseg.batch.slide_files import Written, publish, write_slide
 from napari_pathseg.classes import term_facts
+from napari_pathseg.config import SegmentConfig
 from napari_pathseg.errors import PathsegError, SlideError, describe_os_error
 from napari_pathseg.geometry import Pair
 from napari_pathseg.inference.session import Session
@@ -53,7 +54,8 @@ def run_slide(
     start = time.perf_counter()
     try:
         with open_slide(job.path) as slide:
-            session = Session(slide, segmenter, vocabulary, mpp=scale_of(job, slide))
+            config = SegmentConfig(context=job.settings.context)
+            session = Session(slide, segmenter, vocabulary, mpp=scale_of(job, slide), config=config)
             return segment_to_files(job, session, progress=progress, cancel=cancel)
     except (SlideError, MemoryError, OSError, PathsegError) as error:
         if cancel is not None and cancel.cancelled:

@@ -36,6 +36,8 @@ class BatchSettings:
         Name of the model.
     adapters : tuple of str
         Files of adapters for it; the last one counts where several teach the same term.
+    context : bool
+        Let the model take what lies around each input into account, where it can.
     """
 
     prompts: tuple[str, ...]
@@ -45,6 +47,7 @@ class BatchSettings:
     formats: tuple[Format, ...] = ALWAYS
     model: str = "default"
     adapters: tuple[str, ...] = ()
+    context: bool = True
 
     @property
     def texts(self) -> tuple[TextPrompt, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from napari_pathseg.cli.console import note, print_json, print_table, progress_line
-from napari_pathseg.cli.segment import adapter_option
+from napari_pathseg.cli.segment import adapter_option, context_option
 from napari_pathseg.slide.scale import PLAUSIBLE_MPP
 
 FORMATS = ("tif", "geojson", "zarr", "png")
@@ -60,6 +60,7 @@ CANCELLED = 130
     "again.",
 )
 @adapter_option
+@context_option
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -86,6 +87,7 @@ def batch(
     instances: bool,
     formats: Sequence[Any],
     adapters: Sequence[Path],
+    context: bool,
     workers: int | None,
     scheduler: str | None,
     resume: bool,
@@ -111,6 +113,7 @@ def batch(
         instances=instances,
         formats=tuple(dict.fromkeys([*ALWAYS, *formats])),
         adapters=tuple(str(file.absolute()) for file in adapters),
+        context=context,
     )
     segmenter, vocabulary = load_adapted(settings.model, adapters)
     work = prepare(inputs, out, settings, segmenter, vocabulary, resume=resume)

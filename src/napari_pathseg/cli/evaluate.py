@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napari_pathseg.cli.console import print_json, print_table, progress_line
+from napari_pathseg.cli.segment import context_option
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.progress import Progress
 
 if TYPE_CHECKING:
+    from napari_pathseg.config import SegmentConfig
     from napari_pathseg.inference.evaluation import Measured, Truth
     from napari_pathseg.inference.report_page import Shown
     from napari_pathseg.models.base import Segmenter
@@ -36,6 +38,7 @@ _KINDS = ("text", "point", "points5", "box")
     metavar="NAME",
     help="default, mobile-sam (points and boxes only), or a .safetensors file.",
 )
+@context_option
 @click.option("--seed", type=int, default=0, help="For the choice of images and objects.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR"
@@ -48,6 +51,7 @@ def evaluate(
     datasets: Sequence[str],
     limit: int | None,
     model: str,
+    context: bool,
     seed: int,
     out: Path,
     as_json: bool,
@@ -57,6 +61,7 @@ def evaluate(
     Columns of CASES: id, dataset, case, split, image, mask, kind, terms, ignore, organ, mpp. A
     point or box comes from the true mask (an oracle); the report says how.
     """
+    from napari_pathseg.config import SegmentConfig
     from napari_pathseg.inference.evaluation import evaluate as ask
     from napari_pathseg.inference.report import summarize
     from napari_pathseg.inference.report_page import page
@@ -69,12 +74,13 @@ def evaluate(
         raise PathsegError(f"{cases}: no case has split '{split}'.", "Give --split or --dataset.")
     segmenter = load_segmenter(model)
     vocabulary = Vocabulary.load()
+    config = SegmentConfig(context=context)
     measured: list[Measured] = []
     case_of: dict[int, Case] = {}
     with progress_line() as progress:
         for number, case in enumerate(chosen):
             progress(Progress(number, len(chosen), case.id))
-            for one in ask(_truths(case), segmenter, vocabulary, prompt, seed=seed):
+            for one in ask(_truths(case), segmenter, vocabulary, prompt, seed=seed, config=config):
                 case_of[id(one)] = case
                 measured.append(one)
     report = summarize(measured, seed) | {"model": segmenter.card.identity, "split": split}
@@ -84,7 +90,7 @@ def evaluate(
     (out / "images.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def show(one: Measured) -> Shown:
-        return _show(one, case_of[id(one)], segmenter, vocabulary)
+        return _show(one, case_of[id(one)], segmenter, vocabulary, config)
 
     (out / "report.html").write_text(page(report, measured, show), encoding="utf-8")
     if as_json:
@@ -132,13 +138,19 @@ def _truths(case: Case) -> Iterator[Truth]:
         )
 
 
-def _show(one: Measured, case: Case, segmenter: Segmenter, vocabulary: Vocabulary) -> Shown:
+def _show(
+    one: Measured,
+    case: Case,
+    segmenter: Segmenter,
+    vocabulary: Vocabulary,
+    config: SegmentConfig,
+) -> Shown:
     """The pixels behind a figure, asked again: few are looked at, and masks are large."""
     from napari_pathseg.inference.evaluation import answer_again, session_for
     from napari_pathseg.inference.report_page import Shown
 
     truth = next(t for t in _truths(case) if t.term.object == one.term)
-    with session_for(truth, segmenter, vocabulary) as session:
+    with session_for(truth, segmenter, vocabulary, config) as session:
         answer = answer_again(session, truth, one)
     mask = truth.objects == one.target if one.target else truth.mask
     return Shown(one, case.read_image(), mask, answer)

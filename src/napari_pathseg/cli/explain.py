@@ -14,6 +14,7 @@ from napari_pathseg.cli.segment import (
     Number,
     adapter_option,
     collect_prompts,
+    context_option,
     mpp_notes,
     region_of,
 )
@@ -60,6 +61,7 @@ SHOWN_OBJECTS = 10
     help="How many objects of each class to weigh, the largest first; a look at the model each.",
 )
 @adapter_option
+@context_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -75,6 +77,7 @@ def explain(
     mpp: float | None,
     most: int,
     adapters: Sequence[Path],
+    context: bool,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -95,7 +98,7 @@ def explain(
         session = open_session(
             slide,
             mpp=None if mpp is None else (mpp, mpp),
-            config=SegmentConfig(max_tiles=MAX_TILES),
+            config=SegmentConfig(max_tiles=MAX_TILES, context=context),
             adapters=adapters,
         )
         with session.slide:

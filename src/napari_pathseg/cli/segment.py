@@ -51,6 +51,12 @@ adapter_option = click.option(
     metavar="FILE",
     help="What `pathseg train --from` learned; may be given again, the last one counts.",
 )
+context_option = click.option(
+    "--context/--no-context",
+    default=True,
+    help="Let a model that can take what lies around each of its inputs into account, a fifth "
+    "slower. [default: --context]",
+)
 
 
 @click.command()
@@ -98,6 +104,7 @@ adapter_option = click.option(
     help="Micrometres per pixel of the slide, where its file does not say or is wrong.",
 )
 @adapter_option
+@context_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -115,6 +122,7 @@ def segment(
     corner_and_size: tuple[int, int, int, int] | None,
     mpp: float | None,
     adapters: Sequence[Path],
+    context: bool,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -133,7 +141,7 @@ def segment(
         session = open_session(
             slide,
             mpp=None if mpp is None else (mpp, mpp),
-            config=SegmentConfig(max_tiles=MAX_TILES),
+            config=SegmentConfig(max_tiles=MAX_TILES, context=context),
             adapters=adapters,
         )
         with session.slide:

@@ -6,7 +6,7 @@ import json
 import queue
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -115,6 +115,7 @@ class Batching:
 
     def estimate(self, settings: BatchSettings, out: Path, *, every: bool) -> None:
         """Plan the slide in work, or all that are open, and time one tile of each."""
+        settings = replace(settings, context=self._controller.config.context)
         desk = self._controller.desk
         if desk is None:
             self._controller.say(Message(OPEN_FIRST, "warning"))

@@ -20,6 +20,7 @@ PLACES = {
     "threshold": "segmenting",
     "model": "segmenting",
     "kept_mb": "segmenting",
+    "context": "segmenting",
     "opacity": "look",
     "outline_px": "look",
     "go_on": "review",
@@ -43,6 +44,8 @@ class Settings:
         Name in the registry, or path of a model file.
     kept_mb : int
         Disk space for embeddings of places seen before.
+    context : bool
+        The model takes what lies around each input into account, where it can.
     opacity : float
         Of filled masks.
     outline_px : int
@@ -64,6 +67,7 @@ class Settings:
     threshold: float = 0.5
     model: str = "default"
     kept_mb: int = 1000
+    context: bool = True
     opacity: float = 0.45
     outline_px: int = 2
     go_on: bool = True
@@ -160,6 +164,9 @@ def open_slides_here() -> None:
 def apply(controller: PathsegController, settings: Settings) -> None:
     """Let the desk look and work as set."""
     controller.config = replace(
-        controller.config, threshold=settings.threshold, kept_mb=settings.kept_mb
+        controller.config,
+        threshold=settings.threshold,
+        kept_mb=settings.kept_mb,
+        context=settings.context,
     )
     controller.stage.set_look(controller.desks, settings.opacity, settings.outline_px)

@@ -6,9 +6,9 @@ at 0.25 micrometres, of which SHARE is tissue, with a segmenter that takes no ti
 SIDE x SIDE pixels at 1 micrometre.
 ``python tests/benchmarks/whole_slide.py real WORD MPP HEIGHT WIDTH SHARE`` runs it with the threads
 that OMP_NUM_THREADS gives on a slide at 0.25 micrometres, SHARE of it repeated tissue, looked at
-with MPP. ``python tests/benchmarks/whole_slide.py tilings SIDE`` cuts the slide of `model` in two
-ways and tells how much the masks agree. The others write all files. Each prints one line of JSON.
-Seconds of the processor are counted, so that other work on the machine changes little.
+with MPP. ``python tests/benchmarks/whole_slide.py tilings SIDE WORD…`` cuts the slide of `model` in
+two ways and tells how much the masks agree. The others write all files. Each prints one line of
+JSON. Seconds of the processor are counted, so that other work on the machine changes little.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def model(side: str) -> dict[str, float]:
         return _with_model(path, timed, "gland")
 
 
-def tilings(side: str) -> dict[str, float]:
+def tilings(side: str, *words: str) -> dict[str, float]:
     """Agreement of the masks of the real model when the slide is cut with another overlap."""
     from napari_pathseg.inference.slide_plan import plan_slide
     from napari_pathseg.inference.whole_slide import segment_slide
@@ -187,9 +187,9 @@ def tilings(side: str) -> dict[str, float]:
 
     segmenter, slide = load_segmenter(), SyntheticSlide((int(side), int(side)), mpp=1.0)
     found: dict[str, float] = {}
-    for word in ("gland", "stroma", "nucleus"):
+    for word in words:
         masks = []
-        for overlap in (96, 144):
+        for overlap in (96, 224):
             config = SegmentConfig(overlap_px=overlap)
             session = Session(slide, segmenter, Vocabulary.load(), config=config)
             plan = plan_slide(session, [TextPrompt(word)], "all")

@@ -45,9 +45,9 @@ class Outcome:
 
 def write_family(family: str, folder: Path) -> Path:
     """A sound slide of a family; returns what to open."""
+    import scanner_files
     from PIL import Image
 
-    import scanner_files
     from napari_pathseg.geometry import Field
     from napari_pathseg.slide.synthetic import SyntheticSlide
     from napari_pathseg.slide.write import write_pyramid

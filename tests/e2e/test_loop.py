@@ -67,6 +67,13 @@ def slide_to(hand: Hand, slider: object, share: float) -> np.ndarray:
     return meanwhile
 
 
+def candidate(hand: Hand, number: int) -> np.ndarray:
+    """Show the next candidate, which has this number."""
+    hand.key("C")
+    hand.wait(lambda: hand.controller.message.text == f"Candidate {number} of 3.", 60)
+    return shown(hand)
+
+
 def test_prompts_of_every_kind(hand: Hand) -> None:
     desk = hand.controller.desk
     hand.key("L")
@@ -92,12 +99,10 @@ def test_prompts_of_every_kind(hand: Hand) -> None:
     hand.key("P")
     hand.click(NUCLEUS.center)
     whole = shown(hand)
-    hand.key("C")
-    half = shown(hand)
+    half = candidate(hand, 2)
     assert 0.3 < (half != kept).sum() / (whole != kept).sum() < 0.9
-    assert hand.controller.message.text == "Candidate 2 of 3."
-    hand.key("C")
-    hand.key("C")
+    candidate(hand, 3)
+    candidate(hand, 1)
     np.testing.assert_array_equal(shown(hand), whole)
     hand.key("Z", "Ctrl")
     hand.key("Z", "Ctrl")

@@ -24,7 +24,7 @@ from napari_pathseg.gui.fields import Fields
 from napari_pathseg.gui.jobs import ImmediateRunner, Job, Runner
 from napari_pathseg.gui.layers import KEY, warm_up
 from napari_pathseg.gui.learning import use_words
-from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message, of_error
+from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message, of_error, tell_failure
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.refining import Refining
 from napari_pathseg.gui.relocating import relocate
@@ -153,10 +153,9 @@ class PathsegController:
 
     def level0_of(self, position: tuple[float, ...]) -> Pair | None:
         """Level-0 place of a world position, None without a slide."""
-        desk = self.desk
-        if desk is None:
+        if self.desk is None:
             return None
-        return world_to_level0(float(position[-2]), float(position[-1]), desk.mpp)
+        return world_to_level0(float(position[-2]), float(position[-1]), self.desk.mpp)
 
     def slide_mpp(self) -> Pair | None:
         """Scale of the slide in work."""
@@ -169,6 +168,11 @@ class PathsegController:
             return desk is not None
         mine = active in tuple(desk.layers()) or active.metadata.get(KEY) == "prompts"
         return mine and str(active.mode) == "pan_zoom"
+
+    def show_drawn(self, shape: Gesture | None) -> None:
+        """Show what the mouse has drawn so far; None when it is let go."""
+        if self.desk is not None:
+            self.stage.show_prompts(self.desk, () if shape is None else (shape,))
 
     def pressed(self, y: float, x: float) -> None:
         """A painting tool came down somewhere."""
@@ -287,9 +291,7 @@ class PathsegController:
         )
 
     def _failed(self, error: BaseException) -> None:
-        if not isinstance(error, PathsegError):
-            raise error
-        self.say(of_error(error))
+        tell_failure(error, self.say)
 
     def warm_up(self) -> None:
         """Load the model, and what napari needs for a first mask, before they are asked for."""
@@ -300,8 +302,7 @@ class PathsegController:
             self.words.warm_up()
             return segmenter
 
-        loaded = partial(use_words, self)
-        self._runner.submit(Job("Loading the model", load, loaded, self._failed))
+        self._runner.submit(Job("Loading the model", load, partial(use_words, self), self._failed))
 
     def hide_masks(self, hidden: bool) -> None:
         """Look underneath."""

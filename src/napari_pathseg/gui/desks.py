@@ -249,7 +249,7 @@ class Desks:
             self._latest = next(iter(self._desks.values()), None)
         layers = self._stage.viewer.layers
         desk.put_away()
-        self._stage.show_prompts(desk)
+        self._stage.drop_prompts(desk)
         for layer in desk.label_layers():
             if layer in layers:
                 layers.remove(layer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -98,7 +98,7 @@ def add_field(
     classes: ClassList,
     hidden: Iterable[int],
 ) -> Labels:
-    """A small editable Labels layer on the place of `field`."""
+    """A small editable Labels layer on the place of `field`, below all clicks and boxes."""
     from napari.layers import Labels
 
     layer = Labels(
@@ -109,7 +109,8 @@ def add_field(
         colormap=mask_colormap(classes, hidden),
     )
     place_field(layer, field, mpp)
-    viewer.add_layer(layer)
+    prompts = (i for i, other in enumerate(viewer.layers) if other.metadata.get(KEY) == "prompts")
+    viewer.layers.insert(next(prompts, len(viewer.layers)), layer)
     return layer
 
 
@@ -158,10 +159,17 @@ def make_hand_layer(name: str, mpp: Pair | None) -> Labels:
 
 
 def show_prompts(
-    viewer: ViewerModel, prompts: Iterable[Prompt], mpp: Pair | None, name: str
+    viewer: ViewerModel,
+    prompts: Iterable[Prompt],
+    mpp: Pair | None,
+    name: str,
+    drawn: Sequence[Prompt] = (),
 ) -> None:
-    """Show clicks as discs and crosses, boxes and lines as outlines; they go with the prompts."""
-    known = list(prompts)
+    """Show clicks as discs and crosses, boxes and lines as outlines, also the one being drawn.
+
+    Their layers stay and are hidden: napari takes long to add one, and longer to remove it.
+    """
+    known = [*prompts, *drawn]
     points = [p for p in known if isinstance(p, PointPrompt)]
     shapes = [p for p in known if isinstance(p, (BoxPrompt, ScribblePrompt, LassoPrompt))]
     active = viewer.layers.selection.active
@@ -171,8 +179,26 @@ def show_prompts(
         viewer.layers.selection.active = active
 
 
+def drop_prompts(viewer: ViewerModel, name: str) -> None:
+    """Take the layers of a slide's prompts away."""
+    for layer in (_named(viewer, f"{name} points"), _named(viewer, f"{name} boxes")):
+        if layer is not None:
+            viewer.layers.remove(layer)
+
+
 def _named(viewer: ViewerModel, name: str) -> Any:
-    return next((layer for layer in viewer.layers if layer.name == name), None)
+    found = (x for x in viewer.layers if x.name == name and x.metadata.get(KEY) == "prompts")
+    return next(found, None)
+
+
+def _is_new(layer: Points | Shapes, prompts: Sequence[Prompt], mpp: Pair | None) -> bool:
+    """Whether a layer shows other prompts than these; it has the units of the slide then."""
+    shown = (tuple(prompts), mpp)
+    if layer.metadata.get("shown") == shown:
+        return False
+    layer.metadata["shown"] = shown
+    layer.units = units(mpp)
+    return True
 
 
 def _show_points(
@@ -181,27 +207,27 @@ def _show_points(
     from napari.layers import Points
 
     layer: Points | None = _named(viewer, name)
-    if not points:
-        if layer is not None:
-            viewer.layers.remove(layer)
+    if layer is None:
+        if not points:
+            return
+        layer = Points(
+            ndim=2,
+            name=name,
+            size=1,
+            border_width=0,
+            units=units(mpp),
+            metadata={KEY: "prompts"},
+        )
+        layer.canvas_size_limits = (13, 13)  # screen pixels, at every zoom
+        layer.editable = False
+        viewer.add_layer(layer)
+    if not _is_new(layer, points, mpp):
         return
-    if layer is not None:
-        viewer.layers.remove(layer)
-    places = np.array([level0_to_world(p.y, p.x, mpp) for p in points])
-    colors = [POSITIVE if p.positive else NEGATIVE for p in points]
-    layer = Points(
-        places,
-        name=name,
-        size=1,
-        symbol=["disc" if p.positive else "x" for p in points],
-        face_color=colors,
-        border_width=0,
-        units=units(mpp),
-        metadata={KEY: "prompts"},
-    )
-    layer.canvas_size_limits = (13, 13)  # screen pixels, at every zoom
-    layer.editable = False
-    viewer.add_layer(layer)
+    layer.visible = bool(points)
+    layer.data = np.array([level0_to_world(p.y, p.x, mpp) for p in points]).reshape(-1, 2)
+    if points:
+        layer.symbol = ["disc" if p.positive else "x" for p in points]
+        layer.face_color = [POSITIVE if p.positive else NEGATIVE for p in points]
 
 
 def _show_shapes(
@@ -213,24 +239,29 @@ def _show_shapes(
     from napari.layers import Shapes
 
     layer: Shapes | None = _named(viewer, name)
-    if layer is not None:
-        viewer.layers.remove(layer)
-    if not shapes:
+    if layer is None:
+        if not shapes:
+            return
+        layer = Shapes(
+            ndim=2,
+            name=name,
+            face_color="transparent",
+            units=units(mpp),
+            metadata={KEY: "prompts"},
+        )
+        layer.editable = False
+        viewer.add_layer(layer)
+    if not _is_new(layer, shapes, mpp):
         return
-    drawn = [_outline(shape) for shape in shapes]
-    places = [np.array([level0_to_world(*p, mpp) for p in outline]) for outline, _, _ in drawn]
-    layer = Shapes(
-        places,
-        shape_type=[kind for _, kind, _ in drawn],
-        name=name,
-        face_color="transparent",
-        edge_color=[POSITIVE if positive else NEGATIVE for _, _, positive in drawn],
-        edge_width=PROMPT_SCREEN_PX / float(viewer.scene.camera.zoom),
-        units=units(mpp),
-        metadata={KEY: "prompts"},
-    )
-    layer.editable = False
-    viewer.add_layer(layer)
+    layer.visible = bool(shapes)
+    outlines = [_outline(shape) for shape in shapes]
+    layer.data = [
+        (np.array([level0_to_world(*place, mpp) for place in places]), kind)
+        for places, kind, _ in outlines
+    ]
+    if shapes:
+        layer.edge_width = PROMPT_SCREEN_PX / float(viewer.scene.camera.zoom)
+        layer.edge_color = [POSITIVE if adds else NEGATIVE for _, _, adds in outlines]
 
 
 def _outline(shape: BoxPrompt | ScribblePrompt | LassoPrompt) -> tuple[tuple[Pair, ...], str, bool]:

@@ -37,6 +37,7 @@ class Refining:
         self._running = False
         self._waiting: _Wish | None = None
         self._sliding: tuple[str, State] | None = None
+        self._stepping: int | None = None
 
     @property
     def cleanup(self) -> Cleanup:
@@ -95,7 +96,9 @@ class Refining:
             text = "There is one answer only. After a single click there are others to choose from."
             self._host.say(Message(text))
             return
-        wanted = (candidate + step) % count
+        # Pressed again before the last one was shown, it goes on from there.
+        wanted = ((candidate if self._stepping is None else self._stepping) + step) % count
+        self._stepping = wanted
 
         def say(_work: FieldWork) -> None:
             self._host.say(Message(f"Candidate {wanted + 1} of {count}."))
@@ -125,6 +128,7 @@ class Refining:
     def _want(self, wish: _Wish) -> None:
         desk = self._host.desk
         if desk is None or not self._host.may_change(desk):
+            self._stepping = None
             return
         self._waiting = wish
         if not self._running:
@@ -134,6 +138,7 @@ class Refining:
         wish, self._waiting = self._waiting, None
         desk = self._host.desk
         if wish is None or desk is None or desk.work is None:
+            self._stepping = None
             return
         work, base = desk.work, desk.work.state
         classes, locked, mpp = work.classes, work.locked, work.record.field.mpp(desk.mpp)

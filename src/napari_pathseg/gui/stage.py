@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from napari_pathseg.geometry import (
@@ -19,6 +19,7 @@ from napari_pathseg.gui.layers import (
     KEY,
     add_field,
     display_dtype,
+    drop_prompts,
     hatched,
     make_hand_layer,
     mask_colormap,
@@ -29,6 +30,7 @@ from napari_pathseg.gui.layers import (
     units,
 )
 from napari_pathseg.gui.overview import stored_pyramid
+from napari_pathseg.prompts import Prompt
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -142,10 +144,14 @@ class Stage:
             self.viewer.layers.selection.active = active
         self.recolor(desk)
 
-    def show_prompts(self, desk: Desk) -> None:
-        """Show the clicks and boxes of the pending proposal."""
+    def show_prompts(self, desk: Desk, drawn: Sequence[Prompt] = ()) -> None:
+        """Show the clicks and boxes of the pending proposal, and the one being drawn."""
         prompts = desk.work.state.prompts if desk.work is not None else ()
-        show_prompts(self.viewer, prompts, desk.mpp, desk.name)
+        show_prompts(self.viewer, prompts, desk.mpp, desk.name, drawn)
+
+    def drop_prompts(self, desk: Desk) -> None:
+        """Take the layers of clicks and boxes away."""
+        drop_prompts(self.viewer, desk.name)
 
     def recolor(self, desk: Desk) -> None:
         """Class colours, without those that are hidden; nothing is done where they are shown."""

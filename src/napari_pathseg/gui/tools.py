@@ -8,15 +8,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from napari_pathseg.geometry import Pair, level0_to_world
-from napari_pathseg.gui.layers import KEY, POSITIVE, units
-from napari_pathseg.prompts import BoxPrompt, Gesture, PointPrompt
+from napari_pathseg.geometry import Pair
+from napari_pathseg.prompts import BoxPrompt, Gesture, PointPrompt, ScribblePrompt
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Shapes
 
 CLICK_PX = 4
 """A press that moves less, in screen pixels, is a click; more pans the view."""
@@ -73,8 +70,8 @@ class Desklike(Protocol):
     def level0_of(self, position: tuple[float, ...]) -> Pair | None:
         """Level-0 place of a world position, None without a slide."""
 
-    def slide_mpp(self) -> Pair | None:
-        """Scale of the slide in work."""
+    def show_drawn(self, shape: Gesture | None) -> None:
+        """Show what the mouse has drawn so far; None when it is let go."""
 
     def add(self, gesture: Gesture) -> None:
         """Ask with a click, a box, a scribble or a lasso."""
@@ -120,9 +117,9 @@ class Pointer:
             return
         press = _Press(place, _pixel(event), "Shift" in {str(m) for m in _names(event)})
         if self._desk.tool is Tool.BOX:
-            yield from self._drag(viewer, event, press, self._stretch, self._boxed)
+            yield from self._drag(viewer, event, press, _box, self._boxed)
         elif self._desk.tool in LINES:
-            yield from self._drag(viewer, event, press, self._draw, self._drew)
+            yield from self._drag(viewer, event, press, _line, self._drew)
         else:
             yield from self._click(event, press)
 
@@ -141,13 +138,12 @@ class Pointer:
         viewer: ViewerModel,
         event: Any,
         press: _Press,
-        show: Callable[[ViewerModel, Shapes | None, Sequence[Pair]], Shapes | None],
+        shape: Callable[[Sequence[Pair]], Gesture | None],
         done: Callable[[_Press, Sequence[Pair]], None],
     ) -> Iterator[None]:
         """Follow the mouse and show what it draws, until it is let go."""
         camera = viewer.scene.camera
         could_pan, camera.mouse_pan = camera.mouse_pan, False
-        band: Shapes | None = None
         path, last = [press.place], press.pixel
         try:
             yield
@@ -156,70 +152,40 @@ class Pointer:
                 if place is not None and _distance(_pixel(event), last) >= STEP_PX:
                     path.append(place)
                     last = _pixel(event)
-                    band = show(viewer, band, path)
+                    self._desk.show_drawn(shape(path))
                 yield
             place = self._desk.level0_of(event.position)
             if place is not None and _distance(_pixel(event), last) > 0:
                 path.append(place)
         finally:
             camera.mouse_pan = could_pan
-            if band is not None and band in viewer.layers:
-                viewer.layers.remove(band)
+            self._desk.show_drawn(None)
         if _distance(_pixel(event), press.pixel) < CLICK_PX and len(path) < SHORTEST_LINE:
             path = [press.place]
         done(press, path)
 
     def _boxed(self, _press: _Press, path: Sequence[Pair]) -> None:
-        (y0, y1), (x0, x1) = (sorted(pair) for pair in zip(path[0], path[-1], strict=True))
-        self._desk.add(BoxPrompt(y0, x0, y1, x1))
+        self._desk.add(_corners(path))
 
     def _drew(self, press: _Press, path: Sequence[Pair]) -> None:
         self._desk.drew_line(self._desk.tool, path, not press.shift)
 
-    def _stretch(
-        self, viewer: ViewerModel, band: Shapes | None, path: Sequence[Pair]
-    ) -> Shapes | None:
-        """The rubber band from the first level-0 corner to the last."""
-        corners = self._world((path[0], path[-1]))
-        if not np.ptp(corners, axis=0).all():
-            return band
-        return self._show(viewer, band, corners, "rectangle")
 
-    def _draw(self, viewer: ViewerModel, band: Shapes | None, path: Sequence[Pair]) -> Shapes:
-        """The line drawn so far."""
-        return self._show(viewer, band, self._world(path), "path")
+def _corners(path: Sequence[Pair]) -> BoxPrompt:
+    """From the first place to the last."""
+    (y0, y1), (x0, x1) = (sorted(pair) for pair in zip(path[0], path[-1], strict=True))
+    return BoxPrompt(y0, x0, y1, x1)
 
-    def _world(self, path: Sequence[Pair]) -> npt.NDArray[np.float64]:
-        mpp = self._desk.slide_mpp()
-        return np.array([level0_to_world(*place, mpp) for place in path])
 
-    def _show(
-        self,
-        viewer: ViewerModel,
-        band: Shapes | None,
-        places: npt.NDArray[np.float64],
-        kind: str,
-    ) -> Shapes:
-        """Show a shape in the layer of the drag, made with its first step."""
-        from napari.layers import Shapes
+def _box(path: Sequence[Pair]) -> BoxPrompt | None:
+    """The box drawn so far, None while it has no area."""
+    box = _corners(path)
+    return box if box.y1 > box.y0 and box.x1 > box.x0 else None
 
-        if band is not None:
-            band.data = [(places, kind)]
-            return band
-        active = viewer.layers.selection.active
-        band = Shapes(
-            [places],
-            shape_type=kind,
-            name=self._desk.tool.value,
-            face_color="transparent",
-            edge_color=POSITIVE,
-            edge_width=2 / float(viewer.scene.camera.zoom),
-            units=units(self._desk.slide_mpp()),
-            metadata={KEY: "prompts"},
-        )
-        viewer.add_layer(band)
-        viewer.layers.selection.active = active
-        return band
+
+def _line(path: Sequence[Pair]) -> ScribblePrompt:
+    """The line drawn so far."""
+    return ScribblePrompt(tuple(path))
 
 
 def _names(event: Any) -> list[str]:

@@ -22,7 +22,7 @@ from napari_pathseg.labels.measure import (
     measure_classes,
     measure_objects,
 )
-from napari_pathseg.labels.raster import Instances
+from napari_pathseg.labels.raster import Instances, outlines
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.labels.stains import StainPair, dye_amounts, sums_by_object
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
@@ -209,7 +209,10 @@ class Measuring:
         cancel: CancelToken,
     ) -> tuple[tuple[ObjectMeasure, ...], tuple[Region, ...], npt.NDArray[np.float64]]:
         """Measures, bounding boxes and dyes of a field's objects."""
-        measures = measure_objects(instances, mask, field.mpp(mpp))
+        cancel.raise_if_cancelled()
+        traced = outlines(instances)
+        cancel.raise_if_cancelled()
+        measures = measure_objects(instances, mask, field.mpp(mpp), traced)
         boxes = ndimage.find_objects(instances)
         regions = tuple(_region(field, boxes[m.value - 1]) for m in measures)
         dyes = self._dyes(field, instances, stains, cancel)

@@ -54,11 +54,14 @@ class Remembering:
         """As the base."""
         return self._base.encoder_passes
 
-    def encode(self, image: npt.NDArray[np.uint8]) -> TileEmbedding:
+    def encode(
+        self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
+    ) -> TileEmbedding:
         """Once for the same pixels."""
-        key = repr(image.shape).encode() + image.tobytes()
+        seen = (image,) if around is None else (image, around)
+        key = b"".join(repr(each.shape).encode() + each.tobytes() for each in seen)
         if key not in self._known:
-            self._known[key] = self._base.encode(image)
+            self._known[key] = self._base.encode(*seen)
         return self._known[key]
 
     def pack(self, embedding: TileEmbedding) -> bytes:

@@ -150,9 +150,9 @@ class Timed:
     def encoder_passes(self) -> int:
         return self._segmenter.encoder_passes
 
-    def encode(self, image: npt.NDArray[np.uint8]) -> object:
+    def encode(self, *seen: npt.NDArray[np.uint8]) -> object:
         start = time.thread_time()
-        embedding = self._segmenter.encode(image)
+        embedding = self._segmenter.encode(*seen)
         self.encode_s += time.thread_time() - start
         return embedding
 
@@ -222,7 +222,9 @@ def real(word: str, mpp: str, height: str, width: str, share: str) -> dict[str, 
 def _with_model(path: Path, timed: Timed, word: str) -> dict[str, float]:
     from napari_pathseg.slide.open import open_slide
 
-    timed.encode(np.zeros((448, 448, 3), np.uint8))  # the first pass of a size is slower
+    blank = np.zeros((448, 448, 3), np.uint8)
+    # The first pass of a size is slower.
+    timed.encode(*((blank, blank[::2, ::2]) if timed.card.context else (blank,)))
     timed.encode_s = 0.0
     with open_slide(path) as slide:
         session = Session(slide, timed, Vocabulary.load())  # type: ignore[arg-type]

@@ -53,7 +53,7 @@ def main() -> None:
     figures = [Figure(**{k: row[k] for k in keys}) for row in rows]
 
     card = load_card(options.model)
-    network = PathsegNetwork(card.objects, card.regions)
+    network = PathsegNetwork(card.objects, card.regions, context=card.context)
     load_weights(network, options.model)
     write_model(network, options.out, load_recipe(options.recipe), figures)
     text = options.page.read_text(encoding="utf-8")

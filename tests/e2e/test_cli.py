@@ -107,13 +107,10 @@ def test_a_word_it_was_not_taught_ends_in_one_line(slide: Path, tmp_path: Path) 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="waits for the work by /proc")
 def test_ctrl_c_leaves_nothing(slide: Path, tmp_path: Path) -> None:
-    for attempt in range(3):
-        code, stderr = _interrupted(slide, tmp_path / f"out{attempt}")
-        if code == 130:
-            break  # an interrupt can be lost in a callback while modules are imported
+    code, stderr = _interrupted(slide, tmp_path / "out")
     assert code == 130, stderr
-    assert stderr == "pathseg: cancelled; nothing was written.\n"
-    assert not (tmp_path / f"out{attempt}").exists()
+    assert stderr.endswith("pathseg: cancelled; nothing was written.\n")
+    assert not (tmp_path / "out").exists()
 
 
 def _interrupted(slide: Path, out: Path) -> tuple[int, str]:

@@ -22,6 +22,7 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.export.bundle import read_bundle_lines, read_splits, write_bundle
 from napari_pathseg.export.fields import ExportField
 from napari_pathseg.geometry import Field
+from napari_pathseg.inference import adapting
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.models import registry
 from napari_pathseg.models.adapter_card import read_adapter_card
@@ -39,7 +40,8 @@ GREEN = (40, 220, 60)
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small model, and short lessons."""
-    monkeypatch.setattr(registry, "load_segmenter", lambda _name: ToySegmenter())
+    for module in (registry, adapting):
+        monkeypatch.setattr(module, "load_segmenter", lambda _name: ToySegmenter())
     monkeypatch.setattr(learning, "LearningConfig", lambda: SMALL)
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import click
 
-from napari_pathseg.progress import Progress, ProgressCallback, no_progress
+from napari_pathseg.progress import Progress, ProgressCallback
+
+_interrupted = threading.Event()
 
 
 def print_json(value: Any) -> None:
@@ -34,16 +39,48 @@ def print_table(rows: Sequence[Sequence[str]], indent: str = "") -> None:
 
 
 @contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Remember that the user interrupted: a callback of a library can swallow the exception."""
+    _interrupted.clear()
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where no signal arrives
+        return
+
+    def remember(_number: int, _frame: FrameType | None) -> None:
+        _interrupted.set()
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+
+
+def _raise_interrupt(_progress: Progress | None = None) -> None:
+    if _interrupted.is_set():
+        raise KeyboardInterrupt
+
+
+@contextmanager
 def progress_line() -> Iterator[ProgressCallback]:
-    """One line on stderr that follows the work; nothing when stderr is not a terminal."""
+    """One line on stderr that follows the work; nothing when stderr is not a terminal.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When there was one before, at each step and at the end.
+    """
     stream = sys.stderr
     if not stream.isatty():
-        yield no_progress
+        yield _raise_interrupt
+        _raise_interrupt()
         return
     longest = 0
 
     def show(progress: Progress) -> None:
         nonlocal longest
+        _raise_interrupt()
         text = f"[{progress.done}/{progress.total}] {progress.message}"
         stream.write("\r" + text.ljust(longest))
         stream.flush()
@@ -51,6 +88,7 @@ def progress_line() -> Iterator[ProgressCallback]:
 
     try:
         yield show
+        _raise_interrupt()
     finally:
         if longest:
             stream.write("\r" + " " * longest + "\r")

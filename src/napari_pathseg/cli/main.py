@@ -11,6 +11,7 @@ import click
 
 from napari_pathseg import __version__
 from napari_pathseg.cli.batch import batch
+from napari_pathseg.cli.console import interrupts_kept
 from napari_pathseg.cli.doctor import doctor
 from napari_pathseg.cli.evaluate import evaluate
 from napari_pathseg.cli.explain import explain
@@ -46,7 +47,8 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         debug = bool(ctx.params.get("debug"))
         try:
-            return super().invoke(ctx)
+            with interrupts_kept():
+                return super().invoke(ctx)
         except click.exceptions.NoArgsIsHelpError:
             raise
         except click.UsageError as error:

@@ -107,9 +107,8 @@ class Batching:
         try:
             text = (out / ".pathseg" / WORK).read_text(encoding="utf-8")
             facts: dict[str, Any] = json.loads(text)
-            return BatchSettings(
-                **facts | {"prompts": tuple(facts["prompts"]), "formats": tuple(facts["formats"])}
-            )
+            listed = {n: tuple(v) for n, v in facts.items() if isinstance(v, list)}
+            return BatchSettings(**facts | listed)
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
+from hypothesis import settings
 
 RGB = npt.NDArray[np.uint8]
 
@@ -21,6 +22,9 @@ def pytest_configure() -> None:
         os.environ.setdefault(name, "1")
     # Every test has empty caches: the compiled encoder would be made again by each.
     os.environ.setdefault("PATHSEG_RUNTIME", "torch")
+    # The same examples each time: a change is judged by what it changed.
+    settings.register_profile("repeatable", derandomize=True)
+    settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

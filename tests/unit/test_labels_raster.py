@@ -109,7 +109,8 @@ def test_fill_of_any_ring_follows_the_even_odd_rule(points: list[tuple[float, fl
         y, x = row + 0.5, column + 0.5
         spans = (y0 <= y) != (y1 <= y)
         crossing = x0[spans] + (y - y0[spans]) / (y1[spans] - y0[spans]) * (x1 - x0)[spans]
-        assert value == (crossing <= x).sum() % 2
+        if (abs(crossing - x) > 1e-6).all():  # on the line itself either is right
+            assert value == (crossing <= x).sum() % 2
 
 
 def test_a_later_object_covers_an_earlier_one() -> None:

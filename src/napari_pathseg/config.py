@@ -74,7 +74,7 @@ class SegmentConfig:
     threshold: float = 0.5
     cached_tiles: int = 150
     kept_mb: int = 0
-    context: bool = True
+    context: bool = False
 
     def __post_init__(self) -> None:
         sides = (self.tile_px, self.click_px)

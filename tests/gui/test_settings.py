@@ -79,8 +79,8 @@ def test_a_setting_is_obeyed_at_once(
     open_in(controller, marked_slide)
     look_at(controller, Region(100, 150, 400, 600))
     controller.segment_field("gland")
-    settings.put(opacity=0.8, outline_px=5, threshold=0.6, kept_mb=7, context=False)
-    assert (controller.config.kept_mb, controller.config.context) == (7, False)
+    settings.put(opacity=0.8, outline_px=5, threshold=0.6, kept_mb=7, context=True)
+    assert (controller.config.kept_mb, controller.config.context) == (7, True)
     layers = controller.desk.field_layer, controller.desk.overview
     assert layers[0].opacity == 0.8
     controller.outline()

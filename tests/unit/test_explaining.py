@@ -164,7 +164,9 @@ def test_cancel_stops_within_one_pass(session: Session) -> None:
 
 def test_a_model_that_looks_around_does_not_see_the_object_there(session: Session) -> None:
     segmenter = LooksAround()
-    wide = Session(session.slide, segmenter, session.vocabulary, config=session.config)
+    wide = Session(
+        session.slide, segmenter, session.vocabulary, config=replace(session.config, context=True)
+    )
     region = Region(400, 420, 190, 190)
     segmentation = glands(wide, region)
     (before,) = segmenter.contexts

@@ -47,7 +47,7 @@ class BatchSettings:
     formats: tuple[Format, ...] = ALWAYS
     model: str = "default"
     adapters: tuple[str, ...] = ()
-    context: bool = True
+    context: bool = False
 
     @property
     def texts(self) -> tuple[TextPrompt, ...]:

@@ -53,9 +53,9 @@ adapter_option = click.option(
 )
 context_option = click.option(
     "--context/--no-context",
-    default=True,
+    default=False,
     help="Let a model that can take what lies around each of its inputs into account, a fifth "
-    "slower. [default: --context]",
+    "slower. [default: --no-context]",
 )
 
 

@@ -67,7 +67,7 @@ class Settings:
     threshold: float = 0.5
     model: str = "default"
     kept_mb: int = 1000
-    context: bool = True
+    context: bool = False
     opacity: float = 0.45
     outline_px: int = 2
     go_on: bool = True

@@ -53,8 +53,8 @@ class CompiledEncoder:
     def __init__(self, network: PathsegNetwork, sha256: str, folder: Path | None = None) -> None:
         self._network, self._sha256, self._folder = network, sha256, folder
         self._requests: dict[bool, Any] = {}
-        # What is asked for most: a computer for which nothing can be compiled shows here.
-        self._request(with_context=network.context_branch is not None)
+        # A computer for which nothing can be compiled shows here.
+        self._request(with_context=False)
 
     def __call__(
         self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None

@@ -294,15 +294,22 @@ def test_a_run_goes_on_where_it_stopped(
     assert (tmp_path / "model.safetensors").stat().st_size < 30_000_000
 
 
-def test_all_but_the_encoder_learns_on_crops_that_are_encoded_once(
-    cases: list[Case], dataset: DatasetRecipe, tmp_path: Path
+@pytest.mark.parametrize("trainable", [(), ("stages.3", "neck")])
+def test_it_learns_on_kept_crops(
+    cases: list[Case], dataset: DatasetRecipe, tmp_path: Path, trainable: tuple[str, ...]
 ) -> None:
     torch.manual_seed(0)
     groups = (GroupRecipe("tissue", 64, 2, 1.0),)
     # What the network was not taught can not be asked, absent or not.
     dataset = replace(dataset, absent=(*dataset.absent, ("tissue", "muscle")))
     recipe = replace(
-        load_recipe(), minutes=9, warmup_steps=1, ema=0.0, groups=groups, datasets=(dataset,)
+        load_recipe(),
+        minutes=9,
+        warmup_steps=1,
+        ema=0.0,
+        trainable=trainable,
+        groups=groups,
+        datasets=(dataset,),
     )
     objects = (("tissue", "gland"), ("tissue", "glomerulus"), ("tissue", "stroma"))
     network = PathsegNetwork(objects, ("colon",))
@@ -313,10 +320,12 @@ def test_all_but_the_encoder_learns_on_crops_that_are_encoded_once(
         if done.message == "step 16":
             enough.cancel()
 
-    Trainer(network, recipe, cases, tmp_path, frozen_crops=4).run(stop_after_steps, enough)
+    Trainer(network, recipe, cases, tmp_path, kept_crops=4).run(stop_after_steps, enough)
     moved = {n.split(".")[0] for n, v in network.state_dict().items() if not v.equal(before[n])}
     learning = {"pixel_decoder", "query_decoder", "term_encoder", "prompt_encoder", "mask_decoder"}
-    assert moved == learning
+    assert moved == (learning | {"image_encoder"} if trainable else learning)
+    lower = (n for n in before if n.startswith(("image_encoder.stem", "image_encoder.stages.0")))
+    assert all(network.state_dict()[n].equal(before[n]) for n in lower), "a kept part moved"
     rows = list(csv.DictReader((tmp_path / "log.csv").open(encoding="utf-8")))
     losses = [float(row["words"]) for row in rows]
     assert np.mean(losses[-3:]) < 0.8 * np.mean(losses[:3]), "it does not learn"

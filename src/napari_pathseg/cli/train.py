@@ -58,12 +58,12 @@ FULL_MINUTES = 30.0
     "[default: MobileSAM, fetched once by name, checked by sha256]",
 )
 @click.option(
-    "--frozen",
-    "frozen_crops",
+    "--keep",
+    "kept_crops",
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Encode N crops once and train all but the image encoder on them: many times the steps.",
+    help="Draw N crops once and keep what the lower image encoder sees in them: many more steps.",
 )
 def train(
     cases: Path | None,
@@ -77,7 +77,7 @@ def train(
     out: Path,
     points: Path | None,
     start: Path | None,
-    frozen_crops: int,
+    kept_crops: int,
 ) -> None:
     """Train a model on CASES, a CSV of images and masks; or learn from corrected fields.
 
@@ -115,7 +115,7 @@ def train(
     with progress_line() as progress:
         start = start or fetch_mobile_sam(progress)
         network = build_network(known, recipe, start)
-        trainer = Trainer(network, recipe, known, out, frozen_crops=frozen_crops)
+        trainer = Trainer(network, recipe, known, out, kept_crops=kept_crops)
         network = trainer.run(progress)
     path = out / "model.safetensors"
     write_model(network, path, recipe)

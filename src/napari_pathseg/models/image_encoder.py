@@ -57,6 +57,43 @@ class ImageMaps:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class LowerMaps:
+    """What the convolutional part of the encoder, which never learns, gives for a batch.
+
+    Attributes
+    ----------
+    middle, early : Tensor
+        As in `ImageMaps`.
+    around : Tensor (B, 128, H/16, W/16), optional
+        The middle map of the concentric fields.
+    """
+
+    middle: Tensor
+    early: Tensor
+    around: Tensor | None = None
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> LowerMaps:
+        """All maps changed alike."""
+        around = None if self.around is None else change(self.around)
+        return LowerMaps(change(self.middle), change(self.early), around)
+
+    @classmethod
+    def stacked(cls, maps: Sequence[LowerMaps]) -> LowerMaps:
+        """Maps of single images, without a batch axis, as a batch."""
+        around = [m.around for m in maps if m.around is not None]
+        return cls(
+            torch.stack([m.middle for m in maps]),
+            torch.stack([m.early for m in maps]),
+            torch.stack(around) if around else None,
+        )
+
+    def finished(self, encoder: ImageEncoder) -> ImageMaps:
+        """With what the part that may learn makes of them."""
+        around = None if self.around is None else encoder.upper(self.around)
+        return ImageMaps(encoder.upper(self.middle), self.middle, self.early, around)
+
+
 class ImageEncoder(nn.Module):
     """TinyViT body and SAM neck; any input size that is a multiple of 32."""
 

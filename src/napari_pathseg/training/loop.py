@@ -23,17 +23,17 @@ from napari_pathseg.models.weights import load_matching, load_weights, read_mobi
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 from napari_pathseg.training.cases import Case, taught_terms
 from napari_pathseg.training.curves import draw_curves
-from napari_pathseg.training.frozen import EncodedCrops
+from napari_pathseg.training.kept import KeptCrops
 from napari_pathseg.training.recipe import GroupRecipe, Recipe
-from napari_pathseg.training.sampling import Sample, Sampler, Shown, seen_in
+from napari_pathseg.training.sampling import Sample, Sampler, Shown, seen_below
 from napari_pathseg.training.step import TrainingStep
 from napari_pathseg.training.validation import Validation
 
 CHECKPOINT_SECONDS = 240
 VALIDATION_SECONDS = 600
 CLIP_NORM = 1.0
-# Places cost more than words do once the image is encoded.
-FROZEN_CLICKED = 0.5
+# Places cost more than words do once most of the image is encoded.
+KEPT_CLICKED = 0.5
 
 Source = Callable[[np.random.Generator], tuple[Sequence[Shown], ImageMaps]]
 
@@ -101,7 +101,7 @@ def _drawn(
 ) -> tuple[list[Sample], ImageMaps]:
     """A new batch and what the encoder sees in it."""
     samples = group.draw(rng)
-    return samples, seen_in(samples, encoder)
+    return samples, seen_below(samples, encoder).finished(encoder)
 
 
 class Trainer:
@@ -116,9 +116,9 @@ class Trainer:
     folder : Path
         Holds `checkpoint.pt`, from which a stopped run goes on, `best.pt`, `log.csv`,
         `validation.csv` and their picture `curves.svg`.
-    frozen_crops : int
-        When not 0, the image encoder is frozen: so many crops are encoded once, and all the rest
-        is trained on them.
+    kept_crops : int
+        When not 0, so many crops are seen once by the part of the image encoder that never
+        learns, and all the rest is trained on them.
     """
 
     def __init__(
@@ -128,9 +128,9 @@ class Trainer:
         cases: Sequence[Case],
         folder: Path,
         *,
-        frozen_crops: int = 0,
+        kept_crops: int = 0,
     ) -> None:
-        self._frozen_crops = frozen_crops
+        self._kept_crops = kept_crops
         recipe = recipe.taught(network.term_encoder.objects)
         self._network, self._recipe, self._folder = network, recipe, folder
         train = [c for c in cases if c.split == "train"]
@@ -154,7 +154,7 @@ class Trainer:
         self._resume()
         rng = np.random.default_rng(self._recipe.seed + self._step)
         sources = self._sources(rng)
-        step = TrainingStep(self._network, rng, FROZEN_CLICKED if self._frozen_crops else 1.0)
+        step = TrainingStep(self._network, rng, KEPT_CLICKED if self._kept_crops else 1.0)
         budget = self._recipe.minutes * 60
         saved = validated = time.monotonic()
         while self._spent < budget:
@@ -184,19 +184,21 @@ class Trainer:
     def _sources(self, rng: np.random.Generator) -> list[Source]:
         """What gives the batches of each group."""
         encoder = self._network.image_encoder
-        if not self._frozen_crops:
+        if not self._kept_crops:
             return [partial(_drawn, encoder, group) for group in self._groups]
         counts = [
-            max(round(self._frozen_crops * c), g.group.batch)
+            max(round(self._kept_crops * c), g.group.batch)
             for c, g in zip(self._chance, self._groups, strict=True)
         ]
         return [
-            EncodedCrops(encoder, group.draw, count, rng).draw
+            KeptCrops(encoder, group.draw, count, rng).draw
             for group, count in zip(self._groups, counts, strict=True)
         ]
 
     def _validate(self) -> None:
         """Measure the average of the weights; keep it where it is the best so far."""
+        # Out of training, timm's attention keeps the biases of its first call.
+        self._average.train().eval()
         found = self._validation.dice(self._average) if self._validation else {}
         _append(
             self._folder / "validation.csv",
@@ -232,9 +234,7 @@ class Trainer:
         prefix = "image_encoder."
         if not name.startswith(prefix):
             return True
-        return not self._frozen_crops and name.removeprefix(prefix).startswith(
-            self._recipe.trainable
-        )
+        return name.removeprefix(prefix).startswith(self._recipe.trainable)
 
     def _set_rate(self, fraction: float) -> None:
         warm = min(1.0, (self._step + 1) / self._recipe.warmup_steps)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from napari_pathseg.classes import Term
 from napari_pathseg.models.base import EDGE_SHADE
 from napari_pathseg.models.context import COARSER, WIDER
-from napari_pathseg.models.image_encoder import ImageEncoder, ImageMaps
+from napari_pathseg.models.image_encoder import ImageEncoder, LowerMaps
 from napari_pathseg.training.augment import augment_colors, glass_over, jitter_focus, turn
 from napari_pathseg.training.cases import ANY_VALUE, Case
 from napari_pathseg.training.recipe import DatasetRecipe
@@ -34,6 +34,9 @@ IMPOSSIBLE_CHANCE = 0.3
 # Terms asked of one crop: those that are there, and some of those that are not.
 PRESENT_TERMS, ABSENT_TERMS = 6, 2
 RAREST_WEIGHT = 3.0
+# The chance that a side of the context is hidden: how much of it is there must not tell the network
+# which data set an image is from.
+HIDDEN_SIDE = 0.3
 # The share of crops in which an object is clicked at.
 OBJECT_CHANCE = 0.8
 
@@ -91,13 +94,13 @@ class Sample:
     objects: tuple[Tensor, ...]
 
 
-def seen_in(samples: Sequence[Sample], encoder: ImageEncoder) -> ImageMaps:
-    """What an encoder, whose lower stages never learn, sees in a batch."""
+def seen_below(samples: Sequence[Sample], encoder: ImageEncoder) -> LowerMaps:
+    """What the part of an encoder that never learns sees in a batch."""
     with torch.no_grad():
         early, middle = encoder.lower(torch.stack([s.image for s in samples]))
         around = [s.around for s in samples if s.around is not None]
-        wide = encoder(torch.stack(around)).tokens if around else None
-    return ImageMaps(encoder.upper(middle), middle, early, wide)
+        wide = encoder.lower(torch.stack(around))[1] if around else None
+    return LowerMaps(middle, early, wide)
 
 
 class Sampler:
@@ -192,7 +195,10 @@ class Sampler:
         if not self._context:
             return _cut(image, y, x, size, EDGE_SHADE), values
         edge = size * (WIDER - 1) // 2
-        return _cut(image, y - edge, x - edge, WIDER * size, EDGE_SHADE), values
+        wide = _cut(image, y - edge, x - edge, WIDER * size, EDGE_SHADE)
+        if self._augmented:
+            _hide_sides(wide, edge, rng)
+        return wide, values
 
     def _images(
         self,
@@ -295,6 +301,13 @@ def _lay_glass(pixels: Image, values: Values, holes: bool, rng: np.random.Genera
     noise = rng.integers(-2, 3, (int(glass.sum()), 3))
     pixels[glass] = np.clip(shade + noise, 0, 255).astype(np.uint8)
     values[glass] = GLASS
+
+
+def _hide_sides(wide: Image, edge: int, rng: np.random.Generator) -> None:
+    """Hide sides of a context as if the image ended there, in place."""
+    for side in range(4):
+        if rng.random() < HIDDEN_SIDE:
+            np.rot90(wide, side)[: int(rng.integers(1, edge + 1))] = EDGE_SHADE
 
 
 def _start(length: int, size: int, rng: np.random.Generator) -> int:

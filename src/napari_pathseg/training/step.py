@@ -26,8 +26,8 @@ from napari_pathseg.training.losses import mask_loss, soft_iou
 from napari_pathseg.training.sampling import TARGET_STRIDE, Shown
 
 PRESENCE_WEIGHT, QUALITY_WEIGHT, CLICK_WEIGHT, ABSENT_WEIGHT = 0.3, 0.3, 0.5, 0.5
-# The share of batches in which the context is left out, as it can be in use.
-WITHOUT_CONTEXT = 0.25
+# The share of batches in which the context is left out, as it is in use unless asked for.
+WITHOUT_CONTEXT = 0.5
 # The share of words' masks that are corrected by clicks or restricted by a box.
 WORDS_CLICKED = 0.1
 MIN_CLICKED_PX = 4

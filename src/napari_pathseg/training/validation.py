@@ -16,7 +16,7 @@ from napari_pathseg.training.sampling import Sample, Sampler
 
 
 class Validation:
-    """Crops of the cases of the split "val", drawn once and without colour changes.
+    """Crops of the cases of the split "val", drawn once, without colour changes or context.
 
     Parameters
     ----------
@@ -33,9 +33,7 @@ class Validation:
         for dataset in recipe.datasets:
             own = [c for c in cases if c.dataset == dataset.name and c.split == "val"]
             if own and not dataset.points:
-                sampler = Sampler(
-                    own, dataset, side[dataset.group], augmented=False, context=recipe.context
-                )
+                sampler = Sampler(own, dataset, side[dataset.group], augmented=False)
                 self._samples += [sampler.draw(rng) for _ in range(crops)]
 
     def __bool__(self) -> bool:
@@ -50,8 +48,7 @@ class Validation:
                 continue
             indices = network.term_encoder.indices([t.term for t in present])
             with torch.inference_mode():
-                around = None if sample.around is None else sample.around[None]
-                embedding = network.embed(sample.image[None], around)
+                embedding = network.embed(sample.image[None])
                 first = torch.zeros(len(present), dtype=torch.int64)
                 answer = network.ask(embedding, indices, first)
                 logits = functional.interpolate(

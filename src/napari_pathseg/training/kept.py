@@ -1,17 +1,17 @@
-"""Training without the image encoder, on crops that are encoded once: many steps on few cores."""
+"""Training on crops whose lower maps are kept: many steps on few cores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from napari_pathseg.models.image_encoder import ImageEncoder, ImageMaps
+from napari_pathseg.models.image_encoder import ImageEncoder, ImageMaps, LowerMaps
 from napari_pathseg.training.augment import turn
-from napari_pathseg.training.sampling import Sample, TermTarget, seen_in
+from napari_pathseg.training.sampling import Sample, TermTarget, seen_below
 
 # The chance of a batch that was never drawn before; it takes the place of the oldest.
 RENEWED = 0.1
@@ -21,15 +21,15 @@ SHAKEN, SCALE_NOISE, TOKEN_NOISE = 0.5, 0.1, 0.05
 
 @dataclass(frozen=True, slots=True)
 class EncodedSample:
-    """A crop as the frozen encoder saw it, in half precision, with targets in bytes."""
+    """A crop as the lower part of the encoder saw it, in half precision, with targets in bytes."""
 
-    maps: ImageMaps
+    maps: LowerMaps
     valid: Tensor
     terms: tuple[TermTarget, ...]
     objects: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, sample: Sample, maps: ImageMaps, row: int) -> EncodedSample:
+    def of(cls, sample: Sample, maps: LowerMaps, row: int) -> EncodedSample:
         """From a sample, which is a row of the maps."""
         own = maps.each(lambda m: m[row].half())
         terms = (TermTarget(t.term, _packed(t.target)) for t in sample.terms)
@@ -50,13 +50,13 @@ class EncodedSample:
         )
 
 
-class EncodedCrops:
-    """Crops of one group, encoded once and drawn again and again; now and then a new one.
+class KeptCrops:
+    """Crops of one group, seen once by the part of the encoder that never learns, and drawn again
+    and again; now and then a new one.
 
     Parameters
     ----------
     encoder : ImageEncoder
-        It stays as it is.
     draw : callable
         Gives a batch of samples.
     count : int
@@ -89,17 +89,16 @@ class EncodedCrops:
         samples = [
             self._kept[i].turned(int(rng.integers(4)), bool(rng.random() < 0.5)) for i in chosen
         ]
-        return samples, _maps_of(samples, rng)
+        lower = LowerMaps.stacked([s.maps for s in samples])
+        return samples, _shaken(lower.finished(self._encoder), rng)
 
     def _encoded(self, rng: np.random.Generator) -> list[EncodedSample]:
         samples = self._draw(rng)
-        with torch.no_grad():
-            maps = seen_in(samples, self._encoder)
+        maps = seen_below(samples, self._encoder)
         return [EncodedSample.of(sample, maps, i) for i, sample in enumerate(samples)]
 
 
-def _maps_of(samples: Sequence[EncodedSample], rng: np.random.Generator) -> ImageMaps:
-    maps = ImageMaps.stacked([s.maps for s in samples])
+def _shaken(maps: ImageMaps, rng: np.random.Generator) -> ImageMaps:
     if rng.random() >= SHAKEN:
         return maps
     scale = 1 + SCALE_NOISE * torch.randn(*maps.tokens.shape[:2], 1, 1)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_pathseg.export.fields import ExportField
 from napari_pathseg.geometry import Pair
 from napari_pathseg.labels.measure import ObjectMeasure, measure_objects
-from napari_pathseg.labels.raster import Instances, Ints, Outline, Polygon, outlines
+from napari_pathseg.labels.raster import Instances, Ints, Outline, outlines
 
 BAND_PX = 1 << 20
 """Pixels that are traced at once."""
@@ -49,7 +49,7 @@ def measured(band: Band, mpp: Pair | None) -> Iterator[FieldObject]:
         traced, measure_objects(band.instances, band.classes, mpp, traced), strict=True
     ):
         y, x = measure.centroid
-        yield FieldObject(_moved(outline, band.top), replace(measure, centroid=(y + band.top, x)))
+        yield FieldObject(outline.moved(band.top, 0), replace(measure, centroid=(y + band.top, x)))
 
 
 def bands_of(field: ExportField) -> Iterator[Band]:
@@ -83,14 +83,3 @@ def _extents(
     last = np.zeros(len(values), dtype=np.int64)
     np.maximum.at(last, np.searchsorted(values, value), row)
     return values, row[first], last
-
-
-def _moved(outline: Outline, rows: int) -> Outline:
-    if not rows:
-        return outline
-    shift = np.array([rows, 0])
-    moved = [
-        Polygon(polygon.exterior + shift, tuple(hole + shift for hole in polygon.holes))
-        for polygon in outline.polygons
-    ]
-    return Outline(outline.value, tuple(moved))

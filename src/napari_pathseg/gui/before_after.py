@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.geometry import Field, Region
-from napari_pathseg.gui.pointing import Ring
+from napari_pathseg.gui.pointing import Ring, level0_rings
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.apart import objects_apart
 from napari_pathseg.labels.journal import LabelStore
@@ -108,7 +108,4 @@ def rings_of(
         return []
     chosen = int(np.abs(areas.astype(int) - area_px).argmin()) + 1
     (traced,) = outlines((parts == chosen).astype(np.uint8))
-    down = np.array(field.downsample)
-    start = np.array([field.y + rows.start, field.x + columns.start])
-    rings = (ring for p in traced.polygons for ring in (p.exterior, *p.holes))
-    return [(ring + start) * down for ring in rings]
+    return level0_rings(field, traced.moved(rows.start, columns.start))

@@ -15,7 +15,7 @@ from napari_pathseg.gui.host import Host
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.map_layer import MapLayer
 from napari_pathseg.gui.messages import Message, of_error, tell_failure
-from napari_pathseg.gui.pointing import Pointing
+from napari_pathseg.gui.pointing import Pointing, level0_rings
 from napari_pathseg.inference.segmentation import Logits, Segmentation
 from napari_pathseg.labels.raster import outlines
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
@@ -200,9 +200,7 @@ class Explaining:
         box = pending.field.cropped(top, left, height, width)
         inside = importance.instances[top : top + height, left : left + width] == one.label
         (traced,) = outlines(inside.astype(np.uint8))
-        rings = [ring for p in traced.polygons for ring in (p.exterior, *p.holes)]
-        start, down = np.array([box.y, box.x]), np.array(box.downsample)
-        self._pointing.at_object(desk, box.region, [(ring + start) * down for ring in rings])
+        self._pointing.at_object(desk, box.region, level0_rings(box, traced))
 
     def _weighed(self, generation: int, pending: Segmentation, found: Importance) -> None:
         if generation != self._generation:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.geometry import Region, level0_to_world, world_scale
+from napari_pathseg.geometry import Field, Region, level0_to_world, world_scale
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.desks import Desks
 from napari_pathseg.gui.layers import KEY, units
+from napari_pathseg.labels.raster import Outline
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -25,6 +26,12 @@ SEEN_AT_LEAST, SEEN_AT_MOST, COMFORTABLE = 0.03, 0.6, 0.25
 OUTLINE = "#ffffff"
 NAME = "selected object"
 Ring = npt.NDArray[np.float64]
+
+
+def level0_rings(field: Field, outline: Outline) -> list[Ring]:
+    """Closed rings (points, 2) of level-0 places, of an outline in pixels of a field."""
+    first, down = np.array([field.y, field.x]), np.array(field.downsample)
+    return [(ring + first) * down for ring in outline.rings]
 
 
 class Pointing:

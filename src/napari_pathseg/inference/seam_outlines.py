@@ -78,13 +78,8 @@ def trace_objects(joined: Joined, cancel: CancelToken | None = None) -> Iterator
 
 def _within(block: Block, objects: Ints) -> Iterator[Outline]:
     """Outlines of what lies in one block alone."""
-    corner = np.array([block.y, block.x])
     for outline in outlines(objects):
-        polygons = tuple(
-            Polygon(p.exterior + corner, tuple(hole + corner for hole in p.holes))
-            for p in outline.polygons
-        )
-        yield Outline(outline.value, polygons)
+        yield outline.moved(block.y, block.x)
 
 
 def _paths(block: Block, whole: Ints) -> Iterator[tuple[Key, _Path]]:

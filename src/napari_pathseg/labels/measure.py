@@ -168,12 +168,7 @@ def perimeters(traced: Sequence[Outline], spacing: Pair) -> npt.NDArray[np.float
 
 def _rings(traced: Sequence[Outline]) -> list[tuple[int, Ring]]:
     """All rings of some outlines, each with the index of its outline."""
-    return [
-        (i, ring)
-        for i, outline in enumerate(traced)
-        for polygon in outline.polygons
-        for ring in (polygon.exterior, *polygon.holes)
-    ]
+    return [(i, ring) for i, outline in enumerate(traced) for ring in outline.rings]
 
 
 def measure_classes(

@@ -36,6 +36,11 @@ class Polygon:
     exterior: Ring
     holes: tuple[Ring, ...] = ()
 
+    @property
+    def rings(self) -> tuple[Ring, ...]:
+        """The exterior, then the holes."""
+        return (self.exterior, *self.holes)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outline:
@@ -51,6 +56,17 @@ class Outline:
 
     value: int
     polygons: tuple[Polygon, ...]
+
+    @property
+    def rings(self) -> tuple[Ring, ...]:
+        """Of all parts."""
+        return tuple(ring for polygon in self.polygons for ring in polygon.rings)
+
+    def moved(self, y: int, x: int) -> Outline:
+        """The same outline elsewhere, in pixels of the mask."""
+        by = np.array([y, x])
+        parts = (Polygon(p.exterior + by, tuple(h + by for h in p.holes)) for p in self.polygons)
+        return Outline(self.value, tuple(parts))
 
 
 def instances_of(classes: Ints, *, min_area_px: int = 1) -> Instances:

@@ -329,7 +329,7 @@ def joined_rings(outline: Outline) -> npt.NDArray[np.int64]:
 
     From the first ring's start a line goes to each other ring and back the same way.
     """
-    rings = [ring for polygon in outline.polygons for ring in (polygon.exterior, *polygon.holes)]
+    rings = outline.rings
     start = rings[0][:1]
     parts = [rings[0][:-1]]
     for ring in rings[1:]:

@@ -188,8 +188,7 @@ def _metadata(record: FieldRecord) -> dict[str, str]:
 
 def _geometry(outline: Outline, record: FieldRecord, level0: bool) -> dict[str, Any]:
     polygons = [
-        [_ring(ring, record, level0) for ring in (polygon.exterior, *polygon.holes)]
-        for polygon in outline.polygons
+        [_ring(ring, record, level0) for ring in polygon.rings] for polygon in outline.polygons
     ]
     if len(polygons) == 1:
         return {"type": "Polygon", "coordinates": polygons[0]}

@@ -12,6 +12,7 @@ from napari_pathseg.inference import joining
 from napari_pathseg.inference.joining import Joined, join_objects
 from napari_pathseg.inference.seam_outlines import trace_objects
 from napari_pathseg.inference.spool import TILE_PX, LabelSpool
+from napari_pathseg.labels.masks import resampled
 from napari_pathseg.labels.measure import measure_objects, measure_outlines
 from napari_pathseg.labels.raster import Outline, instances_of, outlines
 
@@ -39,6 +40,16 @@ def joined_of(folder: Path, mask: np.ndarray, **options: object) -> Joined:
 def drawn(joined: Joined, shape: tuple[int, int]) -> np.ndarray:
     """The objects of all pixels."""
     return joined.owner[joined.parts.read(0, 0, *shape)]
+
+
+@pytest.mark.parametrize("shape", [(61, 97), (900, 1300), (1200, 2500)])
+def test_a_small_copy_has_what_lies_under_the_centres(
+    tmp_path: Path, shape: tuple[int, int]
+) -> None:
+    mask = np.random.default_rng(3).integers(0, 4, (900, 1300)).astype(np.uint16)
+    mask[512:, :512] = 0
+    with spooled(tmp_path, mask) as spool:
+        assert np.array_equal(spool.resampled(shape), resampled(mask, shape))
 
 
 def same_partition(a: np.ndarray, b: np.ndarray) -> bool:

@@ -226,11 +226,7 @@ def _write_instances(path: Path, job: SlideJob, joined: Joined, mpp: Pair | None
 def _write_thumbnail(path: Path, slide: Slide, labels: LabelSpool, classes: ClassList) -> None:
     """The slide, small, with the classes over it in their colours."""
     pixels, _ = overview(slide, max(THUMBNAIL_PX, 64))
-    height, width = pixels.shape[:2]
-    mask = labels.read(0, 0, *labels.shape)
-    rows = ((np.arange(height) + 0.5) * mask.shape[0] / height).astype(np.intp)
-    columns = ((np.arange(width) + 0.5) * mask.shape[1] / width).astype(np.intp)
-    small = mask[np.ix_(rows, columns)]
+    small = labels.resampled(pixels.shape[:2])
     shown = pixels.astype(np.float32)
     for label_class in classes:
         inside = small == label_class.value

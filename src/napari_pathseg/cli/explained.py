@@ -25,6 +25,7 @@ from napari_pathseg.inference.explaining import (
 )
 from napari_pathseg.inference.heat import heat, laid_over
 from napari_pathseg.inference.segmentation import Segmentation
+from napari_pathseg.labels.masks import resampled
 from napari_pathseg.labels.raster import Instances
 from napari_pathseg.slide.base import RGB, Slide
 
@@ -139,7 +140,7 @@ def _objects(picture: RGB, shape: Shape, importance: Importance) -> RGB:
     for one in objects:
         share = (one.importance - low) / (high - low) if high > low else 0.0
         colors[one.label] = heat(np.array(LOWEST + share * (1 - LOWEST)))[:3]
-    places = _nearest(importance.instances, picture.shape[:2])
+    places = resampled(importance.instances, picture.shape[:2])
     edges = _edges(places)
     drawn = picture.copy()
     drawn[edges] = colors[places[edges]]
@@ -168,12 +169,6 @@ def _number(image: Image.Image, importance: Importance, shape: Shape) -> None:
             y = (box[0].start + box[0].stop) / 2
             place, anchor = (box[1].stop * scale[1] + 3, y * scale[0]), "lm"
         pen.text(place, str(number), PAPER, font, anchor=anchor, stroke_width=2, stroke_fill=INK)
-
-
-def _nearest(instances: Instances, shape: tuple[int, ...]) -> Instances:
-    rows = ((np.arange(shape[0]) + 0.5) * instances.shape[0] / shape[0]).astype(np.intp)
-    columns = ((np.arange(shape[1]) + 0.5) * instances.shape[1] / shape[1]).astype(np.intp)
-    return instances[np.ix_(rows, columns)]
 
 
 def _edges(instances: Instances) -> npt.NDArray[np.bool_]:

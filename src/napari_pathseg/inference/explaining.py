@@ -17,7 +17,7 @@ from napari_pathseg.inference.context import read_around
 from napari_pathseg.inference.segmentation import Logits, Segmentation
 from napari_pathseg.inference.session import Plan, Session
 from napari_pathseg.inference.tiling import Tile, cut
-from napari_pathseg.labels.masks import regridded
+from napari_pathseg.labels.masks import regridded, resampled
 from napari_pathseg.labels.measure import MIN_INSTANCE_PX
 from napari_pathseg.labels.raster import Instances, instances_of, split_touching
 from napari_pathseg.models.base import TileAnswer, TileQuery
@@ -222,12 +222,7 @@ def _measured(segmentation: Segmentation, instances: Instances) -> list[list[Obj
 
 def _on_picture(instances: Instances, segmentation: Segmentation, plan: Plan) -> Instances:
     """The objects on the pixels that the model sees, each taking what is under its centre."""
-    labels = regridded(instances, segmentation.field, plan.field)
-    rows, columns = (
-        ((np.arange(seen) + 0.5) * read / seen).astype(np.intp)
-        for seen, read in zip(plan.shape, plan.field.shape, strict=True)
-    )
-    return labels[np.ix_(rows, columns)]
+    return resampled(regridded(instances, segmentation.field, plan.field), plan.shape)
 
 
 def _holding(one: ObjectImportance, tiles: Sequence[Tile], plan: Plan) -> int:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from napari_pathseg.closing import Closing
 from napari_pathseg.geometry import Shape
+from napari_pathseg.labels.masks import under_centers
 from napari_pathseg.slide.tiff_segments import paste
 
 TILE_PX = 512
@@ -99,6 +100,22 @@ class LabelSpool(Closing):
                 tile = self.tile(row, column)
                 if tile is not None:
                     paste(out, tile, row * TILE_PX - y, column * TILE_PX - x)
+        return out
+
+    def resampled(self, shape: Shape) -> Ints:
+        """The whole array in another number of pixels: each takes the value under its centre.
+
+        Holds one tile at a time.
+        """
+        out = np.zeros(shape, dtype=self.dtype.newbyteorder("="))
+        down, across = map(under_centers, self.shape, shape)
+        for row, column in self.tiles():
+            tile = self.tile(row, column)
+            rows = np.flatnonzero(down // TILE_PX == row)
+            columns = np.flatnonzero(across // TILE_PX == column)
+            if tile is not None and rows.size and columns.size:
+                seen = np.ix_(down[rows] % TILE_PX, across[columns] % TILE_PX)
+                out[np.ix_(rows, columns)] = tile[seen]
         return out
 
     def close(self) -> None:

@@ -95,6 +95,18 @@ def regridded(mask: npt.NDArray[Values], source: Field, target: Field) -> npt.ND
     return out
 
 
+def resampled(mask: npt.NDArray[Values], shape: Shape) -> npt.NDArray[Values]:
+    """The same extent in another number of pixels: each takes the value under its centre."""
+    rows, columns = map(under_centers, mask.shape, shape)
+    found: npt.NDArray[Values] = mask[np.ix_(rows, columns)]
+    return found
+
+
+def under_centers(length: int, count: int) -> npt.NDArray[np.intp]:
+    """Which of `length` pixels lie under the centres of `count` over the same extent."""
+    return ((np.arange(count) + 0.5) * length / count).astype(np.intp)
+
+
 def _pixels_under(
     source: Field, target: Field, axis: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.bool_]]:

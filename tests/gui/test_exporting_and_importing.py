@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from desk_slides import look_at, open_in
 
 from napari_pathseg.config import ExportConfig
@@ -20,7 +21,8 @@ from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.exporting import Exporting
 from napari_pathseg.gui.importing import Importing
 from napari_pathseg.gui.jobs import ImmediateRunner
-from napari_pathseg.gui.label_reader import get_label_reader
+from napari_pathseg.gui.label_reader import get_label_reader, read_labels
+from napari_pathseg.gui.reader import get_reader, read_slides
 from napari_pathseg.gui.writer import write_layers
 
 VIEW = Region(128, 192, 160, 256)
@@ -88,6 +90,34 @@ def test_labels_come_in_with_their_classes_shown(
     assert other.message.kind == "error"
     assert "half.geojson" in other.message.text
     assert importing.incoming is None
+
+
+def test_numbers_of_objects_are_asked_for_their_class(
+    asked: PathsegController, tmp_path: Path
+) -> None:
+    shape = asked.desk.slide.levels[0].shape
+    objects = np.zeros(shape, np.uint32)
+    objects[:100] = np.arange(1, 101, dtype=np.uint32)[:, None]
+    path = tmp_path / "found.tif"
+    tifffile.imwrite(path, objects)
+    assert get_reader(str(path)) is read_labels
+    assert get_reader(str(asked.desk.slide.path)) is read_slides
+    importing = Importing(asked, ImmediateRunner())
+    importing.read(path)
+    assert "say which class" in asked.message.text
+    (mapped,) = importing.mapping
+    assert (mapped.source.name, mapped.target) == ("objects", "")
+    importing.take_in(reviewed=False)
+    assert "which class they are" in asked.message.text
+    importing.count_as("classes")
+    assert len(importing.mapping) == 100
+    importing.count_as("objects")
+    importing.rename("objects", "nuclei")
+    assert importing.mapping[0].target == "nucleus"
+    importing.take_in(reviewed=False)
+    assert asked.message.kind == "good"
+    numbers = asked.desk.store.numbers(asked.desk.work.record.id)
+    assert len(np.unique(numbers)) == 101
 
 
 def test_napari_saves_layers_in_their_place(asked: PathsegController, tmp_path: Path) -> None:

@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
+import zarr
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from napari_pathseg.classes import ClassList, Term
 from napari_pathseg.cli.main import main
 from napari_pathseg.export.formats import FORMATS
 from napari_pathseg.export.labels_tiff import write_labels_tiff
 from napari_pathseg.geometry import Field
+from napari_pathseg.labels.apart import objects_apart
 from napari_pathseg.labels.journal import LabelStore
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.slide.open import open_slide
@@ -167,10 +171,18 @@ def outlined(path: Path) -> list[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("form", "found"), [("geojson", "*.geojson"), ("coco", "coco"), ("bundle", "training")]
+    ("form", "options", "found"),
+    [
+        ("geojson", (), "*.geojson"),
+        ("coco", (), "coco"),
+        ("bundle", (), "training"),
+        ("ome-tiff", (), "*.ome.tif"),
+        ("ome-zarr", (), "*.ome.zarr"),
+        ("ome-zarr", ("--zarr", "beside"), "*.classes.ome.zarr"),
+    ],
 )
 def test_objects_that_touch_stay_apart(
-    form: str, found: str, ome_tiff: Path, tmp_path: Path
+    form: str, options: tuple[str, ...], found: str, ome_tiff: Path, tmp_path: Path
 ) -> None:
     cells = [[[x, 40], [x + 8, 40], [x + 8, 50], [x, 50], [x, 40]] for x in range(40, 104, 8)]
     apart = {"type": "MultiPolygon", "coordinates": [[SQUARE], [[[p, q + 60] for p, q in SQUARE]]]}
@@ -182,7 +194,7 @@ def test_objects_that_touch_stay_apart(
     (path,) = first.glob("*.geojson")
     shown = outlined(path)
     assert [name for name, _ in shown] == ["nucleus"] * (len(cells) + 1)
-    gone = _run("export", ome_tiff, "--out", tmp_path / "out", "--format", form)
+    gone = _run("export", ome_tiff, "--out", tmp_path / "out", "--format", form, *options)
     assert f"{len(cells) + 1} objects" in gone.stdout
     _forget(ome_tiff)
     (again,) = (tmp_path / "out").glob(found)
@@ -331,3 +343,142 @@ def test_no_space_leaves_nothing_half_imported(
     assert "no space" in result.stderr
     assert len(calls) == 3
     assert _stored(labelled) == []
+
+
+def numbered(shape: tuple[int, int] = (256, 384)) -> np.ndarray:
+    """Numbers of 70 objects in a row each, all touching the next one."""
+    objects = np.zeros(shape, np.uint32)
+    for row in range(7):
+        for column in range(10):
+            objects[10 + 20 * row : 20 + 20 * row, 40 + 9 * column : 49 + 9 * column] = (
+                100 + 10 * row + column
+            )
+    return objects
+
+
+def _zarr_of_others(path: Path, objects: np.ndarray, version: str, name: str = "nuclei") -> Path:
+    """An OME-Zarr with a label image as others write it, five axes and metadata of its time."""
+    whole = objects[None, None, None]
+    group = zarr.open_group(path, mode="w", zarr_format=2 if version == "0.4" else 3)
+    own = group.create_group("labels").create_group(name)
+    own.create_array("0", data=whole, chunks=(1, 1, 1, 128, 128))
+    kinds = {"t": "time", "c": "channel"}
+    axes = [{"name": a, "type": kinds.get(a, "space")} for a in "tczyx"]
+    steps = [{"type": "scale", "scale": [1.0, 1.0, 1.0, 2.0, 2.0]}]
+    ome = {
+        "multiscales": [
+            {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+        ],
+        "image-label": {"colors": [{"label-value": 100, "rgba": [1, 2, 3, 255]}]},
+    }
+    if version == "0.4":
+        group["labels"].attrs["labels"] = [name]
+        own.attrs.update(ome)
+    else:
+        group["labels"].attrs["ome"] = {"version": version, "labels": [name]}
+        own.attrs["ome"] = ome | {"version": version}
+    return path
+
+
+def _objects_stored(slide: Path) -> tuple[FieldRecord, np.ndarray]:
+    with open_slide(slide) as opened:
+        identity = opened.metadata.identity
+    with LabelStore.open(identity, slide.name) as store:
+        (record,) = store.fields()
+        return record, objects_apart(store.load(record.id)[1], store.numbers(record.id))
+
+
+def _as_tiff(path: Path, objects: np.ndarray) -> Path:
+    tifffile.imwrite(path, objects, ome=True, metadata={"axes": "YX"}, compression="zlib")
+    return path
+
+
+def _as_png(path: Path, objects: np.ndarray) -> Path:
+    Image.fromarray(objects.astype(np.uint16)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.zarr", lambda path, objects: _zarr_of_others(path, objects, "0.4")),
+        ("b.ome.zarr", lambda path, objects: _zarr_of_others(path, objects, "0.5")),
+        ("c.ome.tif", _as_tiff),
+        ("d.tif", lambda path, objects: _as_tiff(path, objects * 1000)),
+        ("e.png", _as_png),
+    ],
+)
+def test_numbers_of_objects_come_in_as_objects(
+    name: str, write: Callable[[Path, np.ndarray], Path], ome_tiff: Path, tmp_path: Path
+) -> None:
+    objects = numbered()
+    path = write(tmp_path / name, objects)
+    asked = _run("import", ome_tiff, path)
+    if "zarr" in name:  # the label image is called nuclei, which is a name of a term
+        assert asked.exit_code == 0, asked.stderr
+    else:
+        assert asked.exit_code == 1
+        assert "say which class they are" in asked.stdout
+        assert '--map "objects=nucleus"' in asked.stderr
+        assert _stored(ome_tiff) == []
+        done = _run("import", ome_tiff, path, "--map", "objects=nuclei")
+        assert done.exit_code == 0, done.stderr
+        assert "taken for objects" in done.stderr
+    record, found = _objects_stored(ome_tiff)
+    assert [c.term for c in record.classes] == [Term("unspecified", "nuclei", "nucleus")]
+    assert record.field == Field(1, 0, 0, 256, 384, (2.0, 2.0))
+    _, expected = np.unique(objects, return_inverse=True)
+    np.testing.assert_array_equal(found, expected.reshape(objects.shape))
+
+
+def test_what_numbers_are_can_be_said(ome_tiff: Path, tmp_path: Path) -> None:
+    few = np.where(numbered() < 103, numbered(), 0)  # three objects look like three classes
+    path = _as_tiff(tmp_path / "few.tif", few)
+    assert _run("import", ome_tiff, path).exit_code == 0
+    ((record, _),) = _stored(ome_tiff)
+    assert [c.name for c in record.classes] == ["label 100", "label 101", "label 102"]
+    _forget(ome_tiff)
+    options = ("--numbers", "objects", "--map", "objects=gland")
+    assert _run("import", ome_tiff, path, *options).exit_code == 0
+    assert _objects_stored(ome_tiff)[1].max() == 3
+    _forget(ome_tiff)
+    many = _as_tiff(tmp_path / "many.tif", numbered())
+    assert _run("import", ome_tiff, many, "--numbers", "classes").exit_code == 0
+    assert len(_stored(ome_tiff)[0][0].classes) == 70
+    for values, said in ((-few.astype(np.int32), "number nothing"), (few * 1000, "no classes")):
+        bad = _as_tiff(tmp_path / "bad.tif", values)
+        refused = _run("import", ome_tiff, bad, "--numbers", "classes")
+        assert said in refused.stderr
+        assert refused.exit_code == 1
+
+
+def test_label_images_beside_each_other_and_objects_with_classes(
+    ome_tiff: Path, tmp_path: Path
+) -> None:
+    objects = numbered()
+    path = _zarr_of_others(tmp_path / "a.ome.zarr", objects, "0.5", "first")
+    group = zarr.open_group(path, mode="r+")
+    group["labels"].attrs["ome"] = {"version": "0.5", "labels": ["first", "glands"]}
+    own = group["labels"].create_group("glands")
+    own.create_array("0", data=(objects > 120).astype(np.uint8))
+    ome = dict(group["labels/first"].attrs)["ome"]
+    own.attrs["ome"] = ome | {"image-label": {"properties": [{"label-value": 1, "name": "gland"}]}}
+    said = [
+        {"label-value": int(v), "class": "tumor" if v < 130 else "stroma"}
+        for v in np.unique(objects)[1:]
+    ]
+    first = group["labels/first"]
+    first.attrs["ome"] = ome | {"image-label": {"properties": said}}
+    done = _run("import", ome_tiff, path)
+    assert done.exit_code == 0, done.stderr
+    with open_slide(ome_tiff) as opened:
+        identity = opened.metadata.identity
+    with LabelStore.open(identity, ome_tiff.name) as store:
+        one, two = store.fields()
+        mask = store.load(one.id)[1]
+        found = objects_apart(mask, store.numbers(one.id))
+    assert [c.name for c in one.classes] == ["tumor", "stroma"]
+    assert [c.name for c in two.classes] == ["gland"]
+    np.testing.assert_array_equal(mask > 0, objects > 0)
+    assert (mask[(objects > 0) & (objects < 130)] == 1).all()
+    assert found.max() == 70

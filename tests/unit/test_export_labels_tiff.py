@@ -70,8 +70,8 @@ def test_foreign_and_damaged_files_are_named(tmp_path: Path) -> None:
     tifffile.imwrite(path, np.zeros((4, 4, 3), np.uint8), photometric="rgb")
     with pytest.raises(ExportError, match=r"foreign\.tif holds no label mask"):
         read_labels_tiff(path)
-    tifffile.imwrite(path, np.full((4, 4), 70_000, np.uint32))
-    with pytest.raises(ExportError, match=r"foreign\.tif holds values"):
+    tifffile.imwrite(path, np.full((4, 4), 0.5, np.float32))
+    with pytest.raises(ExportError, match=r"foreign\.tif holds no label mask"):
         read_labels_tiff(path)
     path.write_bytes(b"II*\x00 nothing")
     with pytest.raises(ExportError, match=r"foreign\.tif"):

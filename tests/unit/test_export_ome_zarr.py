@@ -11,7 +11,8 @@ import zarr
 from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError
 from napari_pathseg.export.fields import ExportField
-from napari_pathseg.export.ome_zarr import read_ome_zarr, write_ome_zarr
+from napari_pathseg.export.ome_zarr import write_ome_zarr
+from napari_pathseg.export.ome_zarr_read import read_ome_zarr
 from napari_pathseg.geometry import Field
 from napari_pathseg.labels.record import FieldRecord
 
@@ -35,7 +36,7 @@ def test_every_pixel_comes_back(tmp_path: Path) -> None:
     field = make_field()
     path = tmp_path / "a.ome.zarr"
     write_ome_zarr(path, field)
-    read = read_ome_zarr(path)
+    (read,) = read_ome_zarr(path)
     np.testing.assert_array_equal(read.mask, field.mask)
     np.testing.assert_array_equal(read.instances, field.objects())
     assert read.classes == CLASSES
@@ -74,7 +75,7 @@ def test_written_again_it_is_replaced_and_the_bytes_are_the_same(tmp_path: Path)
     write_ome_zarr(path, field)
     first = {str(f): f.read_bytes() for f in path.rglob("*") if f.is_file()}
     write_ome_zarr(path, other)
-    np.testing.assert_array_equal(read_ome_zarr(path).mask, other.mask)
+    np.testing.assert_array_equal(read_ome_zarr(path)[0].mask, other.mask)
     write_ome_zarr(path, field)
     assert {str(f): f.read_bytes() for f in path.rglob("*") if f.is_file()} == first
     assert list(tmp_path.iterdir()) == [path]
@@ -105,7 +106,7 @@ def test_labels_of_other_software(tmp_path: Path) -> None:
         "multiscales": [{"axes": [], "datasets": [{"path": "s0"}]}],
         "image-label": {"colors": [{"label-value": 7, "rgba": [9, 8, 7, 255]}]},
     }
-    read = read_ome_zarr(path)
+    (read,) = read_ome_zarr(path)
     assert read.instances is None
     assert (read.mask == 7).all()
     assert [(c.value, c.name, c.color) for c in read.classes] == [(7, "label 7", (9, 8, 7))]

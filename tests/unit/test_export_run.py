@@ -22,7 +22,7 @@ from napari_pathseg.export import objects
 from napari_pathseg.export.bundle import read_bundle, read_splits
 from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.objects import objects_of
-from napari_pathseg.export.ome_zarr import read_ome_zarr
+from napari_pathseg.export.ome_zarr_read import read_ome_zarr
 from napari_pathseg.export.run import export_labels, look_ahead
 from napari_pathseg.export.selecting import select, starts
 from napari_pathseg.export.sources import SlideSource
@@ -353,7 +353,7 @@ def test_labels_of_the_whole_slide_beside_and_inside_the_image(tmp_path: Path) -
     np.testing.assert_array_equal(numbers > 0, whole > 0)
     counts = [int(ExportField(*pair).classed_objects().max()) for pair in (first, second)]
     assert len(np.unique(numbers)) - 1 == sum(counts)
-    np.testing.assert_array_equal(read_ome_zarr(classes).mask, whole)
+    np.testing.assert_array_equal(read_ome_zarr(classes)[0].mask, whole)
     np.testing.assert_array_equal(zarr.open_group(instances, mode="r")["0"][...], numbers)
     with pytest.raises(ExportError, match="can not go inside"):
         export_labels([source], tmp_path, ExportConfig(formats=("ome-zarr",), zarr="inside"))

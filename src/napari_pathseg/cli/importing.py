@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 @click.option(
     "--corner", type=int, nargs=2, metavar="Y X", help="Level-0 place of a mask's first pixel."
 )
+@click.option(
+    "--numbers",
+    type=click.Choice(["classes", "objects"]),
+    help="What the numbers of a mask are. [default: told from the file]",
+)
 @click.option("--mpp", type=float, metavar="M", help="Of the slide, where its file is silent.")
 @click.option("--reviewed", is_flag=True, help="A person vouches for these labels.")
 @click.option(
@@ -42,6 +47,7 @@ def import_(
     changes: Sequence[str],
     level: int | None,
     corner: tuple[int, int] | None,
+    numbers: Literal["classes", "objects"] | None,
     mpp: float | None,
     reviewed: bool,
     other_slide: bool,
@@ -50,7 +56,8 @@ def import_(
     """Store LABELS as editable labels of SLIDE: all of them, or none when anything is wrong.
 
     LABELS is GeoJSON of QuPath and others, COCO, a label TIFF or PNG, OME-Zarr labels, DICOM SEG
-    or a training bundle. Classes are matched with the slide's and with the vocabulary.
+    or a training bundle. Classes are matched with the slide's and with the vocabulary; of objects
+    that are only numbered say what they are: --map objects=nucleus.
     """
     wanted = dict(_change(text) for text in changes)
     from napari_pathseg.export.incoming.frame import Frame, Where
@@ -63,7 +70,7 @@ def import_(
 
     with open_slide(slide) as opened:
         frame = Frame.of(opened, None if mpp is None else (mpp, mpp))
-    incoming = read_incoming(labels, frame, Where(level, corner, other_slide))
+    incoming = read_incoming(labels, frame, Where(level, corner, other_slide, numbers or ""))
     vocabulary = Vocabulary.of_user()
     with LabelStore.open(frame.identity, slide.name) as store:
         classes = classes_of(store.fields())
@@ -92,5 +99,7 @@ def _show(incoming: Incoming, mapping: Sequence[Mapped]) -> None:
         near = f" (near: {', '.join(m.near)})" if m.near else ""
         rows.append((m.source.name, f"{m.pixels:,}", m.target or "-", m.why + near))
     print_table(rows)
+    if incoming.numbers:
+        note(f"its numbers are taken for {incoming.numbers} (--numbers says otherwise).")
     for text in incoming.notes:
         note(f"left out: {text}.")

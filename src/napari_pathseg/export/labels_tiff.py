@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 
 from napari_pathseg.classes import ClassList
@@ -35,19 +34,22 @@ class LabelsTiff:
 
     Attributes
     ----------
-    mask : uint16 array (height, width)
+    mask : integer array (height, width)
     mpp : (float, float) or None
         Micrometres per pixel, (y, x), to the precision of a TIFF rational (1e-9).
     classes : ClassList
         Empty when the file does not say.
     field : Field or None
         Where on the slide it belongs, None when the file does not say.
+    pictures : int
+        In the file; this is the first.
     """
 
-    mask: npt.NDArray[np.uint16]
+    mask: Ints
     mpp: Pair | None
     classes: ClassList
     field: Field | None = None
+    pictures: int = 1
 
 
 def write_labels_tiff(
@@ -96,7 +98,7 @@ def write_labels_tiff(
 
 
 def read_labels_tiff(path: Path) -> LabelsTiff:
-    """Read a label TIFF of ours, or any with one integer channel of at most 16 bits.
+    """Read a label TIFF of ours, or the first picture of any with one integer channel.
 
     Raises
     ------
@@ -108,6 +110,7 @@ def read_labels_tiff(path: Path) -> LabelsTiff:
             page = tiff.pages.first
             array = page.asarray()
             mpp, description = _mpp(page), page.description
+            pictures = sum(len(series) for series in tiff.series)
     except OSError as error:
         raise ExportError(f"{path} can not be read: {os_reason(error)}.") from error
     except DAMAGED as error:
@@ -116,10 +119,8 @@ def read_labels_tiff(path: Path) -> LabelsTiff:
         raise ExportError(
             f"{path} holds no label mask but {array.dtype} pixels of shape {array.shape}."
         )
-    if int(array.min()) < 0 or int(array.max()) > np.iinfo(np.uint16).max:
-        raise ExportError(f"{path} holds values outside 0 to 65535, which are no classes.")
     classes, field = known_of(description, str(path))
-    return LabelsTiff(array.astype(np.uint16), mpp, classes, field)
+    return LabelsTiff(array, mpp, classes, field, pictures)
 
 
 def _mpp(page: tifffile.TiffPage) -> Pair | None:

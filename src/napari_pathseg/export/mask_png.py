@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -23,7 +22,7 @@ from napari_pathseg.labels.record import (
     field_to_json,
 )
 
-_KEY = "pathseg-classes"
+KEY = "pathseg-classes"
 _PLACE = "pathseg-field"
 _MAX = 255
 
@@ -65,7 +64,7 @@ def write_mask_png(path: Path, mask: Ints, classes: ClassList, field: Field | No
     image.putpalette(palette.tobytes())
     legend = json.dumps(classes_to_json(classes), indent=1)
     info = PngInfo()
-    info.add_text(_KEY, legend)
+    info.add_text(KEY, legend)
     if field is not None:
         info.add_text(_PLACE, json.dumps(field_to_json(field)))
     with whole_file(path) as part:
@@ -76,7 +75,7 @@ def write_mask_png(path: Path, mask: Ints, classes: ClassList, field: Field | No
     return beside
 
 
-def read_mask_png(path: Path) -> tuple[npt.NDArray[np.uint16], ClassList, Field | None]:
+def read_mask_png(path: Path) -> tuple[Ints, ClassList, Field | None]:
     """Mask, classes and place of a palette or grey PNG, where it says them.
 
     Raises
@@ -86,7 +85,7 @@ def read_mask_png(path: Path) -> tuple[npt.NDArray[np.uint16], ClassList, Field 
     """
     try:
         with Image.open(path) as image:
-            array, legend = np.asarray(image), image.info.get(_KEY)
+            array, legend = np.asarray(image), image.info.get(KEY)
             place = image.info.get(_PLACE)
         classes = classes_from_json(json.loads(legend)) if legend else ClassList()
         field = field_from_json(json.loads(place)) if place else None
@@ -98,4 +97,4 @@ def read_mask_png(path: Path) -> tuple[npt.NDArray[np.uint16], ClassList, Field 
         raise ExportError(
             f"{path} holds colours and no class values.", "Use a palette or grey PNG."
         )
-    return array.astype(np.uint16), classes, field
+    return array, classes, field

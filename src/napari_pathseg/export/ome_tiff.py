@@ -13,9 +13,12 @@ from typing import Any
 
 import tifffile
 
+from napari_pathseg.errors import ExportError
 from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.export.canvas import TILE_PX, Canvas, CanvasLevel
+from napari_pathseg.export.pictures import DAMAGED
 from napari_pathseg.geometry import world_translate
+from napari_pathseg.labels.raster import Ints
 from napari_pathseg.labels.record import classes_to_json, field_to_json
 from napari_pathseg.progress import CancelToken
 
@@ -58,6 +61,22 @@ def write_ome_tiff(path: Path, canvas: Canvas, *, cancel: CancelToken | None = N
                     software=False,
                     **_options(canvas, index, len(levels), name, level),
                 )
+
+
+def read_second(path: Path) -> Ints:
+    """The object numbers (height, width) of a file of ours.
+
+    Raises
+    ------
+    ExportError
+        When there are none, or they are damaged; names the file.
+    """
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            objects: Ints = tiff.series[1].levels[0].asarray()
+    except (OSError, *DAMAGED) as error:
+        raise ExportError(f"{path}: its numbers of objects are damaged: {error}.") from error
+    return objects
 
 
 def _watched(canvas: Canvas, level: CanvasLevel, name: str, cancel: CancelToken | None) -> Any:

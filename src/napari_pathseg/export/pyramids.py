@@ -13,12 +13,11 @@ from napari_pathseg.export.atomic import os_errors, whole_file
 from napari_pathseg.export.canvas import Canvas, slide_canvas
 from napari_pathseg.export.folder import check_ours
 from napari_pathseg.export.ome_tiff import write_ome_tiff
-from napari_pathseg.export.ome_zarr import fill_ome_zarr, is_ours, write_zarr_labels
+from napari_pathseg.export.ome_zarr import PAIR, fill_ome_zarr, is_ours, write_zarr_labels
 from napari_pathseg.export.selecting import Piece
 from napari_pathseg.export.sources import SlideSource
 from napari_pathseg.export.task import Task
 
-NAMES = ("classes", "instances")
 _INSIDE = "pathseg-"
 _FOREIGN = "no OME-Zarr of napari-pathseg"
 
@@ -53,7 +52,7 @@ def write_ome_zarrs(task: Task, pieces: Sequence[Piece]) -> None:
         if task.config.zarr == "inside":
             _write_inside(_zarr_of(own[0]), canvas, task)
             continue
-        for name in NAMES:
+        for name in PAIR:
             path = task.folder / f"{stem}.{name}.ome.zarr"
             check_ours(task.out / path.name, is_ours, _FOREIGN)
             shutil.rmtree(path, ignore_errors=True)
@@ -85,7 +84,7 @@ def _write_inside(slide: Path, canvas: Canvas, task: Task) -> None:
     index = labels / "zarr.json"
     with os_errors(labels):
         labels.mkdir(exist_ok=True)
-        for name in NAMES:
+        for name in PAIR:
             part = labels / f".{_INSIDE}{name}.part"
             shutil.rmtree(part, ignore_errors=True)
             try:
@@ -97,7 +96,7 @@ def _write_inside(slide: Path, canvas: Canvas, task: Task) -> None:
             finally:
                 shutil.rmtree(part, ignore_errors=True)
     listed = _listed(index)
-    names = {*listed["attributes"]["ome"]["labels"], *(_INSIDE + name for name in NAMES)}
+    names = {*listed["attributes"]["ome"]["labels"], *(_INSIDE + name for name in PAIR)}
     listed["attributes"]["ome"]["labels"] = sorted(names)
     with whole_file(index) as part:
         part.write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8", newline="\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import numpy as np
 from psygnal import Signal
 
 from napari_pathseg.export.incoming.frame import Frame, Incoming, Where
-from napari_pathseg.export.incoming.mapping import Mapped, propose, renamed
+from napari_pathseg.export.incoming.mapping import ASK, Mapped, propose, renamed
+from napari_pathseg.export.incoming.meaning import Numbers
 from napari_pathseg.export.incoming.reading import read_incoming
 from napari_pathseg.export.incoming.storing import import_labels
 from napari_pathseg.gui.counts import count_classes
@@ -50,6 +52,7 @@ class Importing:
         self._runner = runner
         self._desk: Desk | None = None
         self._waiting: tuple[Path, Where] | None = None
+        self._where = Where()
         self.incoming: Incoming | None = None
         self.mapping: tuple[Mapped, ...] = ()
 
@@ -74,15 +77,22 @@ class Importing:
             return incoming, propose(incoming, classes, vocabulary)
 
         def done(found: tuple[Incoming, tuple[Mapped, ...]]) -> None:
-            self._desk = desk
+            self._desk, self._where = desk, where or Where()
             self.incoming, self.mapping = found
             text = f"{path.name}: look at its classes, then take them in."
+            if any(m.why == ASK for m in self.mapping):
+                text = f"{path.name} has objects: double click and say which class they are."
             if self.incoming.notes:
                 text += f" Left out: {'; '.join(self.incoming.notes)}."
             controller.say(Message(text))
             self.changed.emit()
 
         self._submit(f"Reading {path.name}", work, done)
+
+    def count_as(self, numbers: Numbers) -> None:
+        """Read the file again, its numbers as classes or as objects."""
+        if self.incoming is not None and numbers != self.incoming.numbers:
+            self.read(self.incoming.path, replace(self._where, numbers=numbers))
 
     def rename(self, name: str, target: str) -> None:
         """Another class of the slide for a class of the file; "" leaves it out."""

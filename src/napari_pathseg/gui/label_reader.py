@@ -24,6 +24,42 @@ def get_label_reader(path: Paths) -> Callable[[Paths], list[Any]] | None:
     return read_labels if head[:1] in ("{", "[") and known else None
 
 
+def holds_only_labels(path: Path) -> bool:
+    """Whether a picture or an OME-Zarr is surely labels and no slide.
+
+    That is a label image of OME-Zarr alone, what this package wrote, and pictures of one plane
+    whose numbers have more bits than a camera gives.
+    """
+    if path.is_dir():
+        from napari_pathseg.export.ome_zarr_read import is_label_zarr
+
+        return is_label_zarr(path, alone=True)
+    from napari_pathseg.export.mask_png import KEY as PNG_KEY
+    from napari_pathseg.export.ome_tiff import KEY as TIFF_KEY
+    from napari_pathseg.export.pictures import DAMAGED
+
+    try:
+        if path.suffix.lower() == ".png":
+            from PIL import Image
+
+            with Image.open(path) as image:
+                return image.mode.startswith("I") or PNG_KEY in image.info
+        if path.suffix.lower() in (".tif", ".tiff"):
+            import tifffile
+
+            with tifffile.TiffFile(path) as tiff:
+                page = tiff.pages.first
+                wide = (
+                    page.dtype is not None and page.dtype.kind in "ui" and page.dtype.itemsize > 2
+                )
+                said = page.description
+                ours = said.startswith('{"classes"') or f'K="{TIFF_KEY}"' in said
+                return len(page.shape) == 2 and (wide or ours)
+    except (OSError, *DAMAGED):
+        return False  # whoever reads it as a slide says what is wrong
+    return False
+
+
 def read_labels(path: Paths) -> list[Any]:
     """Hand labels to the panel, opened when it is not there; no layer is made here.
 

@@ -13,14 +13,19 @@ Paths = str | Sequence[str]
 def get_reader(path: Paths) -> Callable[[Paths], list[object]] | None:
     """The reader of a path, None where no backend knows the kind of file.
 
+    What is surely labels goes to the panel, as other files of labels do.
+
     Parameters
     ----------
     path : str or list of str
         What the user dropped on the viewer. A list is read as one slide a path.
     """
+    from napari_pathseg.gui.label_reader import holds_only_labels, read_labels
     from napari_pathseg.slide.open import choose_backend
 
     first = Path(path if isinstance(path, str) else path[0])
+    if holds_only_labels(first):
+        return read_labels
     try:
         choose_backend(first)
     except PathsegError:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError
+from napari_pathseg.export.incoming.meaning import Numbers
 from napari_pathseg.geometry import Field, Pair, Region, Shape, field_covering, nearest_level
 from napari_pathseg.labels.apart import told_apart
 from napari_pathseg.labels.masks import regridded
@@ -65,11 +66,14 @@ class Where:
         Level-0 place (y, x) of the mask's first pixel.
     other_slide : bool
         Take labels of another slide too, such as of the same slide in another file format.
+    numbers : "classes", "objects" or ""
+        What the numbers of a mask are; "" to tell it from the file.
     """
 
     level: int | None = None
     corner: tuple[int, int] | None = None
     other_slide: bool = False
+    numbers: Numbers = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +111,10 @@ class Incoming:
     fields : tuple of IncomingField
     notes : tuple of str
         What was left out, and why.
+    numbers : "classes", "objects" or ""
+        What the numbers of a mask were taken for, where its file does not say it.
+    asked : tuple of str
+        Names of classes that hold objects of which the file does not say what they are.
     """
 
     path: Path
@@ -114,6 +122,8 @@ class Incoming:
     classes: ClassList
     fields: tuple[IncomingField, ...]
     notes: tuple[str, ...] = ()
+    numbers: Numbers = ""
+    asked: tuple[str, ...] = ()
 
 
 def placed(

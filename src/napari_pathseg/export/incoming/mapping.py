@@ -13,11 +13,12 @@ from napari_pathseg.errors import ExportError, PromptError
 from napari_pathseg.export.incoming.frame import Incoming
 from napari_pathseg.vocabulary import Vocabulary
 
-SAME, FILE, WORD, OWN, LEFT_OUT = (
+SAME, FILE, WORD, OWN, ASK, LEFT_OUT = (
     "the slide's class of this name",
     "the file says its term",
     "a term of the vocabulary",
     "not in the vocabulary: a class of your own",
+    "objects: say which class they are",
     "left out",
 )
 
@@ -65,10 +66,15 @@ def propose(incoming: Incoming, classes: ClassList, vocabulary: Vocabulary) -> t
     for field in incoming.fields:
         counted = np.bincount(field.mask.ravel(), minlength=len(pixels))
         pixels += counted[: len(pixels)]
-    return tuple(
+    mapping = (
         _propose(c, int(pixels[c.value]), classes, vocabulary)
         for c in incoming.classes
         if pixels[c.value]
+    )
+    # What a file calls its objects may be no class: "labels", "0", "instances".
+    return tuple(
+        replace(m, target="", why=ASK) if m.why == OWN and m.source.name in incoming.asked else m
+        for m in mapping
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
-import zarr
 
 from napari_pathseg.classes import ClassList, Color, LabelClass
 from napari_pathseg.errors import ExportError, StoreError
@@ -25,18 +25,19 @@ from napari_pathseg.export.incoming.frame import (
     check_slide,
     placed,
 )
+from napari_pathseg.export.incoming.meaning import Meant, Numbers, meant
 from napari_pathseg.export.labels_tiff import read_labels_tiff
 from napari_pathseg.export.mask_png import read_mask_png
 from napari_pathseg.export.merging import merge_classes
-from napari_pathseg.export.ome_tiff import KEY
-from napari_pathseg.export.ome_zarr import read_ome_zarr
+from napari_pathseg.export.ome_tiff import KEY, read_second
+from napari_pathseg.export.ome_zarr_read import ZarrLabels, read_ome_zarr
 from napari_pathseg.labels.record import classes_from_json, field_from_json
 
 _GREY = (128, 128, 128)
 
 
 def incoming_tiff(path: Path, frame: Frame, where: Where) -> Incoming:
-    """A label TIFF, or the first picture of a label OME-TIFF.
+    """A label TIFF or OME-TIFF, ours with the objects that it has beside the classes.
 
     Raises
     ------
@@ -52,8 +53,27 @@ def incoming_tiff(path: Path, frame: Frame, where: Where) -> Incoming:
         field = field_from_json(known["field"]) if known else read.field
     except (StoreError, KeyError, TypeError, ValueError) as error:
         raise ExportError(f"{path}: what it says of its labels is damaged: {error!r}.") from error
-    fields = tuple(placed(path, frame, read.mask, field, where))
-    return Incoming(path, "label TIFF", _named(classes, read.mask), fields)
+    objects = read_second(path) if known else None
+    own = meant(
+        path, read.mask, classes, named=bool(len(classes)), objects=objects, said=where.numbers
+    )
+    notes = (
+        () if known or read.pictures == 1 else (f"all but the first of {read.pictures} pictures",)
+    )
+    return _incoming(
+        path,
+        "label TIFF",
+        own,
+        placed(path, frame, own.mask, field, where, None, own.objects),
+        notes,
+    )
+
+
+def _incoming(
+    path: Path, kind: str, own: Meant, fields: Iterator[IncomingField], notes: tuple[str, ...] = ()
+) -> Incoming:
+    asked = (own.classes[1].name,) if own.numbers == "objects" else ()
+    return Incoming(path, kind, own.classes, tuple(fields), notes, own.numbers, asked)
 
 
 def _ome_known(path: Path) -> dict[str, Any] | None:
@@ -86,27 +106,53 @@ def _find_key(tree: Any) -> dict[str, Any] | None:
 def incoming_png(path: Path, frame: Frame, where: Where) -> Incoming:
     """A mask PNG, in colours of a palette or in grey; raises as :func:`incoming_tiff`."""
     mask, classes, field = read_mask_png(path)
-    fields = tuple(placed(path, frame, mask, field, where))
-    return Incoming(path, "mask PNG", _named(classes, mask), fields)
+    own = meant(path, mask, classes, named=bool(len(classes)), said=where.numbers)
+    fields = placed(path, frame, own.mask, field, where, None, own.objects)
+    return _incoming(path, "mask PNG", own, fields)
 
 
 def incoming_zarr(path: Path, frame: Frame, where: Where) -> Incoming:
-    """Labels of an OME-Zarr image, or a label image alone.
+    """All label images of an OME-Zarr, each as fields of its own.
 
     Raises
     ------
     ExportError
         When the folder holds no 2-D labels, they are damaged, or nothing says where they belong.
     """
-    read = read_ome_zarr(path)
-    field = read.record.field if read.record is not None else None
+    classes = ClassList()
+    fields: list[IncomingField] = []
+    asked: list[str] = []
+    numbers: Numbers = ""
+    for read in read_ome_zarr(path):
+        own = meant(
+            path,
+            read.mask,
+            read.classes,
+            named=read.named,
+            name=read.name,
+            objects=read.instances,
+            said=where.numbers,
+        )
+        if own.numbers == "objects":
+            asked.append(own.classes[1].name)
+        numbers = own.numbers or numbers
+        classes, table = merge_classes(classes, own.classes)
+        fields += _placed_zarr(path, frame, read, replace(own, mask=table[own.mask]), where)
+    return Incoming(path, "OME-Zarr labels", classes, tuple(fields), (), numbers, tuple(asked))
+
+
+def _placed_zarr(
+    path: Path, frame: Frame, read: ZarrLabels, own: Meant, where: Where
+) -> Iterator[IncomingField]:
+    field = record = None
     if read.record is not None:
         check_slide(path, frame, [read.record.slide_identity], where)
+        field = read.record.field
+        record = read.record if read.named else None
     elif where.corner is None and where.level is None:
-        shape = int(read.mask.shape[0]), int(read.mask.shape[1])
+        shape = int(own.mask.shape[0]), int(own.mask.shape[1])
         field = by_scale(path, frame, shape, read.um, read.first_um)
-    fields = tuple(placed(path, frame, read.mask, field, where, read.record))
-    return Incoming(path, "OME-Zarr labels", _named(read.classes, read.mask), fields)
+    yield from placed(path, frame, own.mask, field, where, record, own.objects)
 
 
 def incoming_dicom(path: Path, frame: Frame, where: Where) -> Incoming:
@@ -203,21 +249,3 @@ def incoming_bundle(path: Path, frame: Frame, where: Where) -> Incoming:
         fields += placed(path, frame, mask, place, where, field.record, field.objects())
     notes = [f"{left_out} fields of other slides"] if left_out else []
     return Incoming(path, "training bundle", classes, tuple(fields), tuple(notes))
-
-
-def _named(classes: ClassList, mask: Mask) -> ClassList:
-    """The classes, and "label <value>" for values without one."""
-    known = {0, *(c.value for c in classes)}
-    unnamed = [int(value) for value in np.unique(mask) if int(value) not in known]
-    found = [*classes, *(LabelClass(v, f"label {v}", None, _GREY) for v in unnamed)]
-    return ClassList(tuple(sorted(found, key=lambda c: c.value)))
-
-
-def is_label_zarr(path: Path) -> bool:
-    """Whether a folder is an OME-Zarr that holds labels."""
-    try:
-        group = zarr.open_group(path, mode="r")
-        ome: Any = dict(group.attrs).get("ome", {})
-        return "labels" in group or "image-label" in ome
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

@@ -12,9 +12,9 @@ from napari_pathseg.export.incoming.raster import (
     incoming_png,
     incoming_tiff,
     incoming_zarr,
-    is_label_zarr,
 )
 from napari_pathseg.export.incoming.vector import incoming_coco, incoming_geojson
+from napari_pathseg.export.ome_zarr_read import is_label_zarr
 
 KINDS = "GeoJSON, COCO, label TIFF or PNG, OME-Zarr labels, DICOM SEG or a training bundle"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import ExportError
 from napari_pathseg.export.incoming.frame import Frame, Incoming, IncomingField
-from napari_pathseg.export.incoming.mapping import Mapped, mapped_classes
+from napari_pathseg.export.incoming.mapping import ASK, Mapped, mapped_classes
 from napari_pathseg.labels.apart import told_apart
 from napari_pathseg.labels.raster import Instances
 from napari_pathseg.labels.record import FieldRecord
@@ -103,6 +103,12 @@ def prepare(
         for field in incoming.fields
     ]
     if not any(mask.any() for _, mask, _ in prepared):
+        asked = [m.source.name for m in mapping if m.why == ASK]
+        if asked:
+            raise ExportError(
+                f"{incoming.path} numbers objects and does not say which class they are.",
+                f'Name it (--map "{asked[0]}=nucleus"), or read the numbers as classes.',
+            )
         raise ExportError(
             f"{incoming.path}: nothing is left to import.", "Choose at least one of its classes."
         )

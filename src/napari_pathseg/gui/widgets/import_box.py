@@ -9,6 +9,7 @@ from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
+    QComboBox,
     QFileDialog,
     QHBoxLayout,
     QHeaderView,
@@ -20,10 +21,12 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_pathseg.export.incoming.mapping import ASK
 from napari_pathseg.gui.importing import Importing
 from napari_pathseg.gui.widgets.tooltips import explain
 
 COLUMNS = ("in the file", "pixels", "becomes")
+WHICH = "which class?"
 _NAME, _PIXELS, _TARGET = range(3)
 
 
@@ -52,6 +55,14 @@ class ImportBox(QWidget):
         self.table.setFixedHeight(120)
         explain(self.table, "Double click what a class becomes to change it; empty leaves it out")
         self.table.itemChanged.connect(self._edited)
+        self.numbers = QComboBox(self)
+        for meaning, text in (
+            ("classes", "numbers are classes"),
+            ("objects", "numbers are objects"),
+        ):
+            self.numbers.addItem(text, meaning)
+        explain(self.numbers, "Its file does not say whether a number is a class or an object")
+        self.numbers.activated.connect(self._counted)
         self.reviewed = QCheckBox("a person vouches for them", self)
         explain(self.reviewed, "They count as reviewed, for training and export")
         self.take_in = QPushButton("Take in", self)
@@ -75,6 +86,7 @@ class ImportBox(QWidget):
             bottom.addWidget(widget, 1)
         layout.addLayout(top)
         layout.addWidget(self.table)
+        layout.addWidget(self.numbers)
         layout.addWidget(self.reviewed)
         layout.addLayout(bottom)
 
@@ -83,6 +95,10 @@ class ImportBox(QWidget):
         waits = self._importing.incoming is not None
         for widget in (self.table, self.reviewed, self.take_in, self.put_away):
             widget.setVisible(waits)
+        incoming = self._importing.incoming
+        self.numbers.setVisible(incoming is not None and bool(incoming.numbers))
+        if incoming is not None:
+            self.numbers.setCurrentIndex(self.numbers.findData(incoming.numbers))
         self._filling = True
         mapping = self._importing.mapping
         self.table.setRowCount(len(mapping))
@@ -92,6 +108,8 @@ class ImportBox(QWidget):
             for column, text in enumerate(texts):
                 item = QTableWidgetItem(text)
                 item.setToolTip(mapped.why + near)
+                if column == _TARGET and mapped.why == ASK:
+                    item.setText(WHICH)
                 if column != _TARGET:
                     item.setFlags(Qt.ItemFlag.ItemIsEnabled)
                 elif mapped.target:
@@ -102,11 +120,14 @@ class ImportBox(QWidget):
         self.take_in.setEnabled(any(mapped.target for mapped in mapping))
         self._filling = False
 
+    def _counted(self, _: int) -> None:
+        self._importing.count_as(self.numbers.currentData())
+
     def _edited(self, item: QTableWidgetItem | None) -> None:
         if self._filling or item is None or item.column() != _TARGET:
             return
         name = self.table.item(item.row(), _NAME)
-        if name is not None:
+        if name is not None and item.text() != WHICH:
             self._importing.rename(name.text(), item.text())
 
     def _choose_file(self) -> None:

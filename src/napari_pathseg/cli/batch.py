@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from napari_pathseg.cli.console import note, print_json, print_table, progress_line
-from napari_pathseg.cli.segment import adapter_option, context_option
+from napari_pathseg.cli.options import Number, adapter_option, context_option
 from napari_pathseg.slide.scale import PLAUSIBLE_MPP
 
 FORMATS = ("tif", "geojson", "zarr", "png")
@@ -35,7 +35,7 @@ CANCELLED = 130
 )
 @click.option(
     "--mpp",
-    type=click.FloatRange(*PLAUSIBLE_MPP),
+    type=Number(*PLAUSIBLE_MPP),
     metavar="M",
     help="Micrometres per pixel of slides whose file does not say.",
 )

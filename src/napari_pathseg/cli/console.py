@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -36,6 +36,16 @@ def print_table(rows: Sequence[Sequence[str]], indent: str = "") -> None:
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         click.echo((indent + "  ".join([*cells, row[-1]])).rstrip())
+
+
+def answer(facts: Any, as_json: bool, show: Callable[[Any], None]) -> None:
+    """Print what a command found, as JSON or as `show` does, and what it warns of."""
+    for warning in facts["warnings"]:
+        note(warning)
+    if as_json:
+        print_json(facts)
+    else:
+        show(facts)
 
 
 @contextmanager

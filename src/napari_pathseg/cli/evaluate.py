@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napari_pathseg.cli.console import print_json, print_table, progress_line
-from napari_pathseg.cli.segment import context_option
+from napari_pathseg.cli.options import context_option
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.progress import Progress
 

@@ -8,18 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from napari_pathseg.cli.console import note, print_json, print_table, progress_line
-from napari_pathseg.cli.segment import (
-    MAX_TILES,
-    Number,
-    adapter_option,
-    collect_prompts,
-    context_option,
-    mpp_notes,
-    region_of,
-)
-from napari_pathseg.config import SegmentConfig
-from napari_pathseg.slide.scale import PLAUSIBLE_MPP
+from napari_pathseg.cli.console import answer, print_table, progress_line
+from napari_pathseg.cli.options import adapter_option, context_option, mpp_option, region_option
+from napari_pathseg.cli.region import open_region
+from napari_pathseg.prompts import TextPrompt
 
 if TYPE_CHECKING:
     from napari_pathseg.cli.results import Facts
@@ -37,20 +29,8 @@ SHOWN_OBJECTS = 10
     metavar="TEXT",
     help="What to look for; may be given again.",
 )
-@click.option(
-    "--region",
-    "corner_and_size",
-    type=int,
-    nargs=4,
-    metavar="Y X H W",
-    help="Part of the slide to explain. [default: all of it]",
-)
-@click.option(
-    "--mpp",
-    type=Number(*PLAUSIBLE_MPP),
-    metavar="M",
-    help="Micrometres per pixel of the slide, where its file does not say or is wrong.",
-)
+@region_option
+@mpp_option
 @click.option(
     "--objects",
     "most",
@@ -86,37 +66,21 @@ def explain(
     Two maps, probability and uncertainty, and the objects that speak most for the term: those
     without which the model would be less sure that it is there.
     """
-    prompts = collect_prompts(texts, (), (), ())
     from napari_pathseg.cli.explained import write_explained
     from napari_pathseg.cli.results import check_writable, facts_of
     from napari_pathseg.inference.explaining import object_importance
-    from napari_pathseg.inference.session import open_session
-    from napari_pathseg.inference.understanding import prompt_of_each_class
 
     check_writable(out)
-    with progress_line() as progress:
-        session = open_session(
-            slide,
-            mpp=None if mpp is None else (mpp, mpp),
-            config=SegmentConfig(max_tiles=MAX_TILES, context=context),
-            adapters=adapters,
+    prompts = [TextPrompt(text) for text in texts]
+    opened = open_region(slide, corner_and_size, mpp=mpp, adapters=adapters, context=context)
+    with progress_line() as progress, opened as here:
+        segmentation = here.session.segment(here.region, prompts, progress=progress)
+        importance = object_importance(
+            here.session, segmentation, here.region, most=most, progress=progress
         )
-        with session.slide:
-            notes = [] if mpp is None else mpp_notes(session, mpp)
-            region = region_of(session, corner_and_size, notes)
-            owners = prompt_of_each_class(texts, session.vocabulary, session.segmenter)
-            segmentation = session.segment(region, prompts, progress=progress)
-            importance = object_importance(
-                session, segmentation, region, most=most, progress=progress
-            )
-            facts = facts_of(session, segmentation, region, owners, notes)
-            facts = write_explained(out, session.slide, segmentation, importance, facts)
-    for warning in facts["warnings"]:
-        note(warning)
-    if as_json:
-        print_json(facts)
-    else:
-        _print(facts)
+        facts = facts_of(here, segmentation, texts)
+        facts = write_explained(out, here.session.slide, segmentation, importance, facts)
+    answer(facts, as_json, _print)
 
 
 def _print(facts: Facts) -> None:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from napari_pathseg.classes import term_facts
+from napari_pathseg.cli.region import OpenRegion
 from napari_pathseg.errors import ExportError, os_reason
 from napari_pathseg.export.atomic import os_errors
 from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.geojson import write_geojson
 from napari_pathseg.export.labels_tiff import write_labels_tiff
-from napari_pathseg.geometry import Region
 from napari_pathseg.inference.segmentation import Segmentation
 from napari_pathseg.inference.session import Session
+from napari_pathseg.inference.understanding import prompt_of_each_class
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
 
@@ -54,26 +55,20 @@ def result_paths(out: Path, slide: Path) -> dict[str, Path]:
     return {kind: out / (slide.stem + suffix) for kind, suffix in SUFFIXES.items()}
 
 
-def facts_of(
-    session: Session,
-    segmentation: Segmentation,
-    region: Region,
-    owners: Sequence[str],
-    notes: Sequence[str],
-) -> Facts:
+def facts_of(here: OpenRegion, segmentation: Segmentation, texts: Sequence[str]) -> Facts:
     """All that is known of a segmentation, as plain values for JSON.
 
     Parameters
     ----------
-    region : Region
+    here : OpenRegion
         What was asked, cut to the slide. `origin` is the exact level-0 place of the label
         picture's first corner, less than one picture pixel above and left of it.
-    owners : sequence of str
-        The text that asks for each class; empty when there was none.
-    notes : sequence of str
-        What the user should know besides.
+    segmentation : Segmentation
+    texts : sequence of str
+        The words that were asked; empty when there were none.
     """
-    field = segmentation.field
+    session, field = here.session, segmentation.field
+    owners = prompt_of_each_class(texts, session.vocabulary, session.segmenter)
     terms = _terms(segmentation, owners)
     return {
         "slide": str(session.slide.path),
@@ -82,7 +77,7 @@ def facts_of(
         "model": segmentation.model,
         "model_sha256": session.segmenter.card.sha256,
         "model_license": session.segmenter.card.license,
-        "region": region.as_list(),
+        "region": here.region.as_list(),
         "origin": list(field.origin),
         "shape": list(field.shape),
         "level": field.level,
@@ -92,7 +87,7 @@ def facts_of(
         "working_mpp": segmentation.working_mpp,
         "seconds": segmentation.seconds,
         "files": {},
-        "warnings": [*notes, *segmentation.notes, *_warnings(terms)],
+        "warnings": [*here.notes, *segmentation.notes, *_warnings(terms)],
     }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,42 @@ def test_features_have_what_qupath_reads() -> None:
     assert metadata["field"] == field.record.id
     assert json.loads(metadata["mpp"]) == [0.5, 0.5]
     assert "patient" not in json.dumps([gland, stroma])
+
+
+NUCLEI = CLASSES.with_class("nucleus", Term("unspecified", "nuclei", "nucleus"), (7, 8, 9))
+
+
+@pytest.mark.parametrize("objects", ["annotation", "detection", "cell", "class"])
+def test_files_keep_the_rules_of_qupath(tmp_path: Path, objects: Any) -> None:
+    """What QuPath's reader of objects asks for, rule by rule: it stops at the first bad object."""
+    mask = np.random.default_rng(0).integers(0, 4, (20, 20)).astype(np.uint16)
+    record = replace(make_field(mask % 3).record, classes=NUCLEI)
+    write_geojson(tmp_path / "a.geojson", [ExportField(record, mask)], objects=objects)
+    whole = json.loads((tmp_path / "a.geojson").read_bytes())
+    assert whole["type"] == "FeatureCollection"
+    assert len({f["id"] for f in whole["features"]}) == len(whole["features"])
+    for each in whole["features"]:
+        properties = each["properties"]
+        assert each["type"] == "Feature"
+        assert str(uuid.UUID(each["id"])) == each["id"]
+        assert properties["objectType"] == {"class": "annotation"}.get(objects, objects)
+        assert set(each) - {"nucleusGeometry"} == {"type", "id", "geometry", "properties"}
+        own = properties["classification"]
+        assert ("nucleusGeometry" in each) == (objects == "cell" and own["name"] == "nucleus")
+        # Without either it refuses the whole file.
+        assert len(own["color"]) == 3
+        assert all(0 <= part <= 255 and isinstance(part, int) for part in own["color"])
+        assert isinstance(properties["isLocked"], bool)
+        assert all(math.isfinite(value) for value in properties["measurements"].values())
+        assert all(isinstance(value, str) for value in properties["metadata"].values())
+        for geometry in (each["geometry"], each.get("nucleusGeometry", each["geometry"])):
+            kind, coordinates = geometry["type"], geometry["coordinates"]
+            assert kind in ("Polygon", "MultiPolygon")
+            for polygon in coordinates if kind == "MultiPolygon" else [coordinates]:
+                for ring in polygon:
+                    assert ring[0] == ring[-1]
+                    assert len(ring) >= 5
+                    assert all(len(point) == 2 for point in ring)
 
 
 def test_coordinates_are_x_y_in_level0_pixels_or_field_pixels() -> None:
@@ -271,6 +309,18 @@ def test_files_of_qupath_in_all_their_forms(tmp_path: Path) -> None:
         assert (added.mask[30, 30], added.mask[45, 45]) == (4, 2)
     one = read_geojson(foreign(tmp_path, objects[0]), FIELD, ClassList(), add_classes=True)
     assert one.classes[1].color == (200, 0, 0)
+    positive = {"name": "Positive", "parentClass": {"name": "Tumor"}, "colorRGB": -3670016}
+    several = {"type": "GeometryCollection", "geometries": [feature([SQUARE])["geometry"]]}
+    older = [
+        feature([SQUARE], classification=positive),
+        feature([SQUARE], classification="gland"),
+        feature([SQUARE], classification={"name": "fat", "color": [1, 2, 3, 200]}),
+        feature([SQUARE], classification="nerve") | {"geometry": several},
+    ]
+    read = read_geojson(foreign(tmp_path, older), FIELD, ClassList(), add_classes=True)
+    assert [c.name for c in read.classes] == ["Tumor: Positive", "gland", "fat", "nerve"]
+    assert read.classes[3].color == (1, 2, 3)
+    assert (read.mask[:40, :40] == 4).all()
 
 
 @pytest.mark.parametrize(

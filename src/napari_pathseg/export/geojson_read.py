@@ -195,13 +195,7 @@ def _features(value: object, path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _shape(feature: Mapping[str, Any], place: str) -> GeoShape | None:
-    geometry = feature.get("geometry")
-    kind = geometry.get("type") if isinstance(geometry, dict) else None
-    if kind not in ("Polygon", "MultiPolygon"):
-        return None
-    coordinates = geometry.get("coordinates") if isinstance(geometry, dict) else None
-    polygons = coordinates if kind == "MultiPolygon" else [coordinates]
-    rings = [_ring(ring, place) for polygon in _items(polygons, place) for ring in polygon or ()]
+    rings = _rings(feature.get("geometry"), place)
     if not rings:
         return None
     properties = feature.get("properties")
@@ -211,6 +205,24 @@ def _shape(feature: Mapping[str, Any], place: str) -> GeoShape | None:
     return GeoShape(
         name, color, rings, str(known.get("place") or ""), str(known.get("slide") or "")
     )
+
+
+def _rings(geometry: object, place: str) -> list[Points]:
+    """All rings of the polygons of a geometry; none of points and lines."""
+    values = geometry if isinstance(geometry, dict) else {}
+    coordinates = values.get("coordinates")
+    match values.get("type"):
+        case "GeometryCollection":
+            parts = values.get("geometries")
+            own = parts if isinstance(parts, list) else []
+            return [ring for part in own for ring in _rings(part, place)]
+        case "Polygon":
+            polygons = [coordinates]
+        case "MultiPolygon":
+            polygons = coordinates
+        case _:
+            return []
+    return [_ring(ring, place) for polygon in _items(polygons, place) for ring in polygon or ()]
 
 
 def _items(value: object, place: str) -> list[Any]:
@@ -240,18 +252,23 @@ def _classification(properties: object) -> tuple[str, Color]:
     """Name and colour, in QuPath's present and older forms."""
     values = properties if isinstance(properties, dict) else {}
     classification = values.get("classification")
+    if isinstance(classification, str):
+        return classification or _UNCLASSIFIED, _GREY
     if not isinstance(classification, dict):
         return _UNCLASSIFIED, _GREY
-    name = classification.get("name")
-    if name is None and isinstance(classification.get("names"), list):
-        name = ": ".join(str(part) for part in classification["names"])
+    names = classification.get("names")
+    if classification.get("name") is None and isinstance(names, list):
+        return ": ".join(str(part) for part in names), _color(classification)
+    name, parent = classification.get("name"), classification.get("parentClass")
+    while isinstance(parent, dict) and parent.get("name"):  # before QuPath 0.4
+        name, parent = f"{parent['name']}: {name}", parent.get("parentClass")
     return str(name or _UNCLASSIFIED), _color(classification)
 
 
 def _color(classification: Mapping[str, Any]) -> Color:
     color, packed = classification.get("color"), classification.get("colorRGB")
-    if isinstance(color, list) and len(color) == 3 and all(isinstance(c, int) for c in color):
-        red, green, blue = (min(max(c, 0), 255) for c in color)
+    if isinstance(color, list) and len(color) >= 3 and all(isinstance(c, int) for c in color):
+        red, green, blue = (min(max(c, 0), 255) for c in color[:3])
         return red, green, blue
     if isinstance(packed, int):
         return packed >> 16 & 255, packed >> 8 & 255, packed & 255

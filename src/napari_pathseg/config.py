@@ -53,7 +53,9 @@ class SegmentConfig:
         around them, at the scale of the field on a screen of `screen_px`.
     screen_px : int
     overlap_px : int
-        Shared by neighbouring tiles, blended on logits.
+        Shared by neighbouring tiles, blended on logits. The encoder and the words read windows of
+        112 and 224 pixels: where `tile_px - overlap_px` is a multiple of 112, windows of
+        neighbours lie on one grid, and both see much the same.
     max_tiles : int
         A field of more tiles is refused with the advice to zoom in or to run a batch.
     threshold : float
@@ -69,7 +71,7 @@ class SegmentConfig:
     tile_px: int = 448
     click_px: int = 448
     screen_px: int = 1024
-    overlap_px: int = 96
+    overlap_px: int = 112
     max_tiles: int = 150
     threshold: float = 0.5
     cached_tiles: int = 150

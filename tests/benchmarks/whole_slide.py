@@ -36,6 +36,7 @@ from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 PATTERN_PX, STEP_PX = 4096, 512
+SEEDS = range(3)
 CARD = ModelCard(
     name="none",
     version="0",
@@ -178,32 +179,42 @@ def model(side: str) -> dict[str, float]:
 
 
 def tilings(side: str, *words: str) -> dict[str, float]:
-    """Agreement of the masks of the real model when the slide is cut with another overlap."""
-    from napari_pathseg.inference.slide_plan import plan_slide
-    from napari_pathseg.inference.whole_slide import segment_slide
+    """Agreement of the masks of the real model when slides are cut with another overlap."""
     from napari_pathseg.models.registry import load_segmenter
-    from napari_pathseg.prompts import TextPrompt
     from napari_pathseg.slide.synthetic import SyntheticSlide
 
-    segmenter, slide = load_segmenter(), SyntheticSlide((int(side), int(side)), mpp=1.0)
+    segmenter = load_segmenter()
     found: dict[str, float] = {}
     for word in words:
-        masks = []
-        for overlap in (96, 224):
-            config = SegmentConfig(overlap_px=overlap)
-            session = Session(slide, segmenter, Vocabulary.load(), config=config)
-            plan = plan_slide(session, [TextPrompt(word)], "all")
-            found[f"{word} inputs at {overlap}"] = plan.tiles
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                segment_slide(session, plan, Path(folder)) as result,
-            ):
-                masks.append(result.labels.read(0, 0, *result.labels.shape) > 0)
-        either = np.count_nonzero(masks[0] | masks[1])
-        both = np.count_nonzero(masks[0] & masks[1])
+        both = either = 0
+        for seed in SEEDS:
+            slide = SyntheticSlide((int(side), int(side)), mpp=1.0, seed=seed)
+            masks = []
+            for overlap in (SegmentConfig().overlap_px, 224):
+                config = SegmentConfig(overlap_px=overlap)
+                session = Session(slide, segmenter, Vocabulary.load(), config=config)
+                tiles, mask = _mask(session, word)
+                found[f"{word} inputs at {overlap}"] = tiles
+                masks.append(mask)
+            either += np.count_nonzero(masks[0] | masks[1])
+            both += np.count_nonzero(masks[0] & masks[1])
+            found[f"{word} share {seed}"] = round(float(masks[0].mean()), 3)
         found[f"{word} IoU"] = round(both / max(either, 1), 4)
-        found[f"{word} share"] = round(float(masks[0].mean()), 3)
     return found
+
+
+def _mask(session: Session, word: str) -> tuple[int, npt.NDArray[np.bool_]]:
+    """Inputs and mask of a whole slide."""
+    from napari_pathseg.inference.slide_plan import plan_slide
+    from napari_pathseg.inference.whole_slide import segment_slide
+    from napari_pathseg.prompts import TextPrompt
+
+    plan = plan_slide(session, [TextPrompt(word)], "all")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        segment_slide(session, plan, Path(folder)) as result,
+    ):
+        return plan.tiles, result.labels.read(0, 0, *result.labels.shape) > 0
 
 
 def real(word: str, mpp: str, height: str, width: str, share: str) -> dict[str, float]:

@@ -23,7 +23,8 @@ from napari_pathseg.prompts import BoxPrompt, PointPrompt, SpatialPrompt
 if TYPE_CHECKING:
     from napari_pathseg.inference.session import Plan
 
-RAMP_PX = 48
+RAMP_PX = 112
+"""All that tiles share by default: what lies at a tile's edge is seen less well."""
 
 
 @dataclass(frozen=True, slots=True)

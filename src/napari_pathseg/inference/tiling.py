@@ -36,7 +36,11 @@ class Tile:
 
 
 def plan_tiles(shape: Shape, tile_px: int, overlap_px: int) -> tuple[Tile, ...]:
-    """Squares of `tile_px` that cover a picture, neighbours sharing at least `overlap_px`."""
+    """Squares of `tile_px` that cover a picture, neighbours sharing at least `overlap_px`.
+
+    They stand on one grid from the picture's first pixel, whatever its size, but for the last row
+    and column, which end with it.
+    """
     starts_y, starts_x = (_starts(side, tile_px, overlap_px) for side in shape)
     return tuple(Tile(y, x, tile_px, tile_px) for y in starts_y for x in starts_x)
 
@@ -47,15 +51,17 @@ def count_tiles(shape: Shape, tile_px: int, overlap_px: int) -> int:
 
 
 def _count(length: int, tile_px: int, overlap_px: int) -> int:
-    return max(1, math.ceil((length - overlap_px) / (tile_px - overlap_px)))
+    return max(1, math.ceil((length - tile_px) / _step(tile_px, overlap_px)) + 1)
 
 
 def _starts(length: int, tile_px: int, overlap_px: int) -> list[int]:
-    count = _count(length, tile_px, overlap_px)
-    if count == 1:
-        return [0]
-    room = math.ceil((length - tile_px) / START_STEP)
-    return [i * room // (count - 1) * START_STEP for i in range(count)]
+    step = _step(tile_px, overlap_px)
+    last = max(math.ceil((length - tile_px) / START_STEP), 0) * START_STEP
+    return [min(i * step, last) for i in range(_count(length, tile_px, overlap_px))]
+
+
+def _step(tile_px: int, overlap_px: int) -> int:
+    return max((tile_px - overlap_px) // START_STEP, 1) * START_STEP
 
 
 def cut(picture: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:

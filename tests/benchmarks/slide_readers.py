@@ -164,7 +164,7 @@ def measure(reader: str, path: Path) -> dict[str, float]:
     found: dict[str, float] = {"open": statistics.median(opens)}
     for level in (0, 2):
         times = []
-        for y, x in _places(make(path)[1][level], FIELD_PX, FIELDS, FIELD_PX):
+        for y, x in _places(make(path)[1][level], FIELD_PX, FIELDS, TILE_PX):
             read, _ = make(path)  # nothing is cached yet
             times.append(_ms(partial(read, level, y, x, FIELD_PX)))
         found[f"field {level}"] = statistics.median(times)

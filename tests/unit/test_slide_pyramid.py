@@ -80,6 +80,23 @@ def test_a_level_of_100_000_pixels_makes_a_small_graph() -> None:
     assert len(pyramid) == 8
 
 
+@settings(deadline=None, max_examples=12)
+@given(st.integers(0, 2499), st.integers(0, 1899), st.integers(1, 2500), st.integers(1, 1900))
+def test_numpy_gets_of_a_level_what_dask_computes(y: int, x: int, height: int, width: int) -> None:
+    slide = CountingSlide((2500, 1900))
+    level = dask_pyramid(slide)[0]
+    part = level[y : y + height, x : x + width]
+    found = np.asarray(part)
+    assert slide.pixels_read == found.shape[0] * found.shape[1]
+    assert found.flags.writeable  # it is nobody else's
+    np.testing.assert_array_equal(found, part.compute(scheduler="synchronous"))
+    seen = slide.read(Field(0, y, x, *found.shape[:2], (1.0, 1.0)))
+    np.testing.assert_array_equal(found, seen)
+    assert np.asarray(part.mean()) == pytest.approx(found.mean())
+    assert np.asarray(level[y::700, -3]).shape[1:] == (3,)
+    assert np.asarray(level[y:y, :]).size == 0
+
+
 def test_added_levels_are_means_and_are_read_once() -> None:
     slide = CountingSlide((2304, 3001))
     pyramid = dask_pyramid(slide)

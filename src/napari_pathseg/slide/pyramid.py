@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import product
 
 import dask.array as da
-import numpy as np
 
 from napari_pathseg.geometry import Pair, exact_downsample
 from napari_pathseg.slide.base import Plane, Slide
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.coarse import CoarseLevels, CoarseSource, coarse_levels
+from napari_pathseg.slide.level_array import LevelArray
 from napari_pathseg.slide.sources import (
     CACHE_BYTES,
     AveragedSource,
@@ -110,13 +110,4 @@ def _lazy(source: Source | CoarseSource | StackSource, name: str) -> da.Array:
     plane = source.planes[0] if isinstance(source, StackSource) else source
     lead = source.ndim - plane.ndim
     chunks = (*[1] * lead, *plane.chunk, *plane.shape[2:])
-    array: da.Array = da.from_array(  # type: ignore[no-untyped-call]
-        source,
-        chunks=chunks,
-        name=f"pathseg-{name}",
-        inline_array=True,
-        asarray=False,
-        lock=False,
-        meta=np.empty((0,) * source.ndim, dtype=source.dtype),
-    )
-    return array
+    return LevelArray.of(source, chunks, f"pathseg-{name}")

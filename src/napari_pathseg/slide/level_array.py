@@ -1,0 +1,131 @@
+"""Lazy arrays of levels, parts of which numpy gets without a graph and a scheduler.
+
+Dask takes some milliseconds to plan and run even a single task, as long as the pixels take. It
+plans still where something is computed from a part before it is looked at.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import product
+from operator import getitem
+from typing import Any, Protocol
+
+import dask.array as da
+import numpy as np
+
+from napari_pathseg.slide.base import Pixels
+from napari_pathseg.slide.indexing import Block, Key
+
+SMALL = 3 * 512 * 512
+"""What has no more values is read by one thread, and is one task for dask."""
+
+
+class Sliceable(Protocol):
+    """What a lazy array shows."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """([t,] [z,] height, width[, 3])."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the pixels."""
+        ...
+
+    def __getitem__(self, key: Key) -> Pixels: ...
+
+
+class LevelArray(da.Array):
+    """A dask array of a level; a copy that was pickled is a plain one.
+
+    Attributes
+    ----------
+    source : Sliceable
+        What is shown; safe under threads.
+    """
+
+    source: Sliceable
+
+    @classmethod
+    def of(cls, source: Sliceable, chunks: tuple[int, ...], name: str) -> LevelArray:
+        """A lazy array of `source` in chunks of the shape `chunks`; nothing is read."""
+        plain = da.from_array(  # type: ignore[no-untyped-call]
+            source,
+            chunks=chunks,
+            name=name,
+            inline_array=True,
+            asarray=False,
+            lock=False,
+            meta=np.empty((0,) * len(source.shape), dtype=source.dtype),
+        )
+        array: LevelArray = cls(plain.dask, plain.name, plain.chunks, meta=plain._meta)
+        array.source = source
+        return array
+
+    def __getitem__(self, index: Any) -> da.Array:
+        part = self._plain(index)
+        if part is None or math.prod(each.stop - each.start for each in part) > SMALL:
+            plain: da.Array = super().__getitem__(index)  # type: ignore[no-untyped-call]
+            if part is None:
+                return plain
+            return _Part.of(self, part, plain.dask, plain.name, plain.chunks)
+        name = f"pathseg-part-{uuid.uuid4().hex}"
+        graph = {(name, *[0] * len(part)): (getitem, self.source, part)}
+        return _Part.of(self, part, graph, name, tuple((i.stop - i.start,) for i in part))
+
+    def _plain(self, index: Any) -> Block | None:
+        """Slices of whole steps, one an axis, that are not empty; None for all else."""
+        index = index if isinstance(index, tuple) else (index,)
+        missing = self.ndim - len(index)
+        if missing < 0 or not all(isinstance(i, slice) and i.step in (None, 1) for i in index):
+            return None
+        whole = (*index, *[slice(None)] * missing)
+        part = tuple(slice(*i.indices(n)[:2]) for i, n in zip(whole, self.shape, strict=True))
+        return part if all(i.stop > i.start for i in part) else None
+
+
+class _Part(da.Array):
+    """A part of a level: a graph for dask, and none for numpy."""
+
+    level: LevelArray
+    part: Block
+
+    @classmethod
+    def of(cls, level: LevelArray, part: Block, graph: Any, name: str, chunks: Any) -> _Part:
+        array: _Part = cls(graph, name, chunks, meta=level._meta)
+        array.level, array.part = level, part
+        return array
+
+    def __array__(self, dtype: Any = None, copy: Any = None, **kwargs: Any) -> Pixels:
+        source = self.level.source
+        sides = zip(self.part, self.level.chunksize, strict=True)
+        blocks = list(product(*(_cut(part, int(side)) for part, side in sides)))
+        if len(blocks) == 1:
+            # A copy, as dask gives it: the pixels may be those of a cache.
+            return np.array(source[self.part], dtype=dtype)
+        out = np.empty(self.shape, dtype=dtype or self.dtype)
+
+        def read(block: Block) -> None:
+            pairs = zip(block, self.part, strict=True)
+            out[tuple(slice(b.start - p.start, b.stop - p.start) for b, p in pairs)] = source[block]
+
+        for _done in (map if out.size <= SMALL else _threads().map)(read, blocks):
+            pass
+        return out
+
+
+def _cut(part: slice, side: int) -> list[slice]:
+    """A slice along one axis, cut where chunks of `side` begin."""
+    starts = range(part.start // side * side, part.stop, side)
+    return [slice(max(part.start, start), min(part.stop, start + side)) for start in starts]
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="pathseg-view")

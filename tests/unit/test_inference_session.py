@@ -6,6 +6,7 @@ The segmenter finds planted colours, so that every mask can be compared with the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,12 @@ from napari_pathseg.errors import (
 )
 from napari_pathseg.geometry import Field, Region, exact_downsample
 from napari_pathseg.inference.corrections import Click, correct
-from napari_pathseg.inference.embeddings import encode_picture
+from napari_pathseg.inference.embeddings import EncodedPicture, EncodedTile
 from napari_pathseg.inference.segmentation import logit
 from napari_pathseg.inference.session import Session
-from napari_pathseg.inference.tiling import plan_tiles
+from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.models.base import ModelCard, TileAnswer, TileQuery
-from napari_pathseg.progress import CancelToken, no_progress
+from napari_pathseg.progress import CancelToken
 from napari_pathseg.prompts import MAX_TEXT_LENGTH, BoxPrompt, PointPrompt, TextPrompt
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.slide.open import open_slide
@@ -212,8 +213,9 @@ def test_a_click_heeds_what_the_threshold_shows(positive: bool) -> None:
     """A pixel of 60 % is outside at a threshold of 0.8 and inside at 0.4: a click changes it."""
     pixels = np.full((256, 256, 3), 255, np.uint8)
     pixels[64:128, 64:128] = RED
-    tiles = plan_tiles((256, 256), 256, 32)
-    picture = encode_picture(pixels, tiles, Planted(), no_progress, CancelToken())
+    field = Field(0, 0, 0, 256, 256, (1.0, 1.0))
+    tile = EncodedTile(Planted().encode(pixels))
+    picture = EncodedPicture(field, (Tile(0, 0, 256, 256),), (tile,))
     soft = np.full((256, 256), logit(0.6 if positive else 0.45), np.float32)
     cut = logit(0.8 if positive else 0.4)
     click = Click(90.5, 90.5, positive)
@@ -222,6 +224,39 @@ def test_a_click_heeds_what_the_threshold_shows(positive: bool) -> None:
     changed = np.argwhere(out != soft)
     assert changed.min() >= 60
     assert changed.max() < 132
+
+
+def test_a_place_is_seen_in_the_same_inputs_wherever_the_field_starts(session: Session) -> None:
+    words = [TextPrompt("nucleus")]
+    first = session.segment(Region(100, 100, 700, 900), words)
+    passes = session.segmenter.encoder_passes
+    moved = session.segment(Region(300, 350, 700, 900), words)
+    assert 0 < session.segmenter.encoder_passes - passes < passes, "some are known already"
+    passes = session.segmenter.encoder_passes
+    back = session.segment(Region(101, 99, 690, 895), words)
+    assert session.segmenter.encoder_passes == passes, "panning back is free"
+    at = np.s_[250:600, 300:800]
+    for other in (moved, back):
+        down, right = first.field.y - other.field.y, first.field.x - other.field.x
+        there = other.logits[0, 250 + down : 600 + down, 300 + right : 800 + right]
+        np.testing.assert_allclose(there, first.logits[0][at], atol=5e-3)
+
+
+def test_what_lies_beside_a_field_can_be_encoded_before_it_is_asked(session: Session) -> None:
+    words = [TextPrompt("nucleus")]
+    session.segment(Region(800, 1000, 500, 500), words)
+    shown = session.segmenter.encoder_passes
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(CancelledError):
+        session.look_ahead(Region(800, 1000, 500, 500), words, cancel)
+    count = session.look_ahead(Region(800, 1000, 500, 500), words)
+    assert session.segmenter.encoder_passes == count > shown
+    for y, x in ((700, 1000), (900, 1100), (800, 900)):
+        session.segment(Region(y, x, 500, 500), words)
+    assert session.segmenter.encoder_passes == count
+    session.config = replace(session.config, cached_tiles=count - 1)
+    assert session.look_ahead(Region(800, 1000, 500, 500), words) == 0, "more than are kept"
 
 
 def test_a_box_keeps_what_is_inside(session: Session) -> None:

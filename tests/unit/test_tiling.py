@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -11,45 +12,57 @@ from hypothesis import strategies as st
 
 from napari_pathseg.geometry import Field
 from napari_pathseg.inference.tiling import (
+    MARGIN_PX,
     Blend,
     Tile,
-    cut,
     place_map,
-    plan_tiles,
     resize_map,
+    tile_starts,
 )
-from napari_pathseg.models.base import EDGE_SHADE
 
 SIDES = st.integers(1, 5000)
 
 
 @settings(deadline=None)
-@given(SIDES, SIDES)
-def test_tiles_cover_the_picture_and_share_the_overlap(height: int, width: int) -> None:
-    tiles = plan_tiles((height, width), 1024, 128)
-    rows = sorted({t.y for t in tiles})
-    side = 1024
-    assert {(t.height, t.width) for t in tiles} == {(side, side)}
-    assert rows[0] == 0
-    assert all(r % 16 == 0 for r in rows)
-    assert rows[-1] + side >= height
-    assert all(a + side - b >= 128 for a, b in itertools.pairwise(rows))
-    assert len(tiles) == len(rows) * len({t.x for t in tiles})
+@given(SIDES)
+def test_tiles_cover_the_picture_and_share_the_overlap(length: int) -> None:
+    starts = list(tile_starts(length, 1024, 128))
+    assert len(starts) == len(tile_starts(length, 1024, 128)) == len(set(starts))
+    assert starts[0] == 0
+    assert all(s % 16 == 0 for s in starts)
+    assert starts[-1] + 1024 >= length
+    assert starts[-1] < max(length - 1024, 0) + 16, "the last ends with the picture"
+    assert all(a + 1024 - b >= 128 for a, b in itertools.pairwise(starts))
+
+
+@settings(deadline=None)
+@given(SIDES, st.floats(0, 1), st.floats(0, 1))
+def test_a_part_is_seen_by_the_fewest_tiles_of_the_whole_that_show_all_of_it(
+    length: int, one: float, other: float
+) -> None:
+    low, high = sorted((one * length, other * length))
+    whole = list(tile_starts(length, 256, 64))
+    part = list(tile_starts(length, 256, 64, low, high))
+    first = whole.index(part[0])
+    assert part == whole[first : first + len(part)]
+
+    def shown(start: int, stop: int) -> bool:
+        begins = start == 0 or low >= start + MARGIN_PX
+        return begins and (stop >= length or high <= stop - MARGIN_PX)
+
+    assert shown(part[0], part[-1] + 256)
+    fewer = whole[first + 1 : first + len(part)]
+    assert not fewer or not shown(fewer[0], fewer[-1] + 256)
+    fewer = whole[first : first + len(part) - 1]
+    assert not fewer or not shown(fewer[0], fewer[-1] + 256)
+
+
+def test_an_absurd_number_is_counted_and_not_made() -> None:
+    assert len(tile_starts(10**15, 448, 112)) == math.ceil((10**15 - 448) / 336) + 1
 
 
 def test_small_picture_is_one_tile() -> None:
-    assert plan_tiles((200, 500), 1024, 128) == (Tile(0, 0, 1024, 1024),)
-
-
-def test_over_the_edge_is_glass() -> None:
-    picture = np.zeros((40, 40, 3), dtype=np.uint8)
-    picture[-1] = 7
-    tile = cut(picture, Tile(0, 0, 64, 64))
-    assert tile.shape == (64, 64, 3)
-    assert (tile[:39, :40] == 0).all()
-    assert (tile[39, :40] == 7).all()
-    assert (tile[40:] == EDGE_SHADE).all()
-    assert (tile[:, 40:] == EDGE_SHADE).all()
+    assert list(tile_starts(200, 1024, 128)) == [0]
 
 
 @settings(deadline=None, max_examples=20)
@@ -58,7 +71,9 @@ def test_blending_pieces_of_one_map_gives_the_map(height: int, width: int) -> No
     y, x = np.mgrid[:height, :width].astype(np.float32)
     whole = np.sin(y / 40) + np.cos(x / 30)
     blend = Blend((height, width), 16)
-    for tile in plan_tiles((height, width), 256, 64):
+    starts = (tile_starts(length, 256, 64) for length in (height, width))
+    for y, x in itertools.product(*starts):
+        tile = Tile(y, x, 256, 256)
         padded = np.zeros((tile.height, tile.width), dtype=np.float32)
         part = whole[tile.inside(whole.shape)]
         padded[: part.shape[0], : part.shape[1]] = part

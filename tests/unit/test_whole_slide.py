@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from marker_segmenter import MarkerSegmenter
+from torch.nn import functional
 
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.errors import CancelledError
 from napari_pathseg.geometry import Field, Region, Shape, exact_downsample
 from napari_pathseg.inference.scope import tissue_scope, whole_scope
+from napari_pathseg.inference.seeing import read_tile
 from napari_pathseg.inference.session import Session
 from napari_pathseg.inference.slide_plan import plan_slide
-from napari_pathseg.inference.sweep import read_tile
 from napari_pathseg.inference.tile_log import TileLog, TileResult
-from napari_pathseg.inference.tiling import cut, plan_tiles, resize_picture
+from napari_pathseg.inference.tiling import Tile, tile_starts
 from napari_pathseg.inference.whole_slide import LiveTile, SlideLabels, segment_slide
+from napari_pathseg.models.base import padded
 from napari_pathseg.progress import CancelToken, Progress
 from napari_pathseg.prompts import TextPrompt
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
@@ -91,10 +95,13 @@ def test_tiles_read_alone_are_those_of_the_whole_picture(model_shape: Shape) -> 
     slide = Planted()
     asked = session(slide)
     plan = replace(asked.plan(Region.whole(slide.shape), 0.5), shape=model_shape)
-    picture = resize_picture(slide.read(plan.field), model_shape)
-    for tile in plan_tiles(model_shape, 256, 64)[::7]:
-        alone = read_tile(slide, plan, tile).astype(int)
-        assert np.abs(alone - cut(picture, tile)).max() <= 2
+    whole = torch.from_numpy(slide.read(plan.field)).permute(2, 0, 1)[None]
+    resized = functional.interpolate(whole, model_shape, mode="bilinear", antialias=True)
+    picture = resized[0].permute(1, 2, 0).numpy()
+    for y, x in itertools.product(*(tile_starts(length, 256, 64) for length in model_shape)):
+        alone = read_tile(slide, plan, Tile(y, x, 256, 256)).astype(int)
+        there = padded(picture[y : y + 256, x : x + 256], (256, 256))
+        assert np.abs(alone - there).max() <= 2
 
 
 def test_work_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def _refuse_wide_views(session: Session, request: Request) -> None:
     texts = [prompt for prompt in request.prompts if isinstance(prompt, TextPrompt)]
     for question in session.understand(texts) if texts else ():
         plan = session.plan(request.region, question.working_mpp)
-        tiles, limit = plan.tiles(session.config), session.config.max_tiles
+        tiles, limit = plan.count, session.config.max_tiles
         if tiles <= limit:
             continue
         width = f"{request.region.width:,} px"

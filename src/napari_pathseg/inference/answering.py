@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,9 +18,6 @@ from napari_pathseg.inference.understanding import Question
 from napari_pathseg.models.base import Segmenter, TileQuery, gated
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, SpatialPrompt
-
-if TYPE_CHECKING:
-    from napari_pathseg.inference.session import Plan
 
 RAMP_PX = 112
 """All that tiles share by default: what lies at a tile's edge is seen less well."""
@@ -58,7 +54,6 @@ class Box:
 def answer_question(
     question: Question,
     picture: EncodedPicture,
-    plan: Plan,
     field: Field,
     spatial: Sequence[SpatialPrompt],
     segmenter: Segmenter,
@@ -74,7 +69,7 @@ def answer_question(
     CancelledError
         Between two tiles, once cancelled.
     """
-    clicks, boxes = _in_model_pixels(spatial, plan)
+    clicks, boxes = _in_model_pixels(spatial, picture.field)
     if question.asked_as:
         logits, presence, score = _words(question.asked_as, picture, segmenter, cancel)
         logits = cut_to_boxes(logits, [(b.y0, b.x0, b.y1, b.x1) for b in boxes])
@@ -82,10 +77,10 @@ def answer_question(
         logits = correct(logits, clicks, question.asked_as, picture, segmenter, cut)
     else:
         maps, score = _clicks_alone(clicks, boxes, picture, segmenter)
-        placed = np.stack([place_map(each, plan.field, field) for each in maps])
+        placed = np.stack([place_map(each, picture.field, field) for each in maps])
         return FieldAnswers(Answer(None, (), 1.0, score), placed[0], placed)
     answer = Answer(question.label_class.term, question.asked_as, presence, score)
-    return FieldAnswers(answer, place_map(logits, plan.field, field))
+    return FieldAnswers(answer, place_map(logits, picture.field, field))
 
 
 def _words(
@@ -96,7 +91,7 @@ def _words(
     presence, scores, areas = 0.0, [], []
     for i, tile in enumerate(picture.tiles):
         cancel.raise_if_cancelled()
-        answers = picture.answer_words(segmenter, i, terms)
+        answers = picture.encoded[i].answer_words(segmenter, terms)
         gate = segmenter.card.presence_gate
         small = np.maximum.reduce([gated(a, gate) for a in answers])
         blend.add(tile, resize_map(small, (tile.height, tile.width)))
@@ -113,7 +108,7 @@ def _clicks_alone(
     """The object that clicks mean, what else a single one could mean; or one object a box."""
     points = tuple((c.y, c.x, c.positive) for c in clicks)
     queries = [TileQuery(points=points, box=(b.y0, b.x0, b.y1, b.x1)) for b in boxes]
-    answers = segmenter.decode(picture.embeddings[0], queries or [TileQuery(points=points)])
+    answers = segmenter.decode(picture.encoded[0].embedding, queries or [TileQuery(points=points)])
     tile = picture.tiles[0]
     maps = [np.maximum.reduce([a.logits for a in answers])]
     if len(clicks) == 1 and not boxes:
@@ -127,16 +122,12 @@ def _clicks_alone(
     return large, min(a.score for a in answers)
 
 
-def _in_model_pixels(spatial: Sequence[SpatialPrompt], plan: Plan) -> tuple[list[Click], list[Box]]:
-    scale_y = plan.shape[0] / plan.field.height
-    scale_x = plan.shape[1] / plan.field.width
-
+def _in_model_pixels(
+    spatial: Sequence[SpatialPrompt], seen: Field
+) -> tuple[list[Click], list[Box]]:
     def place(y: float, x: float) -> tuple[float, float]:
-        field_y, field_x = plan.field.from_level0(y, x)
-        return (
-            min(max(field_y * scale_y, 0.0), plan.shape[0] - 1e-3),
-            min(max(field_x * scale_x, 0.0), plan.shape[1] - 1e-3),
-        )
+        y, x = seen.from_level0(y, x)
+        return min(max(y, 0.0), seen.height - 1e-3), min(max(x, 0.0), seen.width - 1e-3)
 
     clicks = [Click(*place(p.y, p.x), p.positive) for p in spatial if isinstance(p, PointPrompt)]
     boxes = [

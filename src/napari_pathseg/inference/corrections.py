@@ -92,7 +92,7 @@ def _ask(
     clicked = ((*place, click.positive),)
     queries = [TileQuery(term=term, points=clicked, mask=small) for term in terms]
     answers = segmenter.decode(
-        picture.embeddings[index], [*queries, TileQuery(points=((*place, True),))]
+        picture.encoded[index].embedding, [*queries, TileQuery(points=((*place, True),))]
     )
     height, width = part.shape
     *worded, alone = (

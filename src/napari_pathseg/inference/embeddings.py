@@ -1,100 +1,83 @@
-"""Encode a picture once: its tiles' embeddings, and the words already asked of them."""
+"""Encode what a plan looks at: its tiles' embeddings, and the words already asked of them."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from napari_pathseg.classes import Term
-from napari_pathseg.geometry import Shape
-from napari_pathseg.inference.embedding_store import EmbeddingStore
-from napari_pathseg.inference.tiling import Tile, cut
+from napari_pathseg.geometry import Field, Shape
+from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.models.base import Segmenter, TileAnswer, TileEmbedding, TileQuery
-from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
-from napari_pathseg.slide.base import RGB
 
-WORDS_KEPT = 1024  # answers of a tile to a term, 50 KB each at 448 pixels
+WORDS_KEPT = 12  # answers of a tile to the terms asked last, 50 KB each at 448 pixels
 
 
 @dataclass(slots=True)
-class EncodedPicture:
-    """The tiles of one picture of `shape` (model pixels) and their embeddings.
+class EncodedTile:
+    """One tile's embedding; `words` remembers its answers to terms that were asked last."""
 
-    `words` remembers the answers of tiles to terms that were asked last, so that a click costs
-    one tile.
-    """
+    embedding: TileEmbedding
+    words: dict[Term, TileAnswer] = field(default_factory=dict)
 
-    shape: Shape
-    tiles: tuple[Tile, ...]
-    embeddings: tuple[TileEmbedding, ...]
-    words: dict[tuple[int, Term], TileAnswer] = field(default_factory=dict)
-
-    def answer_words(
-        self, segmenter: Segmenter, index: int, terms: tuple[Term, ...]
-    ) -> list[TileAnswer]:
-        """Answers of one tile to terms, each asked once and independent of the others."""
-        new = [t for t in dict.fromkeys(terms) if (index, t) not in self.words]
+    def answer_words(self, segmenter: Segmenter, terms: tuple[Term, ...]) -> list[TileAnswer]:
+        """Answers to terms, each asked once and independent of the others."""
+        new = [t for t in dict.fromkeys(terms) if t not in self.words]
         if new:
-            answers = segmenter.decode(self.embeddings[index], [TileQuery(term=t) for t in new])
-            for term, answer in zip(new, answers, strict=True):
-                self.words[index, term] = answer
-        answered = [self.words[index, t] for t in terms]
+            answers = segmenter.decode(self.embedding, [TileQuery(term=t) for t in new])
+            self.words.update(zip(new, answers, strict=True))
+        answered = [self.words[t] for t in terms]
         while len(self.words) > WORDS_KEPT:
             del self.words[next(iter(self.words))]
         return answered
 
 
-def encode_picture(
-    picture: RGB,
-    tiles: tuple[Tile, ...],
-    segmenter: Segmenter,
-    progress: ProgressCallback,
-    cancel: CancelToken,
-    store: EmbeddingStore | None = None,
-    around: Callable[[Tile], RGB] | None = None,
-) -> EncodedPicture:
-    """Encode an sRGB picture (height, width, 3) tile by tile, but for tiles that `store` has.
+@dataclass(frozen=True, slots=True)
+class EncodedPicture:
+    """What a plan's tiles cover, encoded.
 
-    `around` gives the context of a tile, for a model that looks at it.
-
-    Raises
-    ------
-    CancelledError
-        Between two tiles, once cancelled.
+    Attributes
+    ----------
+    field : Field
+        Its pixels are the model's.
+    tiles : tuple of Tile
+        Pixels of the field.
+    encoded : tuple of EncodedTile
+        Of each tile.
     """
-    shape = (picture.shape[0], picture.shape[1])
-    embeddings = []
-    for i, tile in enumerate(tiles):
-        cancel.raise_if_cancelled()
-        progress(Progress(i, len(tiles), "encoding the field"))
-        seen = (cut(picture, tile),) if around is None else (cut(picture, tile), around(tile))
-        embeddings.append(store.encode(segmenter, *seen) if store else segmenter.encode(*seen))
-    progress(Progress(len(tiles), len(tiles), "encoding the field"))
-    return EncodedPicture(shape, tiles, tuple(embeddings))
+
+    field: Field
+    tiles: tuple[Tile, ...]
+    encoded: tuple[EncodedTile, ...]
+
+    @property
+    def shape(self) -> Shape:
+        """Height and width of what is covered, model pixels."""
+        return self.field.shape
 
 
 class EmbeddingCache:
-    """The pictures encoded last, bounded by their number of tiles.
+    """The tiles encoded last.
 
     Parameters
     ----------
     max_tiles : int
-        The picture in use always stays, however many tiles it has.
+        Those in use always stay, however many they are.
     """
 
     def __init__(self, max_tiles: int) -> None:
         self._max = max_tiles
-        self._pictures: OrderedDict[Hashable, EncodedPicture] = OrderedDict()
+        self._tiles: OrderedDict[Hashable, EncodedTile] = OrderedDict()
 
-    def get(self, key: Hashable, make: Callable[[], EncodedPicture]) -> EncodedPicture:
-        """The picture under a key, encoded now if it is not there."""
-        if key not in self._pictures:
-            self._pictures[key] = make()
-        self._pictures.move_to_end(key)
-        while len(self._pictures) > 1 and self._tiles() > self._max:
-            self._pictures.popitem(last=False)
-        return self._pictures[key]
-
-    def _tiles(self) -> int:
-        return sum(len(p.tiles) for p in self._pictures.values())
+    def get(
+        self, keys: Sequence[Hashable], make: Callable[[int], TileEmbedding]
+    ) -> tuple[EncodedTile, ...]:
+        """The tiles under some keys; `make` encodes the i-th of them where it is not there."""
+        for i, key in enumerate(keys):
+            if key not in self._tiles:
+                self._tiles[key] = EncodedTile(make(i))
+            self._tiles.move_to_end(key)
+        while len(self._tiles) > max(self._max, len(keys)):
+            self._tiles.popitem(last=False)
+        return tuple(self._tiles[key] for key in keys)

@@ -14,10 +14,13 @@ from napari_pathseg.classes import LabelClass
 from napari_pathseg.errors import PromptError
 from napari_pathseg.geometry import Pair, Region
 from napari_pathseg.inference.context import read_around
+from napari_pathseg.inference.embeddings import EncodedPicture
+from napari_pathseg.inference.plan import Plan
+from napari_pathseg.inference.seeing import read_tile
 from napari_pathseg.inference.segmentation import Logits, Segmentation
-from napari_pathseg.inference.session import Plan, Session
-from napari_pathseg.inference.tiling import Tile, cut
-from napari_pathseg.labels.masks import regridded, resampled
+from napari_pathseg.inference.session import Session
+from napari_pathseg.inference.tiling import Tile
+from napari_pathseg.labels.masks import regridded
 from napari_pathseg.labels.measure import MIN_INSTANCE_PX
 from napari_pathseg.labels.raster import Instances, instances_of, split_touching
 from napari_pathseg.models.base import TileAnswer, TileQuery
@@ -165,20 +168,21 @@ def object_importance(
     for ones, mpp, answer in zip(measured, working, segmentation.answers, strict=True):
         if not ones:
             continue
-        plan, picture, encoded = session.look(region, mpp, progress=progress, cancel=cancel)
-        labels = _on_picture(instances, segmentation, plan)
+        plan, encoded = session.look(region, mpp, progress=progress, cancel=cancel)
+        labels = regridded(instances, segmentation.field, encoded.field)
         for one in ones[:most]:
             cancel.raise_if_cancelled()
             progress(Progress(len(found), total, "looking without one object at a time"))
-            tile = _holding(one, encoded.tiles, plan)
-            inside = np.zeros((encoded.tiles[tile].height, encoded.tiles[tile].width), bool)
-            part = labels[encoded.tiles[tile].inside(plan.shape)] == one.label
+            index = _holding(one, encoded)
+            tile, own = plan.tiles[index], encoded.tiles[index]
+            inside = np.zeros((tile.height, tile.width), bool)
+            part = labels[own.inside(encoded.shape)] == one.label
             inside[: part.shape[0], : part.shape[1]] = part
-            pixels = _without(cut(picture, encoded.tiles[tile]), inside)
-            answers = encoded.answer_words(session.segmenter, tile, answer.asked_as)
+            pixels = _without(read_tile(session.slide, plan, tile), inside)
+            answers = encoded.encoded[index].answer_words(session.segmenter, answer.asked_as)
             before = _loss(answers)
             queries = [TileQuery(term=term) for term in answer.asked_as]
-            around = _around(session, plan, encoded.tiles[tile], inside)
+            around = _around(session, plan, tile, inside)
             embedding = session.segmenter.encode(pixels, *around)
             after = _loss(session.segmenter.decode(embedding, queries))
             found.append(replace(one, importance=after / before))
@@ -220,16 +224,10 @@ def _measured(segmentation: Segmentation, instances: Instances) -> list[list[Obj
     return [sorted(ones, key=lambda o: o.area_px, reverse=True) for ones in by_class.values()]
 
 
-def _on_picture(instances: Instances, segmentation: Segmentation, plan: Plan) -> Instances:
-    """The objects on the pixels that the model sees, each taking what is under its centre."""
-    return resampled(regridded(instances, segmentation.field, plan.field), plan.shape)
-
-
-def _holding(one: ObjectImportance, tiles: Sequence[Tile], plan: Plan) -> int:
-    """The tile in whose midst an object lies."""
-    y, x = plan.field.from_level0(*one.centroid)
-    y, x = y * plan.shape[0] / plan.field.height, x * plan.shape[1] / plan.field.width
-    room = [min(y - t.y, t.y + t.height - y, x - t.x, t.x + t.width - x) for t in tiles]
+def _holding(one: ObjectImportance, encoded: EncodedPicture) -> int:
+    """The number of the tile in whose midst an object lies."""
+    y, x = encoded.field.from_level0(*one.centroid)
+    room = [min(y - t.y, t.y + t.height - y, x - t.x, t.x + t.width - x) for t in encoded.tiles]
     return int(np.argmax(room))
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.errors import RegionError
 from napari_pathseg.geometry import Field, Region
 from napari_pathseg.inference.segmentation import Logits
 from napari_pathseg.inference.tiling import OUTSIDE
@@ -110,3 +111,27 @@ def _extent(prompt: SpatialPrompt) -> tuple[float, float, float, float]:
     if isinstance(prompt, PointPrompt):
         return prompt.y, prompt.x, prompt.y, prompt.x
     return prompt.y0, prompt.x0, prompt.y1, prompt.x1
+
+
+def check_places(region: Region, spatial: Sequence[SpatialPrompt]) -> None:
+    """Refuse points outside a region, and boxes that do not meet it.
+
+    Raises
+    ------
+    RegionError
+    """
+    for prompt in spatial:
+        if isinstance(prompt, PointPrompt) and not region.contains(prompt.y, prompt.x):
+            raise RegionError(
+                f"The point ({prompt.y:g}, {prompt.x:g}) lies outside the field "
+                f"{region.as_list()}.",
+                "Points are level-0 pixels, y before x.",
+            )
+        if isinstance(prompt, BoxPrompt):
+            box = Region.from_corners(prompt.y0, prompt.x0, prompt.y1, prompt.x1)
+            if box.intersection(region) is None:
+                raise RegionError(
+                    f"The box {box.as_list()} [y, x, height, width] lies outside the field "
+                    f"{region.as_list()}.",
+                    "Boxes are level-0 pixels: y0 x0 y1 x1.",
+                )

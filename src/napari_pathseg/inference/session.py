@@ -6,8 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,33 +17,34 @@ from napari_pathseg.geometry import (
     Field,
     Pair,
     Region,
-    Shape,
     field_covering,
     nearest_level,
     region_inside,
 )
 from napari_pathseg.inference.answering import FieldAnswers, answer_question
-from napari_pathseg.inference.context import read_around
 from napari_pathseg.inference.embedding_store import EmbeddingStore, default_folder
-from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture, encode_picture
+from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture
 from napari_pathseg.inference.gestures import (
+    check_places,
     cut_to_lassos,
     spatial_prompts,
     square_around,
     well_inside,
 )
+from napari_pathseg.inference.plan import Plan
+from napari_pathseg.inference.seeing import read_seen
 from napari_pathseg.inference.segmentation import Segmentation
-from napari_pathseg.inference.tiling import count_tiles, plan_tiles, resize_picture
+from napari_pathseg.inference.tiling import Starts, tile_starts
 from napari_pathseg.inference.understanding import (
     Question,
     class_list,
     clicks_only,
     understand,
 )
-from napari_pathseg.models.base import Segmenter
-from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
-from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, SpatialPrompt, TextPrompt
-from napari_pathseg.slide.base import RGB, Slide
+from napari_pathseg.models.base import Segmenter, TileEmbedding
+from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
+from napari_pathseg.prompts import Prompt, SpatialPrompt, TextPrompt
+from napari_pathseg.slide.base import Slide
 from napari_pathseg.slide.scale import unscaled_downsample
 from napari_pathseg.vocabulary.entry import Resolution
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
@@ -52,34 +52,6 @@ from napari_pathseg.vocabulary.vocabulary import Vocabulary
 PICTURE_BACKEND = "pillow"
 MAX_FIELD_PIXELS = 64_000_000
 FINEST_DOWNSAMPLE = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a region is looked at: the field that is read, and the model's pixels.
-
-    Attributes
-    ----------
-    field : Field
-    shape : (int, int)
-        Of the picture the model sees.
-    mpp : float or None
-        Micrometres per model pixel.
-    tile_px : int
-        Longest side of a model input.
-    context : bool
-        Whether the model also sees what lies around each input.
-    """
-
-    field: Field
-    shape: Shape
-    mpp: float | None
-    tile_px: int
-    context: bool = False
-
-    def tiles(self, config: SegmentConfig) -> int:
-        """How many model inputs it takes; counted, as an absurd scale asks for billions."""
-        return count_tiles(self.shape, self.tile_px, config.overlap_px)
 
 
 class Session:
@@ -143,16 +115,25 @@ class Session:
         """
         region = region_inside(region, self.slide.shape)
         wanted = self._wanted_downsample(region, working_mpp)
-        field = self._field(region, wanted[0])
-        height = max(round(field.height * field.downsample[0] / wanted[0]), 1)
-        width = max(round(field.width * field.downsample[1] / wanted[1]), 1)
+        whole = self._field(Region.whole(self.slide.shape), wanted[0])
+        shape = (
+            max(round(whole.height * whole.downsample[0] / wanted[0]), 1),
+            max(round(whole.width * whole.downsample[1] / wanted[1]), 1),
+        )
+        if working_mpp is None:
+            side = self.config.click_px
+            spans = zip(region.center, wanted, shape, strict=True)
+            rows, columns = (_one_start(at / down, length, side) for at, down, length in spans)
+        else:
+            side = self.config.tile_px
+            lows, highs = (region.y, region.x), (region.stop_y, region.stop_x)
+            rows, columns = (
+                tile_starts(length, side, self.config.overlap_px, low / down, high / down)
+                for length, low, high, down in zip(shape, lows, highs, wanted, strict=True)
+            )
         mpp = (working_mpp or wanted[0] * self.mpp[0]) if self.mpp else None
         context = self.config.context and self.segmenter.card.context
-        if working_mpp is not None:
-            return Plan(field, (height, width), mpp, self.config.tile_px, context)
-        # The field can be a level pixel longer than the region; one input must stay one.
-        side = self.config.click_px
-        return Plan(field, (min(height, side), min(width, side)), mpp, side, context)
+        return Plan(whole, shape, mpp, side, rows, columns, context)
 
     def segment(
         self,
@@ -198,23 +179,22 @@ class Session:
         if not texts and not spatial:
             raise PromptError("Nothing was asked.", "Type a term, click or draw a box.")
         region = region_inside(region, self.slide.shape)
-        self._check_places(region, spatial)
+        check_places(region, spatial)
         questions = self.understand(texts) if texts else (clicks_only(),)
         if texts:
             plans = {mpp: self.plan(region, mpp) for mpp in {q.working_mpp for q in questions}}
-            field = min((p.field for p in plans.values()), key=lambda f: f.level)
+            field = self._field(region, min(p.downsample[0] for p in plans.values()))
         else:
             plans = {None: self.plan(self._window(region, spatial), None)}
             field = self._field(region, self._screen_downsample(region))
         for plan in plans.values():
-            self._check_size(plan)
+            self._check_size(plan, field)
         answers: list[FieldAnswers] = []
         for question in questions:
-            plan = plans[question.working_mpp]
-            picture = self._encoded(plan, progress, cancel)
+            picture = self._encoded(plans[question.working_mpp], progress, cancel)
             answers.append(
                 answer_question(
-                    question, picture, plan, field, spatial, self.segmenter, threshold, cancel
+                    question, picture, field, spatial, self.segmenter, threshold, cancel
                 )
             )
         cancel.raise_if_cancelled()
@@ -241,8 +221,8 @@ class Session:
         *,
         progress: ProgressCallback = no_progress,
         cancel: CancelToken | None = None,
-    ) -> tuple[Plan, RGB, EncodedPicture]:
-        """How a region is looked at, the sRGB picture that the model sees, and its embeddings.
+    ) -> tuple[Plan, EncodedPicture]:
+        """How a region is looked at, and the embeddings of what is seen.
 
         Raises
         ------
@@ -250,9 +230,40 @@ class Session:
             As `segment`.
         """
         plan = self.plan(region, working_mpp)
-        self._check_size(plan)
-        encoded = self._encoded(plan, progress, cancel or CancelToken())
-        return plan, self._picture(plan), encoded
+        self._check_size(plan, self._field(region, plan.downsample[0]))
+        return plan, self._encoded(plan, progress, cancel or CancelToken())
+
+    def look_ahead(
+        self, region: Region, texts: Sequence[TextPrompt], cancel: CancelToken | None = None
+    ) -> int:
+        """Encode the tiles beside a region, so that words are answered there at once.
+
+        Returns
+        -------
+        int
+            The number of tiles around and in the region; none are looked at where they are more
+            than are kept.
+
+        Raises
+        ------
+        PromptError, UnknownTermError, UnknownScaleError, DamagedSlideError, CancelledError
+            As `segment`.
+        """
+        count = 0
+        for mpp in dict.fromkeys(q.working_mpp for q in self.understand(texts)):
+            down = self.plan(region, mpp).downsample
+            beyond = [(self.config.tile_px - self.config.overlap_px) * each for each in down]
+            wide = Region.from_corners(
+                region.y - beyond[0],
+                region.x - beyond[1],
+                region.stop_y + beyond[0],
+                region.stop_x + beyond[1],
+            )
+            plan = self.plan(wide, mpp)
+            if plan.count <= self.config.cached_tiles:
+                self._encoded(plan, no_progress, cancel or CancelToken())
+                count += plan.count
+        return count
 
     def _field(self, region: Region, downsample: float) -> Field:
         """The field of a region at the level for a downsample."""
@@ -299,34 +310,16 @@ class Session:
             "Give it as micrometres per pixel (--mpp 0.25 for a 40x scan, 0.5 for 20x).",
         )
 
-    def _check_places(self, region: Region, spatial: Sequence[SpatialPrompt]) -> None:
-        for prompt in spatial:
-            if isinstance(prompt, PointPrompt) and not region.contains(prompt.y, prompt.x):
-                raise RegionError(
-                    f"The point ({prompt.y:g}, {prompt.x:g}) lies outside the field "
-                    f"{region.as_list()}.",
-                    "Points are level-0 pixels, y before x.",
-                )
-            if isinstance(prompt, BoxPrompt):
-                box = Region.from_corners(prompt.y0, prompt.x0, prompt.y1, prompt.x1)
-                if box.intersection(region) is None:
-                    raise RegionError(
-                        f"The box {box.as_list()} [y, x, height, width] lies outside the field "
-                        f"{region.as_list()}.",
-                        "Boxes are level-0 pixels: y0 x0 y1 x1.",
-                    )
-
-    def _check_size(self, plan: Plan) -> None:
-        tiles = plan.tiles(self.config)
-        pixels = plan.field.height * plan.field.width
-        if tiles <= self.config.max_tiles and pixels <= MAX_FIELD_PIXELS:
+    def _check_size(self, plan: Plan, field: Field) -> None:
+        """Refuse a plan of too many tiles, or an answer of too many pixels."""
+        if plan.count <= self.config.max_tiles and field.height * field.width <= MAX_FIELD_PIXELS:
             return
         scale = f"at {plan.mpp:.2g} µm/px " if plan.mpp else ""
         side = int(math.sqrt(self.config.max_tiles) * (plan.tile_px - self.config.overlap_px))
         side_um = f" ({side * plan.mpp / 1000:.1f} mm)" if plan.mpp else ""
         raise RegionError(
-            f"The region {plan.field.region.as_list()} is too large for one field: {scale}it takes "
-            f"{tiles:,} tiles of {plan.tile_px} pixels, and {self.config.max_tiles} is the "
+            f"The region {field.region.as_list()} is too large for one field: {scale}it takes "
+            f"{plan.count:,} tiles of {plan.tile_px} pixels, and {self.config.max_tiles} is the "
             "limit.",
             f"Zoom in, or give a smaller --region, of about {side} model pixels{side_um} a side.",
         )
@@ -334,21 +327,33 @@ class Session:
     def _encoded(
         self, plan: Plan, progress: ProgressCallback, cancel: CancelToken
     ) -> EncodedPicture:
-        make = partial(self._encode, plan, progress, cancel)
-        return self._cache.get((plan.field, plan.shape), make)
+        """What a plan looks at; only what is not known yet is read and encoded.
 
-    def _picture(self, plan: Plan) -> RGB:
-        return resize_picture(self.slide.read(plan.field), plan.shape)
+        Raises
+        ------
+        CancelledError
+            Between two tiles, once cancelled.
+        """
 
-    def _encode(
-        self, plan: Plan, progress: ProgressCallback, cancel: CancelToken
-    ) -> EncodedPicture:
-        cancel.raise_if_cancelled()
-        tiles = plan_tiles(plan.shape, plan.tile_px, self.config.overlap_px)
-        around = partial(read_around, self.slide, plan.field, plan.shape) if plan.context else None
-        return encode_picture(
-            self._picture(plan), tiles, self.segmenter, progress, cancel, self._store, around
-        )
+        def encode(i: int) -> TileEmbedding:
+            cancel.raise_if_cancelled()
+            progress(Progress(i, plan.count, "encoding the field"))
+            seen = read_seen(self.slide, plan, plan.tiles[i])
+            store = self._store
+            return store.encode(self.segmenter, *seen) if store else self.segmenter.encode(*seen)
+
+        keys = [(plan.field.level, plan.shape, plan.context, tile) for tile in plan.tiles]
+        encoded = self._cache.get(keys, encode)
+        progress(Progress(plan.count, plan.count, "encoding the field"))
+        covered = plan.seen
+        tiles = tuple(replace(t, y=t.y - covered.y, x=t.x - covered.x) for t in plan.tiles)
+        return EncodedPicture(covered, tiles, encoded)
+
+
+def _one_start(center: float, length: int, side: int) -> Starts:
+    """One tile around a place of a picture's side, and in it as far as it can be."""
+    at = min(max(round(center - side / 2), 0), max(length - side, 0))
+    return Starts(at, 1, at)
 
 
 def open_session(

@@ -10,9 +10,10 @@ from typing import Literal
 from napari_pathseg.classes import ClassList
 from napari_pathseg.geometry import Field, Region, exact_downsample
 from napari_pathseg.inference.scope import Scope, tissue_scope, whole_scope
+from napari_pathseg.inference.seeing import read_seen
 from napari_pathseg.inference.session import MAX_FIELD_PIXELS, Session
-from napari_pathseg.inference.sweep import Look, ask_tile, read_seen
-from napari_pathseg.inference.tiling import Tile, plan_tiles
+from napari_pathseg.inference.sweep import Look, ask_tile
+from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.inference.understanding import Question, class_list
 from napari_pathseg.prompts import TextPrompt
 
@@ -105,10 +106,9 @@ def _looks(session: Session, questions: Sequence[Question], scope: Scope) -> tup
     for number, mpp in enumerate(dict.fromkeys(q.working_mpp for q in questions)):
         plan = session.plan(region, mpp)
         own = tuple((i, q) for i, q in enumerate(questions) if q.working_mpp == mpp)
-        empty = Look(number, plan, own, (), ())
         rows: dict[int, list[tuple[int, Tile]]] = {}
-        down_y, down_x = empty.downsample
-        for i, tile in enumerate(plan_tiles(plan.shape, plan.tile_px, session.config.overlap_px)):
+        down_y, down_x = plan.downsample
+        for i, tile in enumerate(plan.tiles):
             row = rows.setdefault(tile.y, [])
             stop_y, stop_x = tile.y + tile.height, tile.x + tile.width
             if scope.touches(tile.y * down_y, tile.x * down_x, stop_y * down_y, stop_x * down_x):
@@ -119,9 +119,9 @@ def _looks(session: Session, questions: Sequence[Question], scope: Scope) -> tup
 
 def _label_field(session: Session, looks: Sequence[Look]) -> Field:
     """The grid of the labels: a stored level's, unless that would only blow up a large slide."""
-    finest = min(looks, key=lambda look: look.downsample[0])
+    finest = min(looks, key=lambda look: look.plan.downsample[0])
     field, shape = finest.plan.field, finest.plan.shape
     large = field.height * field.width > MAX_FIELD_PIXELS
-    if large and finest.downsample[0] > COARSER * field.downsample[0]:
+    if large and finest.plan.downsample[0] > COARSER * field.downsample[0]:
         return Field(field.level, 0, 0, *shape, exact_downsample(session.slide.shape, shape))
     return field

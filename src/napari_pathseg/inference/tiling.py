@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +12,9 @@ import torch
 from torch.nn import functional
 
 from napari_pathseg.geometry import Field, Shape
-from napari_pathseg.models.base import padded
 
 START_STEP = 16  # the tokens of all tiles lie on one grid
+MARGIN_PX = 16  # of a tile, where it is not looked at alone
 
 OUTSIDE = np.float32(-20.0)  # logits of what is out for certain
 
@@ -35,38 +36,39 @@ class Tile:
         return slice(self.y, stop_y), slice(self.x, stop_x)
 
 
-def plan_tiles(shape: Shape, tile_px: int, overlap_px: int) -> tuple[Tile, ...]:
-    """Squares of `tile_px` that cover a picture, neighbours sharing at least `overlap_px`.
-
-    They stand on one grid from the picture's first pixel, whatever its size, but for the last row
-    and column, which end with it.
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Where tiles start along one axis: every `step` pixels from `first`, but for the one that
+    starts at `last`, which may be nearer to the one before.
     """
-    starts_y, starts_x = (_starts(side, tile_px, overlap_px) for side in shape)
-    return tuple(Tile(y, x, tile_px, tile_px) for y in starts_y for x in starts_x)
+
+    first: int
+    step: int
+    last: int
+
+    def __len__(self) -> int:
+        return math.ceil((self.last - self.first) / self.step) + 1
+
+    def __iter__(self) -> Iterator[int]:
+        return (min(self.first + i * self.step, self.last) for i in range(len(self)))
 
 
-def count_tiles(shape: Shape, tile_px: int, overlap_px: int) -> int:
-    """How many tiles :func:`plan_tiles` would give, at no cost however many there are."""
-    return _count(shape[0], tile_px, overlap_px) * _count(shape[1], tile_px, overlap_px)
+def tile_starts(
+    length: int, tile_px: int, overlap_px: int, low: float = 0.0, high: float = math.inf
+) -> Starts:
+    """The tiles of a picture's side that show the pixels from `low` to `high`.
 
-
-def _count(length: int, tile_px: int, overlap_px: int) -> int:
-    return max(1, math.ceil((length - tile_px) / _step(tile_px, overlap_px)) + 1)
-
-
-def _starts(length: int, tile_px: int, overlap_px: int) -> list[int]:
-    step = _step(tile_px, overlap_px)
+    All stand on one grid from the picture's first pixel, whatever is asked, neighbours sharing at
+    least `overlap_px`; the last ends with the picture. As many are taken as show every pixel
+    `MARGIN_PX` from their edges, or where the picture ends.
+    """
+    step = max((tile_px - overlap_px) // START_STEP, 1) * START_STEP
     last = max(math.ceil((length - tile_px) / START_STEP), 0) * START_STEP
-    return [min(i * step, last) for i in range(_count(length, tile_px, overlap_px))]
-
-
-def _step(tile_px: int, overlap_px: int) -> int:
-    return max((tile_px - overlap_px) // START_STEP, 1) * START_STEP
-
-
-def cut(picture: npt.NDArray[np.uint8], tile: Tile) -> npt.NDArray[np.uint8]:
-    """Pixels of a tile (height, width, 3); bare glass over the edge, as in training."""
-    return padded(picture[tile.inside(picture.shape[:2])], (tile.height, tile.width))
+    end = math.ceil(last / step)  # the number of the last tile
+    first = min(max(math.floor((low - MARGIN_PX) / step), 0), end)
+    wanted = min(high, float(length)) + MARGIN_PX - tile_px
+    stop = min(max(math.ceil(wanted / step), first), end)
+    return Starts(min(first * step, last), step, min(stop * step, last))
 
 
 class Blend:
@@ -114,18 +116,6 @@ def resize_map(values: FloatMap, shape: Shape) -> FloatMap:
         tensor, shape, mode="bilinear", align_corners=False, antialias=smaller
     )
     out: FloatMap = resized[0, 0].numpy()
-    return out
-
-
-def resize_picture(picture: npt.NDArray[np.uint8], shape: Shape) -> npt.NDArray[np.uint8]:
-    """Pixels (H, W, 3) in sRGB on another grid, corner on corner, antialiased."""
-    if picture.shape[:2] == shape:
-        return picture
-    tensor = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))[None]
-    resized = functional.interpolate(
-        tensor, shape, mode="bilinear", align_corners=False, antialias=True
-    )
-    out: npt.NDArray[np.uint8] = resized[0].numpy().transpose(1, 2, 0)
     return out
 
 

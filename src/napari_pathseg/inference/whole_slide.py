@@ -204,7 +204,7 @@ class _Work:
         """Rows of the answers' grid that the labels of a band of blocks are made of."""
         field = self._plan.field
         stop = min((band + 1) * TILE_PX, field.height)
-        last = _place(field.y + stop - 1, field.downsample[0], look.downsample[0])
+        last = _place(field.y + stop - 1, field.downsample[0], look.plan.downsample[0])
         rows = -(-look.plan.shape[0] // OUTPUT_STRIDE)
         return min(math.floor(last) + 2, rows)
 
@@ -224,13 +224,13 @@ class _Work:
         height = min(TILE_PX, field.height - band * TILE_PX)
         blocks = list(self._blocks(band, height))
         for i, look in enumerate(self._plan.looks):
-            first = _place(field.y + band * TILE_PX, field.downsample[0], look.downsample[0])
+            first = _place(field.y + band * TILE_PX, field.downsample[0], look.plan.downsample[0])
             self._blends[i].drop(max(math.floor(first), 0))
         if not blocks:
             return
         maps = []
         for i, look in enumerate(self._plan.looks):
-            first = _place(field.y + band * TILE_PX, field.downsample[0], look.downsample[0])
+            first = _place(field.y + band * TILE_PX, field.downsample[0], look.plan.downsample[0])
             start = max(math.floor(first), 0)
             maps.append((start, self._blends[i].rows(start, self._needed(look, band))))
         for column, block in blocks:
@@ -262,7 +262,7 @@ class _Work:
         return np.where(inside, best + 1, 0).astype(np.uint16)
 
     def _live(self, look: Look, tile: Tile, result: TileResult) -> LiveTile:
-        down_y, down_x = look.downsample
+        down_y, down_x = look.plan.downsample
         height, width = (s.stop - s.start for s in tile.inside(look.plan.shape))
         region = Region.from_corners(
             tile.y * down_y,
@@ -303,8 +303,8 @@ def _places(start: int, count: int, down: float, model_down: float) -> npt.NDArr
 
 def _sampled(rows: FloatMap, start: int, look: Look, block: Field) -> FloatMap:
     """Bilinear samples (classes, height, width) of blended rows at a block's pixel centres."""
-    y = _places(block.y, block.height, block.downsample[0], look.downsample[0])
-    x = _places(block.x, block.width, block.downsample[1], look.downsample[1])
+    y = _places(block.y, block.height, block.downsample[0], look.plan.downsample[0])
+    x = _places(block.x, block.width, block.downsample[1], look.plan.downsample[1])
     y0, y1, of_y = _neighbours(y - start, rows.shape[1])
     x0, x1, of_x = _neighbours(x, rows.shape[2])
     left = int(x0[0])

@@ -1,0 +1,68 @@
+"""How a region is looked at: which tiles of the whole slide, at which resolution."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from napari_pathseg.geometry import Field, Pair, Shape
+from napari_pathseg.inference.tiling import Starts, Tile
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tiles of a slide that the model looks at.
+
+    All regions that are looked at with one resolution share one picture, that of the whole slide,
+    and its tiles: the same place is seen in the same input from wherever it is asked.
+
+    Attributes
+    ----------
+    field : Field
+        The whole slide at the level that is read.
+    shape : (int, int)
+        Of the whole slide in model pixels.
+    mpp : float or None
+        Micrometres per model pixel.
+    tile_px : int
+        Side of a model input.
+    rows, columns : Starts
+        Where the tiles start, model pixels.
+    context : bool
+        Whether the model also sees what lies around each input.
+    """
+
+    field: Field
+    shape: Shape
+    mpp: float | None
+    tile_px: int
+    rows: Starts
+    columns: Starts
+    context: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many tiles; at no cost, as an absurd scale asks for billions."""
+        return len(self.rows) * len(self.columns)
+
+    @cached_property
+    def tiles(self) -> tuple[Tile, ...]:
+        """In reading order, model pixels of the whole slide."""
+        side = self.tile_px
+        return tuple(Tile(y, x, side, side) for y in self.rows for x in self.columns)
+
+    @property
+    def downsample(self) -> Pair:
+        """Level-0 pixels per model pixel, exact."""
+        return (
+            self.field.height * self.field.downsample[0] / self.shape[0],
+            self.field.width * self.field.downsample[1] / self.shape[1],
+        )
+
+    @property
+    def seen(self) -> Field:
+        """What the tiles cover together of the slide; its pixels are the model's."""
+        stop_y = min(self.rows.last + self.tile_px, self.shape[0])
+        stop_x = min(self.columns.last + self.tile_px, self.shape[1])
+        y, x = self.rows.first, self.columns.first
+        return Field(self.field.level, y, x, stop_y - y, stop_x - x, self.downsample)

@@ -90,7 +90,7 @@ def test_nothing_found_is_said_in_words(controller, marked_slide) -> None:
     look_at(controller, Region(800, 100, 200, 300))
     controller.segment_field("gland")
     assert controller.message.kind == "warning"
-    assert controller.message.text.startswith("No gland in this field (presence 0.03).")
+    assert controller.message.text.startswith("No gland in this field (presence 0.02).")
 
 
 @pytest.mark.parametrize("text", ["", "   ", "x" * 100_000])
@@ -358,6 +358,9 @@ class LaterRunner:
             job.failed(error)
         else:
             job.done(result)
+
+    def idle(self, _work: object) -> CancelToken:
+        return CancelToken()
 
     def flush(self) -> None:
         pass

@@ -138,7 +138,7 @@ def test_objects_are_weighed_and_pointed_at(asked: PathsegController) -> None:
     assert [one.label_class.name for one in objects] == ["gland"] * 2
     weights = [one.importance for one in objects]
     assert weights == sorted(weights, reverse=True)
-    assert weights == [1, 1], "each is enough for the tile that both are in"
+    assert min(weights) > 100, "without it nothing is left in the tile that holds it"
     for one in objects:
         region = min(GLANDS, key=lambda g: abs(g.center[1] - one.centroid[1]))
         np.testing.assert_allclose(one.centroid, region.center, atol=3)
@@ -192,6 +192,9 @@ class Waiting:
                 job.failed(error)
             else:
                 job.done(result)
+
+    def idle(self, _work: object) -> CancelToken:
+        return CancelToken()
 
     def flush(self) -> None:
         pass

@@ -150,6 +150,9 @@ class Held:
         job = self.jobs.pop(0)
         job.done(job.work(job.progressed, CancelToken()))
 
+    def idle(self, _work: object) -> CancelToken:
+        return CancelToken()
+
     def flush(self) -> None:
         pass
 

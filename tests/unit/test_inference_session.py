@@ -249,7 +249,7 @@ def test_what_lies_beside_a_field_can_be_encoded_before_it_is_asked(session: Ses
     cancel = CancelToken()
     cancel.cancel()
     with pytest.raises(CancelledError):
-        session.look_ahead(Region(800, 1000, 500, 500), words, cancel)
+        session.look_ahead(Region(800, 1000, 500, 500), words, cancel=cancel)
     count = session.look_ahead(Region(800, 1000, 500, 500), words)
     assert session.segmenter.encoder_passes == count > shown
     for y, x in ((700, 1000), (900, 1100), (800, 900)):

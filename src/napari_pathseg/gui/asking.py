@@ -13,6 +13,7 @@ from napari_pathseg.errors import (
     UnknownTermError,
 )
 from napari_pathseg.geometry import Region
+from napari_pathseg.gui.ahead import Ahead
 from napari_pathseg.gui.ask import Answered, Request, ask, relaid
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.field import field_in_view
@@ -41,6 +42,7 @@ class Asking:
     def __init__(self, host: Host, runner: Runner) -> None:
         self._host = host
         self._runner = runner
+        self._ahead = Ahead(host.viewer, runner)
         self._generation = 0
         self._token: CancelToken | None = None
         self._running = False
@@ -189,6 +191,9 @@ class Asking:
         waiting, self._waiting = self._waiting, []
         for gesture in waiting:
             self.add(gesture)
+        texts = tuple(p for p in request.prompts if isinstance(p, TextPrompt))
+        if texts and not waiting and self._host.settings.value.ahead:
+            self._ahead.begin(lambda: self._session(desk), request.region, texts)
 
     def _failed(self, generation: int, error: BaseException) -> None:
         if generation != self._generation:
@@ -247,4 +252,5 @@ class Asking:
     def close(self) -> None:
         """Stop what runs; nothing is delivered any more."""
         self._generation += 1
+        self._ahead.close()
         self._runner.close()

@@ -11,6 +11,7 @@ from napari_pathseg.gui.messages import Message
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.saving import Saving
+from napari_pathseg.gui.settings import SettingsStore
 from napari_pathseg.gui.stage import Stage
 from napari_pathseg.gui.tools import Tool
 from napari_pathseg.vocabulary import Vocabulary
@@ -35,6 +36,7 @@ class Host(Protocol):
     model: SharedModel
     remembered: Remembered
     config: SegmentConfig
+    settings: SettingsStore
     stage: Stage
     saving: Saving
     desks: Desks

@@ -38,6 +38,11 @@ class Runner(Protocol):
     def submit(self, job: Job[T]) -> CancelToken:
         """Start a job, or queue it behind the one that runs."""
 
+    def idle(self, work: Callable[[CancelToken], None]) -> CancelToken:
+        """Do something that nobody waits for and that tells nobody, until it is cancelled or
+        another job is submitted. Where there is no background it is left undone.
+        """
+
     def flush(self) -> None:
         """Wait until the work of every submitted job has ended; callbacks may come later."""
 
@@ -58,6 +63,10 @@ class ImmediateRunner:
         else:
             job.done(result)
         return token
+
+    def idle(self, _work: Callable[[CancelToken], None]) -> CancelToken:
+        """Whoever has no background never rests."""
+        return CancelToken()
 
     def flush(self) -> None:
         """Nothing is ever left running."""

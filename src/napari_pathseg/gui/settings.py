@@ -21,6 +21,7 @@ PLACES = {
     "model": "segmenting",
     "kept_mb": "segmenting",
     "context": "segmenting",
+    "ahead": "segmenting",
     "opacity": "look",
     "outline_px": "look",
     "go_on": "review",
@@ -46,6 +47,8 @@ class Settings:
         Disk space for embeddings of places seen before.
     context : bool
         The model takes what lies around each input into account, where it can.
+    ahead : bool
+        What lies beside a field is encoded while nobody does anything.
     opacity : float
         Of filled masks.
     outline_px : int
@@ -68,6 +71,7 @@ class Settings:
     model: str = "default"
     kept_mb: int = 1000
     context: bool = False
+    ahead: bool = True
     opacity: float = 0.45
     outline_px: int = 2
     go_on: bool = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
@@ -13,7 +15,9 @@ from qtpy.QtWidgets import QApplication
 from napari_pathseg.gui.jobs import Job
 from napari_pathseg.progress import CancelToken, Progress
 
-DOCK_DELAY_MS = 300
+DOCK_DELAY_MS = 600
+REPORT_EVERY_S = 0.1
+"""A bar that moves redraws the whole window."""
 
 
 def poll(tick: Callable[[], bool], every_ms: int) -> None:
@@ -65,6 +69,7 @@ class QtRunner(QObject):
             self._kept.add(self)
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="pathseg")
         self._tokens: set[CancelToken] = set()
+        self._idling: weakref.WeakSet[CancelToken] = weakref.WeakSet()
         self._bars: dict[CancelToken, DockProgress] = {}
         self._closed = False
         self._reported.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
@@ -82,20 +87,30 @@ class QtRunner(QObject):
         CancelToken
             Cancelling it ends the job with CancelledError.
         """
+        self._end_idling()
         token = CancelToken()
         self._tokens.add(token)
         QTimer.singleShot(DOCK_DELAY_MS, lambda: self._show_bar(job.title, token))
         self._pool.submit(self._run, job, token)
         return token
 
+    def idle(self, work: Callable[[CancelToken], None]) -> CancelToken:
+        """Do something that nobody waits for, in the same thread, without a word."""
+        token = CancelToken()
+        self._idling.add(token)
+        self._pool.submit(work, token)
+        return token
+
     def flush(self) -> None:
         """Wait until the work of every submitted job has ended; callbacks come later."""
+        self._end_idling()
         if not self._closed:
             self._pool.submit(lambda: None).result()
 
     def close(self) -> None:
         """Cancel everything and deliver nothing more; does not wait."""
         self._closed = True
+        self._end_idling()
         for token in self._tokens:
             token.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -103,11 +118,20 @@ class QtRunner(QObject):
             self._close_bar(token)
         self._kept.discard(self)
 
+    def _end_idling(self) -> None:
+        for token in tuple(self._idling):
+            token.cancel()
+
     def _run(self, job: Job[Any], token: CancelToken) -> None:
         """In the background thread."""
+        told, at = "", 0.0
 
         def report(progress: Progress) -> None:
-            self._post(self._progressed, (job, token, progress))
+            nonlocal told, at
+            ends, now = progress.done >= progress.total, time.monotonic()
+            if ends or progress.message != told or now - at > REPORT_EVERY_S:
+                told, at = progress.message, now
+                self._post(self._progressed, (job, token, progress))
 
         try:
             result = job.work(report, token)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 
 import numpy as np
+from scipy.special import expit
 
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field
 from napari_pathseg.inference.corrections import Click, correct, cut_to_boxes
 from napari_pathseg.inference.embeddings import EncodedPicture
 from napari_pathseg.inference.segmentation import Answer, Logits, logit, no_candidates
-from napari_pathseg.inference.tiling import Blend, FloatMap, place_map, resize_map
+from napari_pathseg.inference.tiling import OUTSIDE, Blend, FloatMap, Tile, place_map, resize_map
 from napari_pathseg.inference.understanding import Question
 from napari_pathseg.models.base import Segmenter, TileQuery, gated
 from napari_pathseg.progress import CancelToken
@@ -71,7 +73,7 @@ def answer_question(
     """
     clicks, boxes = _in_model_pixels(spatial, picture.field)
     if question.asked_as:
-        logits, presence, score = _words(question.asked_as, picture, segmenter, cancel)
+        logits, presence, score = _words(question.asked_as, picture, field, segmenter, cancel)
         logits = cut_to_boxes(logits, [(b.y0, b.x0, b.y1, b.x1) for b in boxes])
         cut = logit(threshold)
         logits = correct(logits, clicks, question.asked_as, picture, segmenter, cut)
@@ -84,9 +86,18 @@ def answer_question(
 
 
 def _words(
-    terms: tuple[Term, ...], picture: EncodedPicture, segmenter: Segmenter, cancel: CancelToken
+    terms: tuple[Term, ...],
+    picture: EncodedPicture,
+    field: Field,
+    segmenter: Segmenter,
+    cancel: CancelToken,
 ) -> tuple[FloatMap, float, float]:
-    """Blended logits on the picture's grid, the highest presence and the mean score."""
+    """Blended logits on the picture's grid; presence and score of what is in the field.
+
+    Presence is the highest of all tiles, but where one finds something beside the field only, it
+    is that of the likeliest pixel in the field; the score is the mean, weighted by what was found
+    in the field.
+    """
     blend = Blend(picture.shape, RAMP_PX)
     presence, scores, areas = 0.0, [], []
     for i, tile in enumerate(picture.tiles):
@@ -94,12 +105,27 @@ def _words(
         answers = picture.encoded[i].answer_words(segmenter, terms)
         gate = segmenter.card.presence_gate
         small = np.maximum.reduce([gated(a, gate) for a in answers])
-        blend.add(tile, resize_map(small, (tile.height, tile.width)))
+        large = resize_map(small, (tile.height, tile.width))
+        blend.add(tile, large)
+        here = large[_part_over(tile, picture.field, field)]
         best = max(answers, key=lambda a: a.presence)
-        presence = max(presence, best.presence)
+        area = int((here > 0).sum())
+        beside = not area and bool((large > 0).any())
+        own = float(expit(here.max(initial=OUTSIDE))) if beside else best.presence
+        presence = max(presence, own)
         scores.append(best.score)
-        areas.append(float((small > 0).sum()) + 1.0)
+        areas.append(area + 1.0)
     return blend.result(), presence, float(np.average(scores, weights=areas))
+
+
+def _part_over(tile: Tile, seen: Field, field: Field) -> tuple[slice, slice]:
+    """The pixels of a tile that lie over a field."""
+    low = seen.from_level0(*field.origin)
+    high = seen.from_level0(*field.to_level0(field.height, field.width))
+    return (
+        slice(max(math.floor(low[0]) - tile.y, 0), max(math.ceil(high[0]) - tile.y, 0)),
+        slice(max(math.floor(low[1]) - tile.x, 0), max(math.ceil(high[1]) - tile.x, 0)),
+    )
 
 
 def _clicks_alone(

@@ -234,9 +234,15 @@ class Session:
         return plan, self._encoded(plan, progress, cancel or CancelToken())
 
     def look_ahead(
-        self, region: Region, texts: Sequence[TextPrompt], cancel: CancelToken | None = None
+        self,
+        region: Region,
+        texts: Sequence[TextPrompt],
+        progress: ProgressCallback = no_progress,
+        cancel: CancelToken | None = None,
     ) -> int:
         """Encode the tiles beside a region, so that words are answered there at once.
+
+        `progress` is called before each tile and may wait.
 
         Returns
         -------
@@ -261,7 +267,7 @@ class Session:
             )
             plan = self.plan(wide, mpp)
             if plan.count <= self.config.cached_tiles:
-                self._encoded(plan, no_progress, cancel or CancelToken())
+                self._encoded(plan, progress, cancel or CancelToken())
                 count += plan.count
         return count
 

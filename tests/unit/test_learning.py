@@ -15,6 +15,7 @@ from napari_pathseg.errors import CancelledError, PathsegError
 from napari_pathseg.geometry import Field
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.models.adapted import AdaptedSegmenter, answer_of, head_logits
+from napari_pathseg.models.adapter import WIDTH, TermHead, joined
 from napari_pathseg.progress import CancelToken, Progress
 from napari_pathseg.training.learning import LearningConfig, learn
 from napari_pathseg.training.lesson import (
@@ -22,6 +23,7 @@ from napari_pathseg.training.lesson import (
     FINEST_MPP,
     LessonField,
     LessonProgress,
+    adapter_of,
     divide,
     lesson_field,
     scale_for,
@@ -70,7 +72,7 @@ def test_a_new_word_is_learned_and_measured_on_fields_held_out() -> None:
     # The head that is kept answers a field that no head has seen.
     fresh = field(1, GREEN, side=160)
     embedding = base.encode(fresh.read())
-    found = head_logits(lesson.head, embedding) > 0
+    found = head_logits(joined(lesson.heads), embedding) > 0
     truth = fresh.target[2::4, 2::4]
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.85
     curves = [r.curve for r in reports if isinstance(r, LessonProgress) and r.curve]
@@ -96,9 +98,32 @@ def test_the_same_fields_and_seed_give_the_same_head() -> None:
     fields = [field(i, GREEN) for i in range(5)]
     config = replace(CONFIG, steps=6, measured_every=3)
     first, second = (learn(CLUMP, fields, ToySegmenter(), config=config) for _ in range(2))
-    pairs = zip(first.head.parameters(), second.head.parameters(), strict=True)
+    pairs = zip(joined(first.heads).parameters(), joined(second.heads).parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
     assert first.curve == second.curve
+
+
+def test_heads_that_are_joined_say_their_mean() -> None:
+    torch.manual_seed(0)
+    heads = [TermHead() for _ in range(3)]
+    for head in heads:
+        torch.nn.init.normal_(head.out.weight)
+    tokens, pixels = torch.randn(2, 256, 3, 4), torch.randn(2, 64, 12, 16)
+    with torch.inference_mode():
+        mean = torch.stack([head(tokens, pixels) for head in heads]).mean(0)
+        torch.testing.assert_close(joined(heads)(tokens, pixels), mean, rtol=1e-4, atol=1e-5)
+
+
+def test_an_adapter_of_many_words_stays_small() -> None:
+    fields = [field(i, GREEN) for i in range(5)]
+    lesson = learn(CLUMP, fields, ToySegmenter(), config=replace(CONFIG, steps=2, measured_every=2))
+    few = adapter_of([lesson] * 6, ToySegmenter().card)
+    many = adapter_of([lesson] * 7, ToySegmenter().card)
+    assert [head.members for head in few.heads] == [4] * 6, "three parts and all fields"
+    assert [head.members for head in many.heads] == [1] * 7
+    last = lesson.heads[-1].state_dict()
+    torch.testing.assert_close(many.heads[0].state_dict()["mix.weight"], last["mix.weight"])
+    assert few.heads[0].out.weight.shape[1] == 4 * WIDTH
 
 
 def test_nothing_better_is_said_so() -> None:
@@ -241,5 +266,5 @@ def test_figures_are_those_of_the_model_with_the_adapter() -> None:
     lesson = learn(CLUMP, fields, base, config=CONFIG)
     assert AdaptedSegmenter(base, []).card is base.card
     embedding = base.encode(fields[0].read())
-    answer = answer_of(head_logits(lesson.head, embedding))
+    answer = answer_of(head_logits(joined(lesson.heads), embedding))
     assert answer.presence > 0.5

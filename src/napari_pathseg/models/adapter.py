@@ -8,7 +8,7 @@ model: it means nothing to another one.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -31,22 +31,30 @@ from napari_pathseg.models.adapter_card import (
 from napari_pathseg.models.pixel_decoder import PIXEL_DIM
 
 TOKEN_DIM, WIDTH = 256, 32
+HEAD_BYTES = 80_000
+"""Of one member in a file, a little more than it is."""
 
 
 class TermHead(nn.Module):
-    """Logits of one term from an embedding; 38,000 parameters.
+    """Logits of one term from an embedding; 38,000 parameters a member.
 
     Tokens tell what surrounds a pixel, pixel features where its edges are. The last layer starts
     at zero, so that a head that is added to what the base says starts as the base.
+
+    Parameters
+    ----------
+    members : int
+        Heads that were learned apart and answer together, see :func:`joined`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, members: int = 1) -> None:
         super().__init__()
-        self.tokens = nn.Conv2d(TOKEN_DIM, WIDTH, 1)
-        self.pixels = nn.Conv2d(PIXEL_DIM, WIDTH, 1)
-        self.mix = nn.Conv2d(2 * WIDTH, WIDTH, 3, padding=1)
-        self.refine = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
-        self.out = nn.Conv2d(WIDTH, 1, 1)
+        self.members, wide = members, members * WIDTH
+        self.tokens = nn.Conv2d(TOKEN_DIM, wide, 1)
+        self.pixels = nn.Conv2d(PIXEL_DIM, wide, 1)
+        self.mix = nn.Conv2d(2 * wide, wide, 3, padding=1, groups=members)
+        self.refine = nn.Conv2d(wide, wide, 3, padding=1, groups=members)
+        self.out = nn.Conv2d(wide, 1, 1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(cast(Tensor, self.out.bias))
 
@@ -54,8 +62,10 @@ class TermHead(nn.Module):
         """Logits (B, H/4, W/4) of tokens (B, 256, H/16, W/16) and pixels (B, 64, H/4, W/4)."""
         around = functional.interpolate(
             self.tokens(tokens), pixels.shape[-2:], mode="bilinear", align_corners=False
-        )  # (B, 32, H/4, W/4)
-        x = functional.gelu(torch.cat([around, self.pixels(pixels)], dim=1))
+        )
+        # Of each member first what is around, then the pixels: (B, members, 2, 32, H/4, W/4).
+        parts = [x.unflatten(1, (self.members, WIDTH)) for x in (around, self.pixels(pixels))]
+        x = functional.gelu(torch.stack(parts, dim=2).flatten(1, 3))
         x = functional.gelu(self.mix(x))
         x = functional.gelu(x + self.refine(x))
         return cast(Tensor, self.out(x)[:, 0])
@@ -74,6 +84,17 @@ class TermHead(nn.Module):
                 layer.weight /= spread[None, :, None, None]
                 bias = cast(Tensor, layer.bias)
                 bias -= (layer.weight[:, :, 0, 0] @ center[:, None])[:, 0]
+
+
+def joined(heads: Sequence[TermHead]) -> TermHead:
+    """One head that says the mean of what several say, each of one member."""
+    states = [head.state_dict() for head in heads]
+    state = {name: torch.cat([own[name] for own in states]) for name in states[0]}
+    state["out.weight"] = torch.cat([own["out.weight"] for own in states], dim=1) / len(heads)
+    state["out.bias"] = torch.stack([own["out.bias"] for own in states]).mean(0)
+    whole = TermHead(len(heads))
+    whole.load_state_dict(state)
+    return whole.eval().requires_grad_(False)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -144,7 +165,7 @@ def load_adapter(path: Path) -> Adapter:
         with safe_open(path, framework="pt") as file:
             state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
         heads = tuple(_head(state, i) for i in range(len(card.terms)))
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError, LookupError) as error:
         raise ModelError(f"{path}: the adapter is damaged: {error}", REMEDY) from error
     return Adapter(card, heads, sha256_of(path))
 
@@ -153,6 +174,6 @@ def _head(state: Mapping[str, Tensor], index: int) -> TermHead:
     own = {k.split(".", 1)[1]: v for k, v in state.items() if k.startswith(f"{index}.")}
     if not all(bool(torch.isfinite(value).all()) for value in own.values()):
         raise ValueError("it holds numbers that are none")
-    head = TermHead()
+    head = TermHead(max(own["out.weight"].shape[1] // WIDTH, 1))
     head.load_state_dict(own)
     return head.eval().requires_grad_(False)

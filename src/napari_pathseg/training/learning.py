@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import math
+import copy
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
 
 from napari_pathseg.classes import Term
-from napari_pathseg.models.adapted import answer_of
 from napari_pathseg.models.adapter import TermHead
 from napari_pathseg.models.adapter_card import TaughtTerm
-from napari_pathseg.models.base import FloatMap, Segmenter, gated
+from napari_pathseg.models.base import FloatMap, Segmenter
 from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
 from napari_pathseg.training.lesson import (
     Bool,
@@ -32,49 +28,15 @@ from napari_pathseg.training.lesson import (
 from napari_pathseg.training.lesson_tiles import (
     Cut,
     LessonTile,
-    View,
     cut_field,
     encode_all,
     most_tiles,
     variants_for,
 )
-from napari_pathseg.training.losses import mask_loss
+from napari_pathseg.training.lesson_trainer import HeadTrainer, LearningConfig
 
 # What was said of the tiles of each field.
 Answers = dict[int, list[tuple[LessonTile, FloatMap]]]
-
-SAMPLED_PX = 4096
-PRESENT_CHANCE = 0.7
-
-
-@dataclass(frozen=True, slots=True)
-class LearningConfig:
-    """How a term is learned.
-
-    Attributes
-    ----------
-    steps : int
-        Of the longest training; the curve says where it stops.
-    measured_every : int
-        Steps from one point of the curve to the next.
-    parts : int
-        The fields are held out in so many parts, one after the other.
-    batch, crop_px : int
-        Crops of a step, and their side on the maps (a quarter of the model's pixels).
-    tiles, encodings : int
-        At most so many tiles in all; about so many passes of the encoder, variants included.
-    """
-
-    steps: int = 120
-    measured_every: int = 20
-    parts: int = 3
-    batch: int = 6
-    crop_px: int = 64
-    rate: float = 4e-3
-    weight_decay: float = 0.02
-    tiles: int = 120
-    encodings: int = 90
-    seed: int = 0
 
 
 def learn(
@@ -91,7 +53,8 @@ def learn(
 
     Every field is encoded once, with some variants. The fields are then held out in parts: a head
     that has not seen a field answers it, which gives the figures before and after and the step at
-    which all heads together do best. The head that is kept learns from all fields up to there.
+    which all heads together do best. What is kept is these heads as they were at that step and
+    one that learned from all fields up to there; they answer together.
 
     Parameters
     ----------
@@ -128,8 +91,8 @@ def learn(
     tiles = encode_all(cuts, segmenter, asked, variants, config.seed, progress, cancel)
     gate = segmenter.card.presence_gate
     course = _Course(tiles, fields, config, gate, progress, cancel)
-    steps, held_out = course.measure(known)
-    head = course.teach(tiles, steps)
+    steps, held_out, of_parts = course.measure(known)
+    heads = *of_parts, course.teach(tiles, steps)
     outcomes = tuple(_outcome(i, fields[i], cuts, tiles, held_out, known) for i in held_out)
     taught = TaughtTerm(
         term=term,
@@ -142,7 +105,7 @@ def learn(
         after=_mean([o.after for o in outcomes]),
     )
     seconds = time.perf_counter() - start
-    return Lesson(taught, head, tuple(course.curve), outcomes, seconds)
+    return Lesson(taught, heads, tuple(course.curve), outcomes, seconds)
 
 
 def _cuts(fields: Sequence[LessonField], mpp: float, config: LearningConfig) -> list[Cut]:
@@ -169,11 +132,14 @@ class _Course:
         self._done, self._total = 0, config.steps * (config.parts + 1)
         self.curve: list[Point] = []
 
-    def measure(self, known: bool) -> tuple[int, Answers]:
-        """Best number of steps, and what heads that had not seen a field say of its tiles then."""
+    def measure(self, known: bool) -> tuple[int, Answers, list[TermHead]]:
+        """Best number of steps, what heads that had not seen a field say of its tiles then, and
+        these heads.
+        """
         parts = divide(self._fields, self._config.parts, self._config.seed)
         answered: dict[int, Answers] = {}
         losses: dict[int, list[float]] = {}
+        heads: dict[int, list[TermHead]] = {0: []}
         if known:
             answered[0] = {i: [] for i in range(len(self._fields))}
             for tile in self._tiles:
@@ -182,24 +148,25 @@ class _Course:
             own = [t for t in self._tiles if t.field not in part]
             if not any(bool((t.views[0].target > 0.5).any()) for t in own):
                 continue  # nothing to learn from without this part
-            trainer = _Trainer(own, self._config, self._gate)
+            trainer = HeadTrainer(own, self._config, self._gate)
             for step, loss in self._train(trainer, self._config.steps, f"part {number}"):
                 losses.setdefault(step, []).append(loss)
+                heads.setdefault(step, []).append(copy.deepcopy(trainer.head))
                 at = answered.setdefault(step, {})
                 for tile in (t for t in self._tiles if t.field in part):
                     at.setdefault(tile.field, []).append((tile, trainer.answer(tile.views[0])))
                 self._chart(losses, answered)
         best = max(answered, key=lambda step: (self._dice(answered[step]), -step))
-        return best, answered[best]
+        return best, answered[best], heads[best]
 
     def teach(self, tiles: Sequence[LessonTile], steps: int) -> TermHead:
         """A head learned from tiles in so many steps."""
-        trainer = _Trainer(tiles, self._config, self._gate)
+        trainer = HeadTrainer(tiles, self._config, self._gate)
         for _ in self._train(trainer, steps, "all fields"):
             pass
-        return trainer.head.eval().requires_grad_(False)
+        return trainer.head
 
-    def _train(self, trainer: _Trainer, steps: int, what: str) -> Iterator[tuple[int, float]]:
+    def _train(self, trainer: HeadTrainer, steps: int, what: str) -> Iterator[tuple[int, float]]:
         """Train; gives (step, mean loss since the last point) at each point of the curve."""
         losses = []
         for step in range(1, steps + 1):
@@ -231,103 +198,6 @@ class _Course:
         present = [dice for dice, _ in found if dice is not None]
         wrong = [area for dice, area in found if dice is None]
         return (_mean(present) or 0.0) - 0.2 * (_mean(wrong) or 0.0)
-
-
-class _Trainer:
-    """One head and the tiles that it learns from; the same seed gives the same head."""
-
-    def __init__(self, tiles: Sequence[LessonTile], config: LearningConfig, gate: float) -> None:
-        torch.manual_seed(config.seed)
-        self._config, self._gate = config, gate
-        self._rng = np.random.default_rng(config.seed)
-        self._present = [t for t in tiles if bool((t.views[0].target > 0.5).any())]
-        self._absent = [t for t in tiles if t not in self._present]
-        self.head = TermHead()
-        self.head.fit_scale(*_samples(tiles, self._rng))
-        self._optimizer = torch.optim.AdamW(
-            self.head.parameters(), lr=config.rate, weight_decay=config.weight_decay
-        )
-        self._step = 0
-
-    def step(self) -> float:
-        """One step on a batch of crops; its loss."""
-        self._step += 1
-        fraction = min(self._step / self._config.steps, 1.0)
-        rate = self._config.rate * min(1.0, self._step / 10) * (1 + math.cos(math.pi * fraction))
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate / 2 + self._config.rate / 100
-        crops = [self._crop() for _ in range(self._config.batch)]
-        tokens, pixels, base, target, valid = (
-            torch.stack([getattr(crop, name).float() for crop in crops])
-            for name in ("tokens", "pixels", "base", "target", "valid")
-        )
-        self.head.train()
-        logits = self.head(tokens, pixels) + base
-        loss: Tensor = mask_loss(logits, target, valid).mean()
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.head.parameters(), 1.0)
-        self._optimizer.step()
-        return float(loss.detach())
-
-    def answer(self, view: View) -> FloatMap:
-        """Logits of a whole tile (h, w), as a session would show them."""
-        with torch.inference_mode():
-            raw = self.head(view.tokens[None].float(), view.pixels[None].float())[0] + view.base
-        answer = answer_of(raw.numpy())
-        return gated(answer, self._gate)
-
-    def _crop(self) -> View:
-        """A random part of a random view; more often around the term than not."""
-        wanted = self._rng.random() < PRESENT_CHANCE or not self._absent
-        own = self._present if wanted and self._present else self._absent or self._present
-        tile = own[int(self._rng.integers(len(own)))]
-        view = tile.views[int(self._rng.integers(len(tile.views)))]
-        height, width = view.target.shape
-        on_it = wanted and self._rng.random() < 0.7
-        places = torch.nonzero((view.target if on_it else view.valid) > 0.5)
-        places = places if len(places) else torch.nonzero(view.valid > 0.5)
-        center_y, center_x = places[int(self._rng.integers(len(places)))].tolist()
-        side = self._config.crop_px
-        y, x = _place(height, side, center_y, self._rng), _place(width, side, center_x, self._rng)
-        return _part(view, y, x, side)
-
-
-def _place(length: int, side: int, center: int, rng: np.random.Generator) -> int:
-    """Where a crop with a place in it starts: a multiple of 4, so that tokens and pixels agree."""
-    start = center - int(rng.integers(side))
-    return min(max(start, 0), max(length - side, 0)) // 4 * 4
-
-
-def _part(view: View, y: int, x: int, side: int) -> View:
-    """A square of a view; beyond its edges nothing is known."""
-
-    def cut(values: Tensor, scale: int = 1) -> Tensor:
-        own = side // scale
-        part = values[..., y // scale : y // scale + own, x // scale : x // scale + own]
-        below, right = own - part.shape[-2], own - part.shape[-1]
-        return nn.functional.pad(part, (0, right, 0, below))
-
-    return replace(
-        view,
-        tokens=cut(view.tokens, 4),
-        pixels=cut(view.pixels),
-        base=cut(view.base),
-        target=cut(view.target),
-        valid=cut(view.valid),
-    )
-
-
-def _samples(tiles: Sequence[LessonTile], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Feature vectors from all tiles (N, 256) and (N, 64)."""
-    tokens: list[Tensor] = []
-    pixels: list[Tensor] = []
-    each = max(SAMPLED_PX // max(len(tiles), 1), 8)
-    for tile in tiles:
-        for found, values in ((tokens, tile.views[0].tokens), (pixels, tile.views[0].pixels)):
-            flat = values.flatten(1).T.float()
-            found.append(flat[torch.from_numpy(rng.integers(0, len(flat), each))])
-    return torch.cat(tokens), torch.cat(pixels)
 
 
 def _overlap(answered: Sequence[tuple[LessonTile, FloatMap]]) -> tuple[float | None, float]:

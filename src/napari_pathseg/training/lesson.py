@@ -15,8 +15,8 @@ from napari_pathseg.classes import STRUCTURES, UNSPECIFIED, ClassList, LabelClas
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Pair
 from napari_pathseg.labels.record import FieldRecord
-from napari_pathseg.models.adapter import Adapter, TermHead
-from napari_pathseg.models.adapter_card import AdapterCard, TaughtTerm
+from napari_pathseg.models.adapter import HEAD_BYTES, Adapter, TermHead, joined
+from napari_pathseg.models.adapter_card import MAX_BYTES, AdapterCard, TaughtTerm
 from napari_pathseg.models.base import ModelCard
 from napari_pathseg.progress import Progress
 from napari_pathseg.slide.scale import unscaled_downsample
@@ -112,8 +112,8 @@ class Lesson:
     ----------
     taught : TaughtTerm
         With the figures before and after.
-    head : TermHead
-        Learned from all fields.
+    heads : tuple of TermHead
+        Learned from parts of the fields, the last one from all of them.
     curve : tuple of Point
     outcomes : tuple of Outcome
         One for each field, the figures' own.
@@ -121,7 +121,7 @@ class Lesson:
     """
 
     taught: TaughtTerm
-    head: TermHead
+    heads: tuple[TermHead, ...]
     curve: tuple[Point, ...]
     outcomes: tuple[Outcome, ...]
     seconds: float
@@ -212,7 +212,13 @@ def values_of(classes: ClassList, term: Term, vocabulary: Vocabulary) -> list[in
 def adapter_of(
     lessons: Sequence[Lesson], base: ModelCard, *, name: str = "", author: str = ""
 ) -> Adapter:
-    """Lessons on one model as an adapter with its card; named after its terms by default."""
+    """Lessons on one model as an adapter with its card; named after its terms by default.
+
+    All heads of a lesson answer together, unless the lessons are so many that the file would be
+    too large: then the one that learned from all fields answers.
+    """
+    fits = sum(len(lesson.heads) for lesson in lessons) * HEAD_BYTES <= MAX_BYTES
+    heads = [joined(lesson.heads if fits else lesson.heads[-1:]) for lesson in lessons]
     terms = " and ".join(lesson.taught.term.object for lesson in lessons)
     card = AdapterCard(
         name=name or terms,
@@ -225,7 +231,7 @@ def adapter_of(
         author=author,
         made=datetime.now(UTC),
     )
-    return Adapter(card, tuple(lesson.head for lesson in lessons))
+    return Adapter(card, tuple(heads))
 
 
 def check_enough(fields: Sequence[LessonField], name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from PIL import Image, ImageCms
 from napari_pathseg.config import SlideConfig
 from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Field
+from napari_pathseg.slide.backend_openslide import OpenSlideSlide
 from napari_pathseg.slide.color import profile_name
 from napari_pathseg.slide.info import describe
 from napari_pathseg.slide.open import open_slide
@@ -70,6 +72,26 @@ def test_scanner_formats(
             for level, size in enumerate(reference.level_dimensions)
         ]
     contracts.check_slide(slide, levels)
+
+
+def test_levels_of_a_dicom_series_are_not_shifted(tmp_path: Path, picture: RGB) -> None:
+    """Of a level whose downsample is no whole number OpenSlide shifts most places."""
+    folder = scanner_files.write_dicom(tmp_path / "series", picture[:-1, :-3])
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(folder / "level-1.dcm", alone)
+    rng = np.random.default_rng(1)
+    with (
+        open_slide(folder, backend="openslide") as slide,
+        openslide.OpenSlide(alone / "level-1.dcm") as reference,
+    ):
+        assert isinstance(slide, OpenSlideSlide)
+        assert slide.levels[1].downsample[0] % 1
+        assert slide.largest_shift() < 1 / 256
+        for y, x in rng.integers(0, 100, (5, 2)).tolist():
+            seen = slide.read(Field(1, y, x, 60, 70, slide.levels[1].downsample))
+            stored = np.asarray(reference.read_region((x, y), 0, (70, 60)))
+            np.testing.assert_array_equal(seen, stored[..., :3])
 
 
 def test_identity_of_a_series_is_that_of_each_of_its_files(tmp_path: Path, picture: RGB) -> None:

@@ -17,6 +17,7 @@ from napari_pathseg.geometry import Field, Pair, exact_downsample
 from napari_pathseg.slide.aperio import AperioTiles
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.slide.dicom_check import check_frames
+from napari_pathseg.slide.dicom_levels import levels_alone
 from napari_pathseg.slide.identity import identity_of
 from napari_pathseg.slide.pixels import alpha_on_white, read_on_white
 from napari_pathseg.slide.scale import plausible_mpp
@@ -31,6 +32,9 @@ SUB_PIXEL = 1 / 512
 
 WHOLE_PIXELS = ("leica",)
 """Formats of which OpenSlide gives the level pixel that a place lies in, unshifted."""
+
+LEAST_PX = 16
+"""Levels that are thinner show nothing, and are not shown."""
 
 ROUNDING = 1e-6
 ANCHORS = 128
@@ -65,6 +69,7 @@ class OpenSlideSlide(Slide):
         self.path = path
         self._lock = threading.Lock()
         self._tiles: AperioTiles | None = None
+        self._alone: dict[int, openslide.OpenSlide] = {}
         self._entry, handle = _open_entry(path)
         self._handle: openslide.OpenSlide | None = handle
         try:
@@ -75,6 +80,8 @@ class OpenSlideSlide(Slide):
             self.metadata = _metadata(handle, self._entry)
             if self.metadata.vendor == "aperio":
                 self._tiles = AperioTiles.open(self._entry, self.levels)
+            if self.metadata.vendor == "dicom":
+                self._open_alone(handle)
         except METADATA_ERRORS as error:
             handle.close()
             raise DamagedSlideError(
@@ -112,17 +119,31 @@ class OpenSlideSlide(Slide):
 
     def largest_shift(self) -> float:
         """By how much of a level pixel pixels can be shifted, at worst."""
-        worst = 0.0
-        for level, mean in zip(self.levels, self._mean_downsamples, strict=True):
-            places = np.linspace(0, max(level.shape) - 1, 64).astype(int)
-            anchors = np.array([_anchor(int(place), mean) for place in places])
-            worst = max(worst, float(np.abs(np.rint(anchors * mean) / mean - anchors).max()))
-        return worst
+        return max(self._shift(level) for level in range(len(self.levels)))
+
+    def _shift(self, level: int) -> float:
+        """By how much of its pixels a level can be shifted, at worst."""
+        if level in self._alone:
+            return 0.0
+        mean = self._mean_downsamples[level]
+        places = np.linspace(0, max(self.levels[level].shape) - 1, 64).astype(int)
+        anchors = np.array([_anchor(int(place), mean) for place in places])
+        return float(np.abs(np.rint(anchors * mean) / mean - anchors).max())
+
+    def _open_alone(self, handle: openslide.OpenSlide) -> None:
+        """Levels that would be shifted, each by itself."""
+        shifted = {
+            number: level.shape
+            for number, level in enumerate(self.levels)
+            if min(level.shape) >= LEAST_PX and self._shift(number) > SUB_PIXEL
+        }
+        if shifted:
+            self._alone = levels_alone(_entries(self._entry.parent), handle, shifted)
 
     def close(self) -> None:
         """Release the file, as soon as the reads that are running have ended."""
         with self._lock:
-            self._handle = None
+            self._handle, self._alone = None, {}
         if self._tiles is not None:
             self._tiles.close()
 
@@ -146,8 +167,13 @@ class OpenSlideSlide(Slide):
             location_xy = (round(left * mean), round(top * mean))
         size_xy = (x - left + width, y - top + height)
         handle = self._open_handle()
+        alone = self._alone.get(level)
         try:
-            picture = handle.read_region(location_xy, level, size_xy)
+            if alone is not None:
+                top, left = y, x
+                picture = alone.read_region((x, y), 0, (width, height))
+            else:
+                picture = handle.read_region(location_xy, level, size_xy)
         except OpenSlideError as error:
             self._replace(handle)
             raise DamagedSlideError(
@@ -171,6 +197,8 @@ class OpenSlideSlide(Slide):
             # A file that is gone meanwhile keeps the spoiled handle, which says why it fails.
             with contextlib.suppress(OpenSlideError):
                 self._handle = _opened(self._entry)
+                if self._alone:
+                    self._open_alone(self._handle)
 
 
 def _anchor(place: int, downsample: float) -> int:

@@ -88,6 +88,17 @@ def test_the_mask_does_not_depend_on_how_the_slide_is_cut(tmp_path: Path) -> Non
     assert masks[0].shape == whole.shape
 
 
+def test_a_field_shows_what_a_whole_slide_has_there(tmp_path: Path) -> None:
+    asked = session(Planted())
+    whole = mask_of(labelled(asked, tmp_path))
+    field = asked.segment(Region(220, 310, 500, 700), PROMPTS)
+    there = whole[field.field.y : field.field.y + field.field.height][:, field.field.x :]
+    there = there[:, : field.field.width]
+    inside = np.s_[70:-70, 70:-70]  # what other inputs show too is blended with them
+    for value in (1, 2):
+        assert iou(field.mask[inside] == value, there[inside] == value) > 0.99
+
+
 @pytest.mark.parametrize("model_shape", [(900, 1300), (563, 813), (1400, 2031)])
 def test_tiles_read_alone_are_those_of_the_whole_picture(model_shape: Shape) -> None:
     from dataclasses import replace

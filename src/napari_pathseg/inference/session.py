@@ -256,6 +256,9 @@ class Session:
             As `segment`.
         """
         count = 0
+        if self.mpp is None:
+            # How such a picture is looked at depends on the size of the region.
+            return count
         for mpp in dict.fromkeys(q.working_mpp for q in self.understand(texts)):
             down = self.plan(region, mpp).downsample
             beyond = [(self.config.tile_px - self.config.overlap_px) * each for each in down]

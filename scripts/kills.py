@@ -36,6 +36,7 @@ PRELOADED = (
     "napari.layers",
     "napari.utils.colormaps.colormap",
     "desk_slides",
+    "warm_desk",
     "dask.array",
     "distributed",
     "numba.typed",

@@ -107,6 +107,10 @@ def test_prompts_of_every_kind(hand: Hand) -> None:
     hand.key("Z", "Ctrl")
     hand.key("Z", "Ctrl")
     np.testing.assert_array_equal(shown(hand), half)
+    hand.click(OTHER_NUCLEUS.center)
+    hand.key("A")
+    hand.click(NUCLEUS.center)  # fewer clicks than were shown before
+    assert at(hand, NUCLEUS.center) > 0
 
 
 def test_edits_of_every_kind(hand: Hand) -> None:

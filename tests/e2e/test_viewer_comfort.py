@@ -145,6 +145,7 @@ def test_the_viewer_lives_on_through_the_loop_on_a_huge_slide(
     assert hand.controller.desk.slide.shape == (100_000, 100_000)
     middle = Region(50_000, 50_000, 600, 900)
     hand.look_at(middle)
+    hand.wait(lambda: f"{hand.controller.desk.name} boxes" in hand.viewer.layers, 60)
     hand.wait(seconds=1.0)
 
     def idle() -> None:
@@ -159,9 +160,9 @@ def test_the_viewer_lives_on_through_the_loop_on_a_huge_slide(
         hand.key(name, modifier)
         hand.settle()
 
-    ask("gland")  # napari makes its first Labels layer
     place = middle.center
     steps: dict[str, Callable[[], None]] = {
+        "first click": partial(hand.click, place),
         "ask": partial(ask, "nuclei"),
         "click": partial(hand.click, place),
         "brush": partial(key, "D"),

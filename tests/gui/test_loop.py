@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from napari_pathseg.errors import DamagedSlideError, StoreError
 from napari_pathseg.geometry import Field, Region
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.jobs import Job
+from napari_pathseg.gui.layers import hatched
 from napari_pathseg.gui.tools import Tool
 from napari_pathseg.labels.cleanup import Cleanup
 from napari_pathseg.labels.journal import LabelStore
@@ -496,3 +498,73 @@ def test_a_picture_that_is_no_slide_and_one_that_is_turned(controller: PathsegCo
     turned = Image(gray, name="turned", rotate=30)
     controller.viewer.add_layer(turned)
     assert controller.desk.layer is layer
+
+
+def test_the_layers_of_the_first_prompt_are_there_before_it(
+    desk_of: PathsegController, slide_without_scale: Path
+) -> None:
+    layers = desk_of.viewer.layers
+    names = [layer.name for layer in layers]
+    assert len(names) == 6
+    desk_of.add(PointPrompt(*GLANDS[0].center))
+    assert [layer.name for layer in layers] == names
+    open_in(desk_of, slide_without_scale)
+    second = desk_of.desk
+    places = [layers.index(layer) for layer in layers if layer.name.startswith(second.name)]
+    assert places == list(range(6, 12))  # nothing of it lies under its picture, nor of the first
+    assert layers.index(second.layer) == 6
+
+
+def test_what_is_in_hand_goes_along_to_another_slide(
+    desk_of: PathsegController, slide_without_scale: Path
+) -> None:
+    desk_of.segment_field("gland")
+    first = desk_of.desk
+    desk_of.set_tool(Tool.BRUSH)
+    first.field_layer.brush_size = 40
+    on_screen = 40 * first.field_layer.scale[-1] * desk_of.viewer.scene.camera.zoom
+    open_in(desk_of, slide_without_scale)
+    look_at(desk_of, VIEW)
+    second = desk_of.desk
+    assert second is not first
+    desk_of.pressed(*NUCLEI[0].center)
+    layer = second.field_layer
+    assert desk_of.viewer.layers.selection.active is layer
+    assert str(layer.mode) == "paint"
+    assert second.classes[layer.selected_label] == replace(
+        first.classes.named("gland"), value=layer.selected_label
+    )
+    zoom = desk_of.viewer.scene.camera.zoom
+    assert layer.brush_size == pytest.approx(on_screen / zoom / layer.scale[-1], abs=1)
+
+    desk_of.set_tool(Tool.ERASER)
+    layer.brush_size = 10
+    desk_of.viewer.layers.selection.active = first.field_layer
+    assert str(first.field_layer.mode) == "erase"
+    assert first.field_layer.brush_size < 40
+    desk_of.set_tool(Tool.ADD)
+    desk_of.viewer.layers.selection.active = layer
+    assert str(layer.mode) == "pan_zoom"
+
+
+def test_a_brush_from_elsewhere_leaves_a_read_only_slide_alone(
+    make_controller: Make, marked_slide: Path, slide_without_scale: Path
+) -> None:
+    first, second = make_controller(), make_controller()
+    open_in(first, slide_without_scale)
+    open_in(second, marked_slide)
+    look_at(second, VIEW)
+    second.segment_field("gland")
+    second.set_tool(Tool.BRUSH)
+    open_in(second, slide_without_scale)
+    look_at(second, VIEW)
+    assert second.desk.read_only
+    second.pressed(*NUCLEI[0].center)
+    assert second.desk.work is None
+    assert "read-only" in second.message.text
+
+
+def test_corrections_are_hatched_in_stripes() -> None:
+    rows, columns = np.mgrid[:11, :13]
+    by_hand = np.random.default_rng(0).random((11, 13)) < 0.7
+    np.testing.assert_array_equal(hatched(by_hand), by_hand & ((rows + columns) % 4 == 0))

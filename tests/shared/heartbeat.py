@@ -12,8 +12,8 @@ from pathlib import Path
 from qtpy.QtCore import QTimer
 
 BEAT_MS = 5
-MAX_GAP_S = 0.35 if sys.platform == "linux" else 2.0
-"""Without a graphics card; 0.2 is the aim. Other systems do not say how long a thread waited."""
+MAX_GAP_S = 0.25 if sys.platform == "linux" else 2.0
+"""Without a graphics card, on one core. Other systems do not say how long a thread waited."""
 
 
 class _Clock:

@@ -48,6 +48,11 @@ class Classing:
             self._host.say(Message(OPEN_FIRST, "warning"))
         if desk is None or not name:
             return
+        self.include(desk, name)
+        self.select(name)
+
+    def include(self, desk: Desk, name: str) -> None:
+        """Give a slide a class, of a term of the vocabulary where it is one's name."""
         known = next((e for e in self._host.vocabulary.entries if e.name == name), None)
         term = known.term if known is not None else None
         desk.classes = desk.classes.with_class(name, term, self._host.vocabulary.color(name))
@@ -55,7 +60,6 @@ class Classing:
         assert found is not None
         desk.removed.discard(found.value)
         self.changed(desk)
-        self.select(name)
 
     def show(self, label_class: LabelClass, shown: bool) -> None:
         """The eye of a class."""

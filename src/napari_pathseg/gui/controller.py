@@ -343,11 +343,12 @@ class PathsegController:
         self.stage.show_stored(desk)
         if desk.work is not None:
             self.editing.show(desk)
-        if desk.field_layer is None:
+        else:
             self.viewer.layers.selection.active = desk.layer
-        if len(desk.classes):
+        if len(desk.classes) and desk.classes.named(self.selected or "") is None:
             self.selected = next(iter(desk.classes)).name
         self.editing.bound(desk.layer)
+        self.editing.prepare(desk)
 
     def _not_saved(self, desk: Desk, error: PathsegError) -> None:
         again = Action("Try again", self.saving.again, "Write what is in memory only")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
+from weakref import WeakSet
 
 import numpy as np
 
 from napari_pathseg.classes import ClassList, LabelClass
+from napari_pathseg.errors import RegionError
 from napari_pathseg.geometry import Pair, nearest_level
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.draft import Draft
 from napari_pathseg.gui.field import field_in_view
 from napari_pathseg.gui.host import Host
-from napari_pathseg.gui.messages import Message
+from napari_pathseg.gui.messages import Message, of_error
 from napari_pathseg.gui.tools import NAPARI_MODES, PAINTING, Tool
 from napari_pathseg.gui.work import FieldWork, State
 from napari_pathseg.inference.segmentation import Mask
@@ -22,7 +25,11 @@ from napari_pathseg.labels.masks import LabelArray, changed_window
 from napari_pathseg.labels.scan import fill
 from napari_pathseg.prompts import LassoPrompt, PointPrompt
 
+if TYPE_CHECKING:
+    from napari.layers import Labels
+
 OWN_CLASS = "object"
+BRUSH_SCREEN_PX = 18.0
 NOTHING_HERE = "There is nothing to take away here."
 
 
@@ -31,21 +38,51 @@ class Drawing:
 
     def __init__(self, host: Host) -> None:
         self._host = host
+        self._brush_px = BRUSH_SCREEN_PX
+        self._fitted: WeakSet[Labels] = WeakSet()
+        self._desk: Desk | None = None
+        host.changed.connect(self._follow)
+
+    def _follow(self) -> None:
+        """The tool, its class and the size of its brush come along to another slide."""
+        desk = self._host.desk
+        if desk is self._desk:
+            return
+        self._desk = desk
+        if desk is not None and desk.field_layer is not None:
+            self._fitted.discard(desk.field_layer)
+            if desk.work is not None:
+                self._give(desk, desk.field_layer, self._host.tool)
+
+    def remember_brush(self, layer: Labels) -> None:
+        """The brush has another size: so large it is, on the screen, on the next slide too."""
+        if layer in self._fitted:
+            zoom = float(self._host.viewer.scene.camera.zoom)
+            self._brush_px = float(layer.brush_size) * zoom * float(layer.scale[-1])
+
+    def _fit_brush(self, layer: Labels) -> None:
+        if layer not in self._fitted:
+            zoom = float(self._host.viewer.scene.camera.zoom)
+            layer.brush_size = max(round(self._brush_px / zoom / float(layer.scale[-1])), 1)
+            self._fitted.add(layer)
 
     def hold(self, desk: Desk, tool: Tool) -> None:
         """Make the field's layer ready for a tool; RegionError when there is nothing to draw on."""
+        if tool in PAINTING and desk.work is None:
+            self._begin_empty(desk)
+        if desk.field_layer is not None:
+            if tool in PAINTING:
+                self._host.viewer.layers.selection.active = desk.field_layer
+            self._give(desk, desk.field_layer, tool)
+
+    def _give(self, desk: Desk, layer: Labels, tool: Tool) -> None:
+        """Give a field's layer the tool in hand, the class to draw, and the brush."""
         if tool in PAINTING:
-            if desk.work is None:
-                self._begin_empty(desk)
-            layer = desk.field_layer
-            assert layer is not None
-            self._host.viewer.layers.selection.active = layer
             chosen = desk.classes.named(self._host.selected or "")
             if chosen is not None:
                 layer.selected_label = chosen.value
-            layer.mode = NAPARI_MODES[tool]
-        elif desk.field_layer is not None:
-            desk.field_layer.mode = "pan_zoom"
+            self._fit_brush(layer)
+        layer.mode = NAPARI_MODES.get(tool, "pan_zoom")
 
     def _begin_empty(self, desk: Desk) -> None:
         """An empty field over the view, to draw in."""
@@ -55,7 +92,7 @@ class Drawing:
         level = nearest_level([x.downsample for x in desk.slide.levels], level0_per_screen_px)
         field = self._host.fields.on_level(desk, region, level)
         name = self._host.selected or OWN_CLASS
-        desk.classes = desk.classes.with_class(name, None, self._host.vocabulary.color(name))
+        self._host.classing.include(desk, name)
         self._host.selected = name
         record = replace(self._host.fields.new_record(desk, field), classes=desk.classes)
         state = State(Draft.empty(field.shape), record)
@@ -64,14 +101,36 @@ class Drawing:
 
     def pressed(self, y: float, x: float) -> None:
         """A painting tool came down: in another stored field that one is taken up."""
-        desk = self._host.desk
-        if desk is None or desk.work is None or desk.work.record.field.region.contains(y, x):
+        desk, active = self._host.desk, self._host.viewer.layers.selection.active
+        if desk is None or active is None or active not in tuple(desk.layers()):
+            return
+        if not self._is_in_hand(desk):
+            return
+        if desk.work is None or desk.work.record.field.region.contains(y, x):
             return
         if self._host.fields.go_to_at(desk, y, x):
             self._host.say(Message("This field can be changed now."))
         else:
             text = "This place is outside the field that can be changed. Segment it first (Enter)."
             self._host.say(Message(text, "warning"))
+
+    def _is_in_hand(self, desk: Desk) -> bool:
+        """Make the tool and the class that were taken in hand on another slide ready here."""
+        name, layer = self._host.selected, desk.field_layer
+        knows = name is None or desk.classes.named(name) is not None
+        active = self._host.viewer.layers.selection.active
+        if knows and desk.work is not None and active is layer:
+            return True
+        if not self._host.may_change(desk):
+            return False
+        if name is not None:
+            self._host.classing.include(desk, name)
+        try:
+            self.hold(desk, self._host.tool)
+        except RegionError as error:
+            self._host.say(of_error(error))
+            return False
+        return True
 
     # Taking away, cutting, joining.
 

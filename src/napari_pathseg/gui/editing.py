@@ -12,6 +12,7 @@ from napari_pathseg.gui.ask import Answered, Request
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.draft import Bool, Draft
 from napari_pathseg.gui.host import Host
+from napari_pathseg.gui.jobs import Job
 from napari_pathseg.gui.messages import Message
 from napari_pathseg.gui.tools import NAPARI_MODES, PAINTING, Tool
 from napari_pathseg.gui.work import FieldWork, State, answered
@@ -21,7 +22,8 @@ from napari_pathseg.labels.rows import GRID, Change
 if TYPE_CHECKING:
     from napari.layers import Layer
 
-BRUSH_SCREEN_PX = 18
+BOUND = "pathseg-bound"
+"""Marks a layer that the desk listens to."""
 
 
 class Editing:
@@ -108,13 +110,19 @@ class Editing:
 
     def _walk_on(self, desk: Desk, work: FieldWork, forward: bool) -> None:
         if self._host.saving.in_step(desk, work.id):
-            known = work.can_redo if forward else work.can_undo
+            aim, classes, locked = work.beside(forward=forward), work.classes, work.locked
+
+            def walked(change: Change | None, hand: Bool | None, shown: Mask | None) -> None:
+                known = aim if aim is work.beside(forward=forward) else None
+                self._walked(desk, work, change, hand, shown if known else None, forward)
+
             self._host.saving.walk(
                 desk,
                 work.id,
                 forward,
-                lambda change, hand: self._walked(desk, work, change, hand, forward),
-                with_hand=not known,
+                walked,
+                with_hand=aim is None,
+                shown=lambda: None if aim is None else aim.draft.mask(classes, locked),
             )
         elif work.can_redo if forward else work.can_undo:
             (work.forward if forward else work.back)(work.state)
@@ -150,8 +158,10 @@ class Editing:
         work: FieldWork,
         change: Change | None,
         hand: Bool | None,
+        shown: Mask | None,
         forward: bool,
     ) -> None:
+        """Show what a step of undo brought; `shown` is the mask of the state in memory."""
         if change is None:
             self._ended(desk, forward)
             return
@@ -161,6 +171,8 @@ class Editing:
         hand = hand if hand.shape == stored.shape else np.zeros(stored.shape, bool)
         otherwise = State(Draft.of_mask(stored, hand), change.record)
         (work.forward if forward else work.back)(otherwise)
+        if shown is not None:
+            work.put(work.state, shown)
         if np.array_equal(work.mask, stored):
             work.put(replace(work.state, record=change.record), work.mask)
         else:
@@ -184,13 +196,10 @@ class Editing:
         work = desk.work
         if work is None:
             return
-        layer = self._host.stage.show_work(desk)
-        if layer is not None:
-            zoom = float(self._host.viewer.scene.camera.zoom)
-            layer.brush_size = max(round(BRUSH_SCREEN_PX / zoom / float(layer.scale[-1])), 1)
-            self._listen(desk, layer)
+        begins = self._host.stage.show_work(desk)
+        self._bind_field(desk)
+        if begins:
             self._host.drawing.hold(desk, self._host.tool)
-            self._host.field_shown.emit(layer)
         self._host.refining.recount(desk, work)
         self._host.changed.emit()
 
@@ -207,9 +216,32 @@ class Editing:
         self._host.saving.field(desk, work.record, work.mask)
         self.show(desk)
 
+    def prepare(self, desk: Desk) -> None:
+        """Make the layers that the first prompt needs one by one, with other events between."""
+
+        def next_layer(_none: None) -> None:
+            if desk in tuple(self._host.desks) and self._host.stage.prepare_next(desk):
+                self._bind_field(desk)
+                self.prepare(desk)
+
+        def failed(error: BaseException) -> None:
+            raise error
+
+        self._host.mender.submit(
+            Job("Preparing", lambda _report, _cancel: None, next_layer, failed)
+        )
+
     def bound(self, layer: Layer) -> None:
         """A slide's layer came: the keys work on it too."""
         self._host.field_shown.emit(layer)
+
+    def _bind_field(self, desk: Desk) -> None:
+        """Listen to a layer of the field that is new."""
+        layer = desk.field_layer
+        if layer is not None and not layer.metadata.get(BOUND):
+            layer.metadata[BOUND] = True
+            self._listen(desk, layer)
+            self._host.field_shown.emit(layer)
 
     def _listen(self, desk: Desk, layer: Layer) -> None:
         drawing = self._host.drawing
@@ -231,9 +263,14 @@ class Editing:
             if layer is desk.field_layer:
                 self._mode_changed(str(event.mode))
 
+        def brush_changed(_event: Any) -> None:
+            if layer is desk.field_layer:
+                drawing.remember_brush(layer)
+
         layer.events.paint.connect(stroke_ended)
         layer.events.labels_update.connect(pixels_changed)
         layer.events.mode.connect(mode_changed)
+        layer.events.brush_size.connect(brush_changed)
 
     def _mode_changed(self, mode: str) -> None:
         """Napari's own buttons changed the mode."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -11,26 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.classes import ClassList
-from napari_pathseg.geometry import (
-    Field,
-    Pair,
-    level0_to_world,
-    world_scale,
-    world_translate,
-)
+from napari_pathseg.geometry import Field, Pair, world_scale, world_translate
 from napari_pathseg.inference.segmentation import Mask
-from napari_pathseg.prompts import BoxPrompt, LassoPrompt, PointPrompt, Prompt, ScribblePrompt
 
 if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Image, Labels, Points, Shapes
+    from napari.layers import Image, Labels
 
 KEY = "pathseg"
 PLACE = "pathseg-field"
 """Where the layer of a field keeps its Field, for napari's own Save."""
 FIELD_OPACITY = 0.45
-POSITIVE, NEGATIVE = "#00e676", "#ff3030"
-PROMPT_SCREEN_PX = 2
 HATCH_PX, HATCH_COLOR, HATCH_OPACITY = 4, (1.0, 1.0, 1.0, 1.0), 0.55
 
 
@@ -53,7 +43,8 @@ def place_field(layer: Image | Labels, field: Field, mpp: Pair | None) -> None:
         layer.scale = scale
     if tuple(layer.translate) != translate:
         layer.translate = translate
-    layer.units = units(mpp)
+    if str(layer.units[-1]) != ("micrometer" if mpp else "pixel"):
+        layer.units = units(mpp)
 
 
 def mask_colormap(classes: ClassList, hidden: Iterable[int] = ()) -> Any:
@@ -89,29 +80,19 @@ def warm_up() -> None:
     colors.map(np.eye(8, dtype=np.uint8))
 
 
-def add_field(
-    viewer: ViewerModel,
-    field: Field,
-    mpp: Pair | None,
-    mask: Mask,
-    name: str,
-    classes: ClassList,
-    hidden: Iterable[int],
-) -> Labels:
-    """A small editable Labels layer on the place of `field`, below all clicks and boxes."""
+def make_field_layer(name: str, mpp: Pair | None) -> Labels:
+    """The layer of the field under work, which can be changed; empty at first."""
     from napari.layers import Labels
 
-    layer = Labels(
-        mask.astype(display_dtype(classes)),
-        name=name,
+    return Labels(
+        np.zeros((1, 1), np.uint8),
+        name=f"{name} field",
         opacity=FIELD_OPACITY,
         metadata={KEY: "field"},
-        colormap=mask_colormap(classes, hidden),
+        colormap=mask_colormap(ClassList()),
+        scale=world_scale((1.0, 1.0), mpp),
+        units=units(mpp),
     )
-    place_field(layer, field, mpp)
-    prompts = (i for i, other in enumerate(viewer.layers) if other.metadata.get(KEY) == "prompts")
-    viewer.layers.insert(next(prompts, len(viewer.layers)), layer)
-    return layer
 
 
 def show_mask(layer: Labels, mask: Mask, classes: ClassList) -> None:
@@ -134,8 +115,10 @@ def show_mask(layer: Labels, mask: Mask, classes: ClassList) -> None:
 
 def hatched(by_hand: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
     """Stripes over the pixels that a person drew, uint8 (height, width)."""
-    rows, columns = np.ogrid[: by_hand.shape[0], : by_hand.shape[1]]
-    found: npt.NDArray[np.uint8] = (by_hand & ((rows + columns) % HATCH_PX < 1)).astype(np.uint8)
+    found = np.zeros(by_hand.shape, np.uint8)
+    for row in range(HATCH_PX):
+        striped = slice(row, None, HATCH_PX), slice(-row % HATCH_PX, None, HATCH_PX)
+        found[striped] = by_hand[striped]
     return found
 
 
@@ -156,120 +139,3 @@ def make_hand_layer(name: str, mpp: Pair | None) -> Labels:
     )
     layer.editable = False
     return layer
-
-
-def show_prompts(
-    viewer: ViewerModel,
-    prompts: Iterable[Prompt],
-    mpp: Pair | None,
-    name: str,
-    drawn: Sequence[Prompt] = (),
-) -> None:
-    """Show clicks as discs and crosses, boxes and lines as outlines, also the one being drawn.
-
-    Their layers stay and are hidden: napari takes long to add one, and longer to remove it.
-    """
-    known = [*prompts, *drawn]
-    points = [p for p in known if isinstance(p, PointPrompt)]
-    shapes = [p for p in known if isinstance(p, (BoxPrompt, ScribblePrompt, LassoPrompt))]
-    active = viewer.layers.selection.active
-    _show_points(viewer, points, mpp, f"{name} points")
-    _show_shapes(viewer, shapes, mpp, f"{name} boxes")
-    if active is not None and active in viewer.layers:
-        viewer.layers.selection.active = active
-
-
-def drop_prompts(viewer: ViewerModel, name: str) -> None:
-    """Take the layers of a slide's prompts away."""
-    for layer in (_named(viewer, f"{name} points"), _named(viewer, f"{name} boxes")):
-        if layer is not None:
-            viewer.layers.remove(layer)
-
-
-def _named(viewer: ViewerModel, name: str) -> Any:
-    found = (x for x in viewer.layers if x.name == name and x.metadata.get(KEY) == "prompts")
-    return next(found, None)
-
-
-def _is_new(layer: Points | Shapes, prompts: Sequence[Prompt], mpp: Pair | None) -> bool:
-    """Whether a layer shows other prompts than these; it has the units of the slide then."""
-    shown = (tuple(prompts), mpp)
-    if layer.metadata.get("shown") == shown:
-        return False
-    layer.metadata["shown"] = shown
-    layer.units = units(mpp)
-    return True
-
-
-def _show_points(
-    viewer: ViewerModel, points: list[PointPrompt], mpp: Pair | None, name: str
-) -> None:
-    from napari.layers import Points
-
-    layer: Points | None = _named(viewer, name)
-    if layer is None:
-        if not points:
-            return
-        layer = Points(
-            ndim=2,
-            name=name,
-            size=1,
-            border_width=0,
-            units=units(mpp),
-            metadata={KEY: "prompts"},
-        )
-        layer.canvas_size_limits = (13, 13)  # screen pixels, at every zoom
-        layer.editable = False
-        viewer.add_layer(layer)
-    if not _is_new(layer, points, mpp):
-        return
-    layer.visible = bool(points)
-    layer.data = np.array([level0_to_world(p.y, p.x, mpp) for p in points]).reshape(-1, 2)
-    if points:
-        layer.symbol = ["disc" if p.positive else "x" for p in points]
-        layer.face_color = [POSITIVE if p.positive else NEGATIVE for p in points]
-
-
-def _show_shapes(
-    viewer: ViewerModel,
-    shapes: list[BoxPrompt | ScribblePrompt | LassoPrompt],
-    mpp: Pair | None,
-    name: str,
-) -> None:
-    from napari.layers import Shapes
-
-    layer: Shapes | None = _named(viewer, name)
-    if layer is None:
-        if not shapes:
-            return
-        layer = Shapes(
-            ndim=2,
-            name=name,
-            face_color="transparent",
-            units=units(mpp),
-            metadata={KEY: "prompts"},
-        )
-        layer.editable = False
-        viewer.add_layer(layer)
-    if not _is_new(layer, shapes, mpp):
-        return
-    layer.visible = bool(shapes)
-    outlines = [_outline(shape) for shape in shapes]
-    layer.data = [
-        (np.array([level0_to_world(*place, mpp) for place in places]), kind)
-        for places, kind, _ in outlines
-    ]
-    if shapes:
-        layer.edge_width = PROMPT_SCREEN_PX / float(viewer.scene.camera.zoom)
-        layer.edge_color = [POSITIVE if adds else NEGATIVE for _, _, adds in outlines]
-
-
-def _outline(shape: BoxPrompt | ScribblePrompt | LassoPrompt) -> tuple[tuple[Pair, ...], str, bool]:
-    """Level-0 places of a prompt, napari's name for its shape, and whether it adds."""
-    match shape:
-        case BoxPrompt(y0, x0, y1, x1):
-            return ((y0, x0), (y1, x1)), "rectangle", True
-        case ScribblePrompt(path, positive):
-            return (path if len(path) > 1 else path * 2), "path", positive
-        case LassoPrompt(outline, positive):
-            return outline, "polygon", positive

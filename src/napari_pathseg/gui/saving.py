@@ -102,20 +102,22 @@ class Saving:
         desk: Desk,
         field_id: str,
         forward: bool,
-        done: Callable[[Change | None, Bool | None], None],
+        done: Callable[[Change | None, Bool | None, Mask | None], None],
         *,
         with_hand: bool,
+        shown: Callable[[], Mask | None],
     ) -> None:
         """Undo or redo the last step of a field.
 
-        `done` gets what changed and, where it is asked for, which pixels a person drew then.
+        `done` gets what changed, which pixels a person drew then where that is asked for, and
+        the outcome of `shown`, which is called in the background.
         """
         store = _store(desk)
 
-        def work() -> tuple[Change | None, Bool | None]:
+        def work() -> tuple[Change | None, Bool | None, Mask | None]:
             change = store.redo(field_id) if forward else store.undo(field_id)
             hand = store.corrected(field_id) if with_hand and change is not None else None
-            return change, hand
+            return change, hand, None if change is None else shown()
 
         self._writer.submit(
             Job(

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from napari_pathseg.geometry import (
     Field,
     Pair,
@@ -17,24 +20,24 @@ from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.layers import (
     FIELD_OPACITY,
     KEY,
-    add_field,
+    PLACE,
     display_dtype,
-    drop_prompts,
     hatched,
+    make_field_layer,
     make_hand_layer,
     mask_colormap,
     place_field,
     place_slide,
     show_mask,
-    show_prompts,
     units,
 )
 from napari_pathseg.gui.overview import stored_pyramid
+from napari_pathseg.gui.prompt_layers import PromptLayers
 from napari_pathseg.prompts import Prompt
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Labels
+    from napari.layers import Labels, Layer
 
 OUTLINE_PX, OUTLINE_OPACITY = 2, 0.9
 CLOSE_UP = 1.0
@@ -57,27 +60,52 @@ class Stage:
         self._outlined = False
         self._hand_shown = True
 
-    def show_work(self, desk: Desk) -> Labels | None:
-        """Show the field under work, in a new layer when there is none; returns a new layer."""
+    def show_work(self, desk: Desk) -> bool:
+        """Show the field under work; returns whether it is the first in its layer."""
         work = desk.work
         if work is None:
-            return None
-        name, field = f"{desk.name} field", work.record.field
-        if desk.field_layer is not None:
-            # One layer for one field after the other: napari takes long to add and remove them.
-            place_field(desk.field_layer, field, desk.mpp)
-            show_mask(desk.field_layer, work.mask, desk.classes)
-            self.recolor(desk)
-            self._show_hand(desk)
-            return None
-        layer = add_field(self.viewer, field, desk.mpp, work.mask, name, desk.classes, desk.hidden)
-        layer.metadata["colors"] = (desk.classes, frozenset(desk.hidden))
-        self._dress(layer)
-        desk.field_layer = layer
+            return False
+        layer = desk.field_layer or self._make_field_layer(desk)
+        begins = PLACE not in layer.metadata
+        # One layer for one field after the other: napari takes long to add and remove them.
         self.recolor(desk)
+        place_field(layer, work.record.field, desk.mpp)
+        show_mask(layer, work.mask, desk.classes)
         self._show_hand(desk)
-        self.viewer.layers.selection.active = layer
+        if begins:
+            self.viewer.layers.selection.active = layer
+        return begins
+
+    def prepare_next(self, desk: Desk) -> bool:
+        """Make one of the layers that the first prompt needs, empty; False when all are there.
+
+        napari takes long to add a layer and to draw it first: done one by one, while nobody waits.
+        """
+        if desk.field_layer is None:
+            self._make_field_layer(desk)
+            return True
+        return self._prompts(desk).make_next(desk.mpp, self._topmost(desk))
+
+    def _make_field_layer(self, desk: Desk) -> Labels:
+        layer = desk.field_layer = make_field_layer(desk.name, desk.mpp)
+        self._dress(layer)
+        self._insert(layer, desk.overview or desk.layer)
         return layer
+
+    def _insert(self, layer: Layer, above: Layer) -> None:
+        """Add a layer over another one; the active one stays so."""
+        layers = self.viewer.layers
+        active = layers.selection.active
+        layers.insert(layers.index(above) + 1, layer)
+        layers.selection.active = active
+
+    def _topmost(self, desk: Desk) -> Layer | None:
+        """The uppermost layer of a desk, over which its prompts come."""
+        layers = self.viewer.layers
+        return max((x for x in desk.layers() if x in layers), key=layers.index, default=None)
+
+    def _prompts(self, desk: Desk) -> PromptLayers:
+        return PromptLayers(self.viewer, desk.name)
 
     def _show_hand(self, desk: Desk) -> None:
         """Hatch the pixels of the field under work that the model may not change."""
@@ -88,10 +116,12 @@ class Stage:
         if layer.metadata.get("shown") is by_hand:
             return
         layer.metadata["shown"] = by_hand
-        layer.visible = self._has_hand(desk)
-        if layer.visible:
+        shown = self._has_hand(desk)
+        if shown:  # placed before it is shown: each change of a layer that is seen is drawn
             place_field(layer, work.record.field, desk.mpp)
-            layer.data = hatched(by_hand)
+            _put(layer, hatched(by_hand))
+        if layer.visible != shown:
+            layer.visible = shown
 
     def _has_hand(self, desk: Desk) -> bool:
         drawn = desk.work is not None and bool(desk.work.state.draft.by_hand.any())
@@ -136,22 +166,18 @@ class Stage:
         layer.editable = False
         self._dress(layer, close_up=self._is_close_up(desk))
         desk.overview, desk.hand_layer = layer, make_hand_layer(desk.name, desk.mpp)
-        active = self.viewer.layers.selection.active
-        place = self.viewer.layers.index(desk.layer) + 1
-        self.viewer.layers.insert(place, layer)
-        self.viewer.layers.append(desk.hand_layer)
-        if active is not None:
-            self.viewer.layers.selection.active = active
+        self._insert(layer, desk.layer)
+        self._insert(desk.hand_layer, layer)
         self.recolor(desk)
 
     def show_prompts(self, desk: Desk, drawn: Sequence[Prompt] = ()) -> None:
         """Show the clicks and boxes of the pending proposal, and the one being drawn."""
         prompts = desk.work.state.prompts if desk.work is not None else ()
-        show_prompts(self.viewer, prompts, desk.mpp, desk.name, drawn)
+        self._prompts(desk).show(prompts, desk.mpp, self._topmost(desk), drawn)
 
     def drop_prompts(self, desk: Desk) -> None:
         """Take the layers of clicks and boxes away."""
-        drop_prompts(self.viewer, desk.name)
+        self._prompts(desk).drop()
 
     def recolor(self, desk: Desk) -> None:
         """Class colours, without those that are hidden; nothing is done where they are shown."""
@@ -227,6 +253,15 @@ class Stage:
         self.viewer.scene.camera.zoom = 0.95 * min(
             height / (field.height * scale[0]), width / (field.width * scale[1])
         )
+
+
+def _put(layer: Labels, data: npt.NDArray[np.uint8]) -> None:
+    """Other labels of a layer; in place where they fit, which is much faster."""
+    if layer.data.shape == data.shape:
+        layer.data[...] = data
+        layer.refresh(extent=False)
+    else:
+        layer.data = data
 
 
 def _level_shapes(desk: Desk) -> list[Shape]:

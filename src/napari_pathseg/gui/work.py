@@ -130,6 +130,11 @@ class FieldWork:
         if mask is not None:
             self._shown = state, self.classes, self.locked, mask
 
+    def beside(self, *, forward: bool) -> State | None:
+        """The state that a step of redo or undo would bring; None where memory let go of it."""
+        states = self._undone if forward else self._done
+        return states[-1] if states else None
+
     def back(self, otherwise: State) -> None:
         """Undo a step; `otherwise` is its state, for states that memory let go of."""
         self._undone.append(self.state)

@@ -13,7 +13,7 @@ from scipy.special import expit
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field
 from napari_pathseg.inference.corrections import Click, correct, cut_to_boxes
-from napari_pathseg.inference.embeddings import EncodedPicture
+from napari_pathseg.inference.embeddings import EncodedPicture, WordsAnswer
 from napari_pathseg.inference.segmentation import Answer, Logits, logit, no_candidates
 from napari_pathseg.inference.tiling import OUTSIDE, Blend, FloatMap, Tile, place_map, resize_map
 from napari_pathseg.inference.understanding import Question
@@ -73,7 +73,10 @@ def answer_question(
     """
     clicks, boxes = _in_model_pixels(spatial, picture.field)
     if question.asked_as:
-        logits, presence, score = _words(question.asked_as, picture, field, segmenter, cancel)
+        key = (question.asked_as, field)
+        if key not in picture.words:
+            picture.words[key] = _words(question.asked_as, picture, field, segmenter, cancel)
+        logits, presence, score = picture.words[key]
         logits = cut_to_boxes(logits, [(b.y0, b.x0, b.y1, b.x1) for b in boxes])
         cut = logit(threshold)
         logits = correct(logits, clicks, question.asked_as, picture, segmenter, cut)
@@ -91,7 +94,7 @@ def _words(
     field: Field,
     segmenter: Segmenter,
     cancel: CancelToken,
-) -> tuple[FloatMap, float, float]:
+) -> WordsAnswer:
     """Blended logits on the picture's grid; presence and score of what is in the field.
 
     Presence is the highest of all tiles, but where one finds something beside the field only, it
@@ -115,7 +118,7 @@ def _words(
         presence = max(presence, own)
         scores.append(best.score)
         areas.append(area + 1.0)
-    return blend.result(), presence, float(np.average(scores, weights=areas))
+    return WordsAnswer(blend.result(), presence, float(np.average(scores, weights=areas)))
 
 
 def _part_over(tile: Tile, seen: Field, field: Field) -> tuple[slice, slice]:

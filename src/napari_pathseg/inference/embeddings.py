@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import NamedTuple
 
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field, Shape
-from napari_pathseg.inference.tiling import Tile
+from napari_pathseg.inference.tiling import FloatMap, Tile
 from napari_pathseg.models.base import Segmenter, TileAnswer, TileEmbedding, TileQuery
 
 WORDS_KEPT = 12  # answers of a tile to the terms asked last, 50 KB each at 448 pixels
@@ -19,7 +21,7 @@ class EncodedTile:
     """One tile's embedding; `words` remembers its answers to terms that were asked last."""
 
     embedding: TileEmbedding
-    words: dict[Term, TileAnswer] = field(default_factory=dict)
+    words: dict[Term, TileAnswer] = dataclass_field(default_factory=dict)
 
     def answer_words(self, segmenter: Segmenter, terms: tuple[Term, ...]) -> list[TileAnswer]:
         """Answers to terms, each asked once and independent of the others."""
@@ -31,6 +33,21 @@ class EncodedTile:
         while len(self.words) > WORDS_KEPT:
             del self.words[next(iter(self.words))]
         return answered
+
+
+class WordsAnswer(NamedTuple):
+    """What words find in a picture, and how sure the model is of it in a field.
+
+    Attributes
+    ----------
+    logits : float32 array (height, width)
+        On the picture's grid; not to be changed.
+    presence, score : float
+    """
+
+    logits: FloatMap
+    presence: float
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +62,14 @@ class EncodedPicture:
         Pixels of the field.
     encoded : tuple of EncodedTile
         Of each tile.
+    words : dict
+        What words found, by what was asked and the field, so that a click costs one tile.
     """
 
     field: Field
     tiles: tuple[Tile, ...]
     encoded: tuple[EncodedTile, ...]
+    words: dict[tuple[tuple[Term, ...], Field], WordsAnswer] = dataclass_field(default_factory=dict)
 
     @property
     def shape(self) -> Shape:

@@ -34,7 +34,7 @@ from napari_pathseg.inference.gestures import (
 from napari_pathseg.inference.plan import Plan
 from napari_pathseg.inference.seeing import read_seen
 from napari_pathseg.inference.segmentation import Segmentation
-from napari_pathseg.inference.tiling import Starts, tile_starts
+from napari_pathseg.inference.tiling import one_start, tile_starts
 from napari_pathseg.inference.understanding import (
     Question,
     class_list,
@@ -82,6 +82,8 @@ class Session:
         self.mpp = mpp or slide.metadata.mpp
         self.config = config or SegmentConfig()
         self._cache = EmbeddingCache(self.config.cached_tiles)
+        # Of the last question: the next click is mostly there.
+        self._pictures: dict[Plan, EncodedPicture] = {}
         kept = self.config.kept_mb * 1_000_000
         self._store = EmbeddingStore(default_folder(), kept) if kept else None
 
@@ -123,7 +125,7 @@ class Session:
         if working_mpp is None:
             side = self.config.click_px
             spans = zip(region.center, wanted, shape, strict=True)
-            rows, columns = (_one_start(at / down, length, side) for at, down, length in spans)
+            rows, columns = (one_start(at / down, length, side) for at, down, length in spans)
         else:
             side = self.config.tile_px
             lows, highs = (region.y, region.x), (region.stop_y, region.stop_x)
@@ -189,9 +191,13 @@ class Session:
             field = self._field(region, self._screen_downsample(region))
         for plan in plans.values():
             self._check_size(plan, field)
+        self._pictures = {plan: p for plan, p in self._pictures.items() if plan in plans.values()}
         answers: list[FieldAnswers] = []
         for question in questions:
-            picture = self._encoded(plans[question.working_mpp], progress, cancel)
+            plan = plans[question.working_mpp]
+            if plan not in self._pictures:
+                self._pictures[plan] = self._encoded(plan, progress, cancel)
+            picture = self._pictures[plan]
             answers.append(
                 answer_question(
                     question, picture, field, spatial, self.segmenter, threshold, cancel
@@ -357,12 +363,6 @@ class Session:
         covered = plan.seen
         tiles = tuple(replace(t, y=t.y - covered.y, x=t.x - covered.x) for t in plan.tiles)
         return EncodedPicture(covered, tiles, encoded)
-
-
-def _one_start(center: float, length: int, side: int) -> Starts:
-    """One tile around a place of a picture's side, and in it as far as it can be."""
-    at = min(max(round(center - side / 2), 0), max(length - side, 0))
-    return Starts(at, 1, at)
 
 
 def open_session(

@@ -71,6 +71,12 @@ def tile_starts(
     return Starts(min(first * step, last), step, min(stop * step, last))
 
 
+def one_start(center: float, length: int, side: int) -> Starts:
+    """One tile around a place of a picture's side, and in it as far as it can be."""
+    at = min(max(round(center - side / 2), 0), max(length - side, 0))
+    return Starts(at, 1, at)
+
+
 class Blend:
     """Weighted mean of overlapping tiles, with weights that fall to the tiles' edges.
 

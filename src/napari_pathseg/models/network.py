@@ -84,10 +84,11 @@ class PathsegNetwork(nn.Module):
         sharp = self.mask_decoder.sharpen(maps.middle, maps.early)
         return ImageEmbedding(maps.tokens, position, sharp, self.pixel_decoder(maps))
 
-    def ask(self, embedding: ImageEmbedding, term: Tensor, image: Tensor) -> WordMasks:
-        """Answer words alone: terms (N, 3), rows of the term encoder, of images (N,)."""
-        query = self.term_encoder(term)
-        answers = self.query_decoder(embedding.tokens, embedding.pixels, query, image)
+    def ask(self, tokens: Tensor, pixels: Tensor, term: Tensor, image: Tensor) -> WordMasks:
+        """Answer words alone, from an embedding's tokens and pixels: terms (N, 3), rows of the
+        term encoder, of images (N,).
+        """
+        answers = self.query_decoder(tokens, pixels, self.term_encoder(term), image)
         return cast(WordMasks, answers)
 
     def decode(self, embedding: ImageEmbedding, prompts: PromptBatch) -> DecodedMasks:

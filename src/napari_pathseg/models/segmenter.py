@@ -127,27 +127,35 @@ class PathsegSegmenter:
         stored = _own(embedding)
         worded = [i for i, q in enumerate(queries) if q.term is not None and q.mask is None]
         with self._lock, torch.inference_mode():
-            full = self._unpack(stored)
-            words = dict(zip(worded, self._ask(full, [queries[i] for i in worded]), strict=True))
+            words = dict(zip(worded, self._ask(stored, [queries[i] for i in worded]), strict=True))
             answers = {i: a for i, a in words.items() if _is_words_alone(queries[i])}
             prompted = [
                 (i, replace(q, mask=words[i].logits) if i in words else q)
                 for i, q in enumerate(queries)
                 if i not in answers
             ]
-            for rows in _alike([_padded_points(q) for _, q in prompted]):
-                own = [prompted[row] for row in rows]
-                decoded = self._network.decode(full, self._batch([q for _, q in own], stored.shape))
-                answers |= {i: _answer(decoded, k, q) for k, (i, q) in enumerate(own)}
+            answers |= self._prompted(stored, prompted) if prompted else {}
         return [answers[i] for i in range(len(queries))]
 
-    def _ask(self, full: ImageEmbedding, queries: Sequence[TileQuery]) -> list[TileAnswer]:
-        """Answers to the words of queries alone."""
+    def _prompted(
+        self, stored: StoredEmbedding, prompted: Sequence[tuple[int, TileQuery]]
+    ) -> dict[int, TileAnswer]:
+        """Answers to places and masks, with or without words, under the numbers they come with."""
+        full = self._unpack(stored)
+        answers = {}
+        for rows in _alike([_padded_points(q) for _, q in prompted]):
+            own = [prompted[row] for row in rows]
+            decoded = self._network.decode(full, self._batch([q for _, q in own], stored.shape))
+            answers.update({i: _answer(decoded, k, q) for k, (i, q) in enumerate(own)})
+        return answers
+
+    def _ask(self, stored: StoredEmbedding, queries: Sequence[TileQuery]) -> list[TileAnswer]:
+        """Answers to the words of queries alone, which read the tokens and the pixels only."""
         if not queries:
             return []
         terms = torch.cat([self._term_row(q.term) for q in queries]).to(self._device)
         image = torch.zeros(len(queries), dtype=torch.int64, device=self._device)
-        masks = self._network.ask(full, terms, image)
+        masks = self._network.ask(stored.tokens.float(), stored.pixels.float(), terms, image)
         presence = masks.presence.sigmoid().tolist()
         quality = masks.quality.clamp(0, 1).tolist()
         none = np.empty((0, *masks.logits.shape[1:]), dtype=np.float32)

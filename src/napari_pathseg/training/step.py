@@ -102,7 +102,7 @@ class TrainingStep:
 
         words = self._word_rows(samples)
         asked = torch.stack([r.term for r in words]), torch.tensor([r.image for r in words])
-        answers = self._network.ask(embedding, *asked)
+        answers = self._network.ask(embedding.tokens, embedding.pixels, *asked)
         loss, parts = word_loss(answers, words, [s.valid for s in samples])
         if self._rng.random() >= self._clicked:
             return loss, parts

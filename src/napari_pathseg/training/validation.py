@@ -50,7 +50,7 @@ class Validation:
             with torch.inference_mode():
                 embedding = network.embed(sample.image[None])
                 first = torch.zeros(len(present), dtype=torch.int64)
-                answer = network.ask(embedding, indices, first)
+                answer = network.ask(embedding.tokens, embedding.pixels, indices, first)
                 logits = functional.interpolate(
                     answer.logits[:, None], sample.valid.shape, mode="bilinear"
                 )[:, 0]

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from napari_pathseg.inference import joining
-from napari_pathseg.inference.joining import Joined, join_objects
+from napari_pathseg.inference.joining import Joined, ObjectJoiner, join_objects
 from napari_pathseg.inference.seam_outlines import trace_objects
 from napari_pathseg.inference.spool import TILE_PX, LabelSpool
 from napari_pathseg.labels.masks import resampled
@@ -152,3 +152,29 @@ def test_measures_from_outlines_are_those_from_pixels() -> None:
         assert (a.value, a.class_value, a.area_px) == (b.value, b.class_value, b.area_px)
         np.testing.assert_allclose(a.centroid, b.centroid, atol=1e-6)
         assert a.circularity == pytest.approx(b.circularity)
+
+
+@pytest.mark.parametrize("split", [(), (2,)])
+def test_objects_numbered_while_labels_are_made_are_the_same(
+    tmp_path: Path, split: tuple[int, ...]
+) -> None:
+    y, x = np.mgrid[:1700, :1100]
+    mask = ((np.sin(y / 19) + np.cos(x / 23) > 0.4) * (1 + (x // 300) % 2)).astype(np.uint16)
+    for name in ("whole", "rows"):
+        (tmp_path / name).mkdir()
+    whole = joined_of(tmp_path / "whole", mask, split=split)
+    labels = LabelSpool(tmp_path / "rows" / "labels", mask.shape)
+    joiner = ObjectJoiner(labels, tmp_path / "rows" / "parts", split=split, min_neck_px=1.0)
+    done = []
+    for row in range(labels.grid[0]):
+        for column in range(labels.grid[1]):
+            at = (slice(row * TILE_PX, (row + 1) * TILE_PX),)
+            labels.put(row, column, mask[at][:, column * TILE_PX : (column + 1) * TILE_PX])
+        joiner.advance(min((row + 1) * TILE_PX, mask.shape[0]))
+        done.append(len(list(joiner.parts.tiles())))
+    assert done == sorted(done)
+    assert 0 < done[1] < done[-1]
+    joined = joiner.result()
+    assert np.array_equal(drawn(joined, mask.shape), drawn(whole, mask.shape))
+    assert np.array_equal(joined.classes, whole.classes)
+    assert np.array_equal(joined.crossing, whole.crossing)

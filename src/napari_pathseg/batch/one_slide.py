@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_pathseg import __version__
 from napari_pathseg.batch.settings import SlideJob
-from napari_pathseg.batch.slide_files import Written, publish, write_slide
+from napari_pathseg.batch.slide_files import Numbering, Written, publish, write_slide
 from napari_pathseg.classes import term_facts
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.errors import PathsegError, SlideError, describe_os_error
@@ -91,11 +91,20 @@ def segment_to_files(
     stamp = job.stamp()
     settings = job.settings
     plan = plan or plan_slide(session, settings.texts, settings.where)
-    with segment_slide(
-        session, plan, job.folder, live=live, progress=progress, cancel=cancel
-    ) as result:
-        record = _record(session, result)
-        written = write_slide(job, session.slide, result, record, cancel)
+    with (
+        Numbering(job, plan.classes, plan.field.mpp(session.mpp), cancel) as numbering,
+        segment_slide(
+            session,
+            plan,
+            job.folder,
+            live=live,
+            follow=numbering.follow,
+            progress=progress,
+            cancel=cancel,
+        ) as result,
+    ):
+        record, joined = _record(session, result), numbering.joined(result.labels)
+        written = write_slide(job, session.slide, result, record, joined, cancel)
         facts = _facts(job, session, result, written, stamp)
         facts["seconds"] = round(time.perf_counter() - start, 3)
     publish(job, facts)

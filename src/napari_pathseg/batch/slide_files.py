@@ -22,13 +22,14 @@ from napari_pathseg.batch.label_pyramid import (
 )
 from napari_pathseg.batch.settings import Format, SlideJob
 from napari_pathseg.classes import ClassList
+from napari_pathseg.closing import Closing
 from napari_pathseg.config import ObjectForm
 from napari_pathseg.export.atomic import flush
 from napari_pathseg.export.geojson import object_feature
 from napari_pathseg.export.labels_tiff import write_labels_tiff
 from napari_pathseg.export.mask_png import write_mask_png
 from napari_pathseg.geometry import Pair
-from napari_pathseg.inference.joining import Joined, join_objects
+from napari_pathseg.inference.joining import Joined, ObjectJoiner
 from napari_pathseg.inference.seam_outlines import trace_objects
 from napari_pathseg.inference.spool import LabelSpool
 from napari_pathseg.inference.whole_slide import SlideLabels
@@ -75,8 +76,54 @@ class Written:
     objects: tuple[int, ...]
 
 
+class Numbering(Closing):
+    """Numbers the objects of a slide while its labels are made, beside the model.
+
+    Parameters
+    ----------
+    job : SlideJob
+    classes : ClassList
+    mpp : (float, float) or None
+        Of a label pixel.
+    cancel : CancelToken
+    """
+
+    def __init__(
+        self, job: SlideJob, classes: ClassList, mpp: Pair | None, cancel: CancelToken
+    ) -> None:
+        self._path = job.folder / "parts.spool"
+        self._split = _to_split(classes) if job.settings.instances else ()
+        self._neck = max(NECK_UM / mpp[0], 1.0) if mpp else 1.0
+        self._cancel = cancel
+        self._joiner: ObjectJoiner | None = None
+
+    def follow(self, labels: LabelSpool, rows: int) -> None:
+        """So many rows of the labels are final."""
+        if self._joiner is None:
+            self._joiner = ObjectJoiner(
+                labels, self._path, split=self._split, min_neck_px=self._neck
+            )
+        self._joiner.advance(rows, self._cancel)
+
+    def joined(self, labels: LabelSpool) -> Joined:
+        """All objects; they can be read until this is closed."""
+        self.follow(labels, labels.shape[0])
+        assert self._joiner is not None
+        return self._joiner.result(self._cancel)
+
+    def close(self) -> None:
+        """Release the file of the numbers."""
+        if self._joiner is not None:
+            self._joiner.parts.close()
+
+
 def write_slide(
-    job: SlideJob, slide: Slide, result: SlideLabels, record: FieldRecord, cancel: CancelToken
+    job: SlideJob,
+    slide: Slide,
+    result: SlideLabels,
+    record: FieldRecord,
+    joined: Joined,
+    cancel: CancelToken,
 ) -> Written:
     """Write all files of a slide beside each other where nobody looks; `publish` shows them.
 
@@ -90,17 +137,7 @@ def write_slide(
     shutil.rmtree(ready, ignore_errors=True)
     ready.mkdir(parents=True)
     classes, counts = record.classes, [0] * (len(record.classes) + 1)
-    split = _to_split(classes) if job.settings.instances else ()
-    neck = NECK_UM / result.mpp[0] if result.mpp else 1.0
     with ExitStack() as stack:
-        joined = join_objects(
-            result.labels,
-            job.folder / "parts.spool",
-            split=split,
-            min_neck_px=max(neck, 1.0),
-            cancel=cancel,
-        )
-        stack.enter_context(joined.parts)
         _write_geojson(ready / _name(job, "geojson"), job, joined, record, counts, cancel)
         levels = stack.enter_context(label_pyramid(result.labels, job.folder))
         cancel.raise_if_cancelled()

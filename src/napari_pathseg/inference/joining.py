@@ -130,15 +130,11 @@ def join_objects(
     ------
     CancelledError
     """
-    cancel = cancel or CancelToken()
-    joining = _Joining(labels, LabelSpool(path, labels.shape, np.uint32), split, min_neck_px)
+    joiner = ObjectJoiner(labels, path, split=split, min_neck_px=min_neck_px)
     try:
-        for block in blocks_of(labels):
-            cancel.raise_if_cancelled()
-            joining.add(block)
-        return joining.result()
+        return joiner.result(cancel)
     except BaseException:
-        joining.parts.close()
+        joiner.parts.close()
         raise
 
 
@@ -155,11 +151,26 @@ class _Lines:
     around_bottom: bytes
 
 
-class _Joining:
+class ObjectJoiner:
+    """As :func:`join_objects`, but while the labels are still being made.
+
+    Parameters
+    ----------
+    labels : LabelSpool
+    path : Path
+        Of the spool that is made; who makes this closes it.
+    split : collection of int
+    min_neck_px : float
+
+    Attributes
+    ----------
+    parts : LabelSpool
+    """
+
     def __init__(
-        self, labels: LabelSpool, parts: LabelSpool, split: Collection[int], min_neck_px: float
+        self, labels: LabelSpool, path: Path, *, split: Collection[int], min_neck_px: float
     ) -> None:
-        self.parts = parts
+        self.parts = LabelSpool(path, labels.shape, np.uint32)
         self._labels = labels
         self._split = np.array(sorted(split), dtype=np.int64)
         self._halo = HALO_PX if self._split.size else 0
@@ -169,8 +180,37 @@ class _Joining:
         self._object_of: list[Numbers] = [np.zeros(1, np.int64)]
         self._held: dict[tuple[int, int], _Lines] = {}
         self._later: list[tuple[int, int, int, int]] = []
+        self._next_row = 0
 
-    def add(self, block: Block) -> None:
+    def advance(self, rows: int, cancel: CancelToken | None = None) -> None:
+        """Number the objects of the blocks that lie above, now that so many rows are final.
+
+        Raises
+        ------
+        CancelledError
+        """
+        cancel = cancel or CancelToken()
+        whole = rows >= self._labels.shape[0]
+        stop = -(-rows // BLOCK_PX) if whole else max(rows - self._halo, 0) // BLOCK_PX
+        if stop <= self._next_row:
+            return
+        for block in blocks_of(self._labels):
+            if self._next_row <= block.row < stop:
+                cancel.raise_if_cancelled()
+                self._add(block)
+        self._next_row = stop
+
+    def result(self, cancel: CancelToken | None = None) -> Joined:
+        """The objects of all blocks, now that all rows are final.
+
+        Raises
+        ------
+        CancelledError
+        """
+        self.advance(self._labels.shape[0], cancel)
+        return self._joined()
+
+    def _add(self, block: Block) -> None:
         halo = self._halo
         window = self._labels.read(
             block.y - halo, block.x - halo, block.height + 2 * halo, block.width + 2 * halo
@@ -181,9 +221,7 @@ class _Joining:
         objects = self._numbered(classes, cut[core])
         parts = instances_of_four(objects)
         first = self._pieces.add(int(parts.max(initial=0)))
-        inside = np.flatnonzero(parts)
-        numbers, where = np.unique(parts.ravel()[inside], return_index=True)
-        self._object_of.append(objects.ravel()[inside[where]][np.argsort(numbers)])
+        self._object_of.append(objects.ravel()[_firsts(parts)])
         parts[parts > 0] += first - 1
         self._store(block, parts)
         edges = np.stack([classes, objects, parts]).astype(np.int64)
@@ -197,7 +235,7 @@ class _Joining:
         for key in [k for k in self._held if k[0] < block.row - 1]:
             del self._held[key]
 
-    def result(self) -> Joined:
+    def _joined(self) -> Joined:
         for a, b, object_a, object_b in self._later:
             if self._objects.find(object_a) == self._objects.find(object_b):
                 self._pieces.join(a, b)
@@ -225,23 +263,23 @@ class _Joining:
         if not chosen.any():
             return np.zeros(window.shape, dtype=np.int64)
         found = split_touching(chosen, min_neck_px=self._neck).astype(np.int64)
-        inside = np.flatnonzero(found)
-        _, where = np.unique(found.ravel()[inside], return_index=True)
-        self._class_of.append(chosen.ravel()[inside[where]])
+        where = _firsts(found)
+        self._class_of.append(chosen.ravel()[where])
         first = self._objects.add(where.size)
         found[found > 0] += first - 1
         return found
 
     def _numbered(self, classes: Ints, cut: Numbers) -> Numbers:
         """All objects of a block: those that were cut, and the connected ones of other classes."""
-        whole = instances_of(np.where(cut > 0, 0, classes)).astype(np.int64)
-        inside = np.flatnonzero(whole)
-        if inside.size:
-            _, where = np.unique(whole.ravel()[inside], return_index=True)
-            self._class_of.append(classes.ravel()[inside[where]])
+        divided = cut > 0 if self._split.size else None
+        rest = classes if divided is None else np.where(divided, 0, classes)
+        whole = instances_of(rest).astype(np.int64)
+        where = _firsts(whole)
+        if where.size:
+            self._class_of.append(classes.ravel()[where])
             first = self._objects.add(where.size)
             whole[whole > 0] += first - 1
-        return np.where(cut > 0, cut, whole)
+        return whole if divided is None else np.where(divided, cut, whole)
 
     def _store(self, block: Block, parts: Ints) -> None:
         for y in range(0, block.height, TILE_PX):
@@ -307,6 +345,15 @@ def instances_of_four(objects: Ints) -> Numbers:
 
     found = label(objects, background=0, connectivity=1)  # type: ignore[no-untyped-call]
     return np.asarray(found).astype(np.int64)
+
+
+def _firsts(numbers: Ints) -> Numbers:
+    """Where each of the numbers 1, 2, … comes first, counted along the rows."""
+    flat = numbers.ravel()
+    inside = np.flatnonzero(flat)[::-1]
+    where = np.zeros(int(flat.max(initial=0)) + 1, dtype=np.int64)
+    where[flat[inside]] = inside  # of those that are equal the last is kept
+    return where[1:]
 
 
 def _packed(strip: Numbers) -> bytes:

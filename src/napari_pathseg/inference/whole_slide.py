@@ -88,6 +88,7 @@ def segment_slide(
     *,
     threshold: float | None = None,
     live: Callable[[LiveTile], None] | None = None,
+    follow: Callable[[LabelSpool, int], None] | None = None,
     progress: ProgressCallback = no_progress,
     cancel: CancelToken | None = None,
 ) -> SlideLabels:
@@ -101,6 +102,9 @@ def segment_slide(
         For what is needed until the labels are written; made when missing. Remove it then.
     live : callable, optional
         Told of each tile in the thread that calls this.
+    follow : callable, optional
+        Told of how many rows of the labels are final, beside the model, in the thread that makes
+        them.
 
     Raises
     ------
@@ -108,7 +112,8 @@ def segment_slide(
     CancelledError
     """
     folder.mkdir(parents=True, exist_ok=True)
-    work = _Work(session, plan, session.config.threshold if threshold is None else threshold)
+    threshold = session.config.threshold if threshold is None else threshold
+    work = _Work(session, plan, threshold, follow)
     spool = LabelSpool(folder / "labels.spool", plan.field.shape)
     try:
         with TileLog(folder / "tiles.log", work.facts()) as log:
@@ -121,10 +126,17 @@ def segment_slide(
 class _Work:
     """One run over a slide: the model in this thread, blending and labels in another."""
 
-    def __init__(self, session: Session, plan: SlidePlan, threshold: float) -> None:
+    def __init__(
+        self,
+        session: Session,
+        plan: SlidePlan,
+        threshold: float,
+        follow: Callable[[LabelSpool, int], None] | None,
+    ) -> None:
         self._session = session
         self._plan = plan
         self._threshold = threshold
+        self._follow = follow
         self._blends = [
             RowBlend(look.plan.shape, len(look.questions), RAMP_PX) for look in plan.looks
         ]
@@ -220,6 +232,11 @@ class _Work:
 
     def _finish(self, band: int, spool: LabelSpool) -> None:
         """The labels of a band of blocks, all of whose tiles are done."""
+        self._label(band, spool)
+        if self._follow is not None:
+            self._follow(spool, min((band + 1) * TILE_PX, self._plan.field.height))
+
+    def _label(self, band: int, spool: LabelSpool) -> None:
         field = self._plan.field
         height = min(TILE_PX, field.height - band * TILE_PX)
         blocks = list(self._blocks(band, height))

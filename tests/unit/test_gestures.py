@@ -22,12 +22,12 @@ FIELD = Field(1, 10, 20, 40, 50, (2.0, 4.0))
 SQUARE = ((40.0, 120.0), (40.0, 200.0), (80.0, 200.0), (80.0, 120.0))
 
 
-def test_a_scribble_is_asked_at_three_places_along_it() -> None:
+def test_a_scribble_is_asked_at_four_places_along_it() -> None:
     path = ((0.0, 0.0), (0.0, 60.0), (30.0, 60.0))
-    assert points_along(path) == [(0.0, 15.0), (0.0, 45.0), (15.0, 60.0)]
+    assert points_along(path) == [(0.0, 11.25), (0.0, 33.75), (0.0, 56.25), (18.75, 60.0)]
     assert points_along(((3.0, 4.0), (3.0, 4.0))) == [(3.0, 4.0)]
     asked = spatial_prompts([TextPrompt("gland"), ScribblePrompt(path, positive=False)])
-    assert [p.positive for p in asked] == [False] * 3
+    assert [p.positive for p in asked] == [False] * 4
 
 
 def test_a_lasso_is_asked_as_the_box_around_it() -> None:

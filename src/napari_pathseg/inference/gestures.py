@@ -21,7 +21,8 @@ from napari_pathseg.prompts import (
     SpatialPrompt,
 )
 
-SCRIBBLE_POINTS = 3
+SCRIBBLE_POINTS = 4
+"""As many as the model was taught with at once; docs/correcting.md has the figures."""
 WINDOW_MARGIN = 1.6  # of the largest extent of the prompts
 Bool = npt.NDArray[np.bool_]
 
@@ -29,7 +30,7 @@ Bool = npt.NDArray[np.bool_]
 def spatial_prompts(prompts: Iterable[Prompt]) -> list[SpatialPrompt]:
     """What a model is asked for the places among some prompts, in order.
 
-    A scribble is three points along it, a lasso the box around it; a lasso that says "nothing in
+    A scribble is points along it, a lasso the box around it; a lasso that says "nothing in
     here" asks for nothing, :func:`cut_to_lassos` takes away what it encloses.
     """
     found: list[SpatialPrompt] = []
@@ -46,7 +47,7 @@ def spatial_prompts(prompts: Iterable[Prompt]) -> list[SpatialPrompt]:
 
 
 def points_along(path: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Up to three places on a path, each in the middle of a third of its length."""
+    """Places on a path, each in the middle of an equal part of its length."""
     places = np.asarray(path, dtype=np.float64)
     steps = np.hypot(*np.diff(places, axis=0).T) if len(places) > 1 else np.zeros(0)
     along = np.concatenate([[0.0], np.cumsum(steps)])

@@ -369,6 +369,17 @@ class LaterRunner:
         self.jobs.clear()
 
 
+def test_all_layers_get_the_units_of_a_scale_that_is_given_later(
+    controller, slide_without_scale
+) -> None:
+    open_in(controller, slide_without_scale)
+    assert len(controller.viewer.layers) > 2, "layers of the first prompt are there already"
+    controller.set_mpp((0.5, 0.5))
+    look_at(controller, VIEW)
+    controller.segment_field("gland")
+    assert {tuple(map(str, x.units)) for x in controller.viewer.layers} == {("micrometer",) * 2}
+
+
 def test_a_late_answer_is_dropped(make_controller, marked_slide) -> None:
     runner = LaterRunner()
     controller = make_controller(runner=runner)

@@ -71,6 +71,12 @@ class PromptLayers:
         if shapes or self._named(self._shapes_name) is not None:
             self._show_shapes(shapes, mpp, above)
 
+    def rescale(self, mpp: Pair | None) -> None:
+        """Units as those of the slide; places come with the next :meth:`show`."""
+        for layer in (self._named(self._points_name), self._named(self._shapes_name)):
+            if layer is not None:
+                layer.units = units(mpp)
+
     def drop(self) -> None:
         """Take the layers away."""
         for name in (self._points_name, self._shapes_name):
@@ -169,14 +175,11 @@ def _shapes(name: str, mpp: Pair | None) -> Shapes:
 
 
 def _is_new(layer: Points | Shapes, prompts: Sequence[Prompt], mpp: Pair | None) -> bool:
-    """Whether a layer shows other prompts than these; it has the units of the slide then."""
+    """Whether a layer shows other prompts than these, or the same with another scale."""
     shown = (tuple(prompts), mpp)
-    before = layer.metadata.get("shown", ((), mpp))
-    if before == shown:
+    if layer.metadata.get("shown", ((), mpp)) == shown:
         return False
     layer.metadata["shown"] = shown
-    if before[1] != mpp:
-        layer.units = units(mpp)
     return True
 
 

@@ -199,6 +199,7 @@ class Stage:
             self._show_hand(desk)
         if desk.field_layer is not None and desk.work is not None:
             place_field(desk.field_layer, desk.work.record.field, mpp)
+        self._prompts(desk).rescale(mpp)
         self.show_prompts(desk)
         ratio = float(desk.layer.scale[0] / before)
         camera = self.viewer.scene.camera

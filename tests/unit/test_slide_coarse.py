@@ -19,6 +19,7 @@ from PIL import Image
 from napari_pathseg.errors import CancelledError, DamagedSlideError, SlideError
 from napari_pathseg.geometry import Field
 from napari_pathseg.progress import CancelToken
+from napari_pathseg.slide import backend_picture
 from napari_pathseg.slide import coarse as coarse_module
 from napari_pathseg.slide import coarse_store as coarse_store_module
 from napari_pathseg.slide.base import Level, Slide, SlideMetadata
@@ -262,3 +263,52 @@ def test_the_folder_is_bounded_and_a_spoilt_one_is_made_anew(tmp_path: Path) -> 
         (tmp_path / "2" / spoil).write_bytes(b"spoilt")
         kept = CoarseStore(tmp_path / "2", [(64, 64, 3), (32, 32, 3)], np.uint8, (32, 32))
         assert not kept.done.any()
+
+
+@pytest.fixture
+def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A picture that counts as large."""
+    monkeypatch.setattr(backend_picture, "AT_ONCE_PIXELS", 0)
+    monkeypatch.setattr(backend_picture, "HEAD_START_S", 0.0)
+    monkeypatch.setattr(coarse_module, "LARGE_PIXELS", 0)
+    pixels = np.random.default_rng(0).integers(0, 255, (2100, 2300, 3), dtype=np.uint8)
+    path = tmp_path / "large.png"
+    Image.fromarray(pixels // 64 * 64).save(path, compress_level=1)
+    return path
+
+
+def test_a_large_picture_is_shown_while_it_is_decoded_and_only_once(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_decode, decode, decoded = threading.Event(), backend_picture._rgb, []
+
+    def waits(opened: Image.Image) -> npt.NDArray[np.uint8]:
+        may_decode.wait(30)
+        decoded.append(opened.size)
+        return decode(opened)
+
+    monkeypatch.setattr(backend_picture, "_rgb", waits)
+    first, second = open_slide(picture), open_slide(picture)
+    levels, made = viewer_pyramid(first, channel=None, cache=ChunkCache(0), keep_bytes=0)
+    assert made is not None
+    assert (np.asarray(levels[-1][:, :]) == backend_picture.BLANK).all()
+    may_decode.set()
+    assert made.wait()
+    exact = dask_pyramid(second)
+    assert np.array_equal(np.asarray(levels[-1][:, :]), np.asarray(exact[-1][:, :]))
+    assert decoded == [(2300, 2100)]
+    assert second.glimpse() is None
+
+
+def test_a_large_picture_that_is_damaged_is_said_and_stops_no_viewer(picture: Path) -> None:
+    data = picture.read_bytes()
+    picture.write_bytes(data[: len(data) // 2])
+    slide = open_slide(picture)
+    levels, made = viewer_pyramid(slide, channel=None, cache=ChunkCache(0), keep_bytes=0)
+    assert made is not None
+    with pytest.raises(DamagedSlideError, match=r"large\.png"):
+        made.wait()
+    assert (np.asarray(levels[-1][:, :]) == backend_picture.BLANK).all()
+    for _ in range(2):
+        with pytest.raises(DamagedSlideError, match=r"large\.png"):
+            slide.read(Field(0, 0, 0, 10, 10, (1.0, 1.0)))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
+import threading
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,13 @@ from napari_pathseg.slide.scenes import require_one_scene
 MAX_PIXELS = 200_000_000
 """A picture is held in memory whole: 600 MB at this size, and 1.4 GB while it is decoded."""
 
+AT_ONCE_PIXELS = 36_000_000
+"""Of more pixels a viewer shows coarse levels as they are made, and need not wait for any."""
+
+HEAD_START_S = 0.3
+"""Pillow leaves little room for other threads: the viewer draws first."""
+
+BLANK, GLIMPSE_PX = 244, 96
 BAND_PX = 256
 
 PILLOW_ERRORS = (
@@ -50,9 +61,10 @@ PLUGINS: tuple[tuple[bytes, str, type[Any]], ...] = (
 
 
 class PictureSlide(Slide):
-    """A picture of one level, decoded at once and kept in memory.
+    """A picture of one level, decoded as a whole and kept in memory.
 
-    Pixels stand as they are stored: an EXIF rotation is not applied.
+    Pixels stand as they are stored: an EXIF rotation is not applied. A large one is decoded in a
+    thread, and who reads waits for it; all that are open of one file share its pixels.
 
     Parameters
     ----------
@@ -66,27 +78,23 @@ class PictureSlide(Slide):
     UnsupportedSlideError
         For another kind of file, or a picture that is too large to hold.
     DamagedSlideError
-        When it can not be decoded.
+        When it can not be decoded; of a large one reading raises it.
     """
 
     def __init__(self, path: Path, scene: int | None = None) -> None:
         require_one_scene(path, scene)
         self.path = path
         kind, plugin = _plugin(path)
-        try:
-            with plugin(path) as picture:
-                _check_size(path, *picture.size)
-                self._pixels = _rgb(picture)
-                mpp, mode = _mpp(picture), picture.mode
-                icc = picture.info.get("icc_profile")
-        except PILLOW_ERRORS as error:
-            raise DamagedSlideError(
-                f"{path}: the {kind} picture is broken: {one_line(error)}.",
-                "Copy or export the picture again.",
-            ) from error
+        with _wrapped(path, kind), plugin(path) as picture:
+            width, height = picture.size
+            _check_size(path, width, height)
+            mpp, mode = _mpp(picture), picture.mode
+            icc = picture.info.get("icc_profile")
+        self._decoded = _decoded(path, kind, plugin)
+        if width * height <= AT_ONCE_PIXELS:
+            self._decoded.pixels()
         self._icc = bytes(icc) if icc and mode in ("RGB", "RGBA", "P") else None
-        shape = (self._pixels.shape[0], self._pixels.shape[1])
-        self.levels = (Level(shape, (1.0, 1.0), (min(shape[0], 512), min(shape[1], 512))),)
+        self.levels = (Level((height, width), (1.0, 1.0), (min(height, 512), min(width, 512))),)
         self.metadata = SlideMetadata(
             "pillow", kind, mpp, None, identity_of([path]), {"pillow.mode": mode}
         )
@@ -95,16 +103,91 @@ class PictureSlide(Slide):
         return type(self), (self.path,)
 
     def read(self, field: Field) -> RGB:  # noqa: D102 - as in Slide
+        pixels = self._decoded.pixels()
+
         def inside(y: int, x: int, height: int, width: int) -> RGB:
-            return self._pixels[y : y + height, x : x + width].copy()
+            return pixels[y : y + height, x : x + width].copy()
 
         return read_on_white(field, self.levels[field.level].shape, inside)
+
+    def glimpse(self) -> RGB | None:  # noqa: D102 - as in Slide
+        return self._decoded.glimpse()
 
     def icc_profile(self) -> bytes | None:  # noqa: D102 - as in Slide
         return self._icc
 
     def close(self) -> None:
-        """Nothing to release: the file was closed when it had been decoded."""
+        """Nothing to release: the file is closed when it has been decoded."""
+
+
+class _Decoded:
+    """The pixels of one file, decoded once by whoever asks first, or by a thread."""
+
+    def __init__(self, path: Path, kind: str, plugin: type[Any]) -> None:
+        self._path, self._kind, self._plugin = path, kind, plugin
+        self._lock = threading.Lock()
+        self._pixels: RGB | None = None
+        self._error: DamagedSlideError | None = None
+        self._small = np.full((1, 1, 3), BLANK, np.uint8)
+        self._started = False
+
+    def pixels(self) -> RGB:
+        """All of them; waits until they are there."""
+        with self._lock:
+            if self._error is not None:  # a new one, as each keeps who raised it
+                raise DamagedSlideError(self._error.what, self._error.remedy)
+            if self._pixels is None:
+                try:
+                    with _wrapped(self._path, self._kind), self._plugin(self._path) as picture:
+                        self._pixels = _rgb(picture)
+                except DamagedSlideError as error:
+                    self._error = error
+                    raise
+            return self._pixels
+
+    def glimpse(self) -> RGB | None:
+        """Roughly what there is as long as the pixels are not there, or where they never come."""
+        if self._pixels is not None:
+            return None
+        if not self._started:
+            self._started = True
+            thread = threading.Timer(HEAD_START_S, self._decode)
+            thread.daemon = True
+            thread.start()
+        return self._small
+
+    def _decode(self) -> None:
+        # Who reads is told of an error.
+        with contextlib.suppress(DamagedSlideError):
+            with _wrapped(self._path, self._kind), self._plugin(self._path) as picture:
+                if picture.format == "JPEG":  # an eighth of its size takes a fifth of the time
+                    picture.thumbnail((GLIMPSE_PX, GLIMPSE_PX), Image.Resampling.BOX)
+                    self._small = np.array(picture.convert("RGB"))
+            self.pixels()
+
+
+_open: weakref.WeakValueDictionary[tuple[Path, int, int], _Decoded] = weakref.WeakValueDictionary()
+_open_lock = threading.Lock()
+
+
+def _decoded(path: Path, kind: str, plugin: type[Any]) -> _Decoded:
+    """The pixels of a file, shared with who has it open already."""
+    known = path.stat()
+    with _open_lock:
+        key = path.absolute(), known.st_mtime_ns, known.st_size
+        return _open.setdefault(key, _Decoded(path, kind, plugin))
+
+
+@contextlib.contextmanager
+def _wrapped(path: Path, kind: str) -> Iterator[None]:
+    """Whatever Pillow raises, as an error that names the file."""
+    try:
+        yield
+    except PILLOW_ERRORS as error:
+        raise DamagedSlideError(
+            f"{path}: the {kind} picture is broken: {one_line(error)}.",
+            "Copy or export the picture again.",
+        ) from error
 
 
 def _plugin(path: Path) -> tuple[str, type[Any]]:

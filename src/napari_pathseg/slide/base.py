@@ -152,6 +152,13 @@ class Slide(Closing):
             When the stored pixels can not be decoded; names the path, level and region.
         """
 
+    def glimpse(self) -> RGB | None:
+        """Roughly what the whole slide looks like, at once, while reading would have to wait.
+
+        None where the pixels can be read now. Asking begins whatever reading waits for.
+        """
+        return None
+
     def read_plane(self, field: Field, plane: Plane) -> Pixels:
         """Pixels of a field in one plane of the stack.
 

@@ -175,8 +175,10 @@ class CoarseLevels:
             elif (piece := self._next()) is not None:
                 self._make(*piece)
         except SlideError as error:
-            # Not of a place: the slide was closed, or is gone.
+            # Not of a place: the slide was closed, is gone, or can not be read at all.
             _log.info("Coarse levels are not finished: %s", error)
+            if isinstance(error, DamagedSlideError):
+                self.errors = (*self.errors, error)
             self._ended.set()
         except OSError as error:
             _log.warning("Coarse levels can not be kept: %s", error)

@@ -63,14 +63,16 @@ class Guess:
         DamagedSlideError
             When nothing at all of the slide can be read.
         """
-        if self._means is None:
-            with self._lock:
-                self._begin()
-        means = self._means
+        means: npt.NDArray[Any] | None = self._stored.slide.glimpse()
+        if means is None:
+            if self._means is None:
+                with self._lock:
+                    self._begin()
+            means = self._means
         assert means is not None
         rows = _weights(y, height, full[0], means.shape[0])
         columns = _weights(x, width, full[1], means.shape[1])
-        colors = means.reshape(*means.shape[:2], -1)
+        colors = means.astype(np.float32, copy=False).reshape(*means.shape[:2], -1)
         across = np.tensordot(colors, columns, axes=(1, 1)).transpose(0, 2, 1)  # (r, width, s)
         blended = rows @ across.reshape(len(across), -1)
         if self._stored.dtype.kind in "iu":

@@ -46,6 +46,9 @@ class SrgbSlide(Slide):
 
         return read_on_white(field, self.levels[field.level].shape, inside)
 
+    def glimpse(self) -> RGB | None:  # noqa: D102 - as in Slide
+        return self._slide.glimpse()
+
     def icc_profile(self) -> bytes | None:  # noqa: D102 - as in Slide
         return self._slide.icc_profile()
 

@@ -85,6 +85,7 @@ def viewer_pyramid(
     """
     if not slide.stack.is_flat:
         return dask_pyramid(slide, channel=channel, cache=cache), None
+    slide.glimpse()  # what has to be unpacked first is begun now, beside the viewer
     sources = _flat(slide, channel, cache)
     added = [source for source in sources if isinstance(source, AveragedSource)]
     coarse = coarse_levels(added, keep_bytes)

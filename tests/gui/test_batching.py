@@ -132,3 +132,5 @@ def test_what_can_not_be_done_is_said(
     states = {row.desk.name: row.facts["status"] for row in batching.rows if row.facts}
     assert states == {"marked.ome.tif": "done", "plain.tif": "failed"}
     assert "1 of 2" in said[-1]
+    names = [layer.name for layer in batching._controller.viewer.layers]
+    assert names.index("marked.ome.tif whole slide") < names.index("plain.tif")

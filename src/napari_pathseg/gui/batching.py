@@ -155,8 +155,14 @@ class Batching:
             if row.plan is not None:
                 slide, name = row.desk.slide, f"{row.desk.name} whole slide"
                 row.live = LiveLabels(
-                    self._controller.viewer, name, slide.shape, row.desk.mpp, row.plan.classes
+                    self._controller.viewer,
+                    name,
+                    slide.shape,
+                    row.desk.mpp,
+                    row.plan.classes,
+                    above=row.desk.overview or row.desk.layer,
                 )
+        self._controller.say(Message("Whole slides are segmented; you can go on with fields."))
         self._submit(
             "running",
             "Segmenting whole slides",

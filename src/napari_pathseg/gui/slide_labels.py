@@ -19,7 +19,7 @@ from napari_pathseg.slide.tiff_segments import Page, SegmentReader
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Labels
+    from napari.layers import Labels, Layer
 
 LIVE_PX = 2048
 
@@ -36,10 +36,18 @@ class LiveLabels:
     mpp : (float, float) or None
         Of a level-0 pixel.
     classes : ClassList
+    above : Layer, optional
+        What it lies directly on: the slide, so that another slide covers both.
     """
 
     def __init__(
-        self, viewer: ViewerModel, name: str, shape: Shape, mpp: Pair | None, classes: ClassList
+        self,
+        viewer: ViewerModel,
+        name: str,
+        shape: Shape,
+        mpp: Pair | None,
+        classes: ClassList,
+        above: Layer | None = None,
     ) -> None:
         from napari.layers import Labels
 
@@ -60,7 +68,9 @@ class LiveLabels:
         self.layer.editable = False
         place_field(self.layer, self._field, mpp)
         active = viewer.layers.selection.active
-        viewer.add_layer(self.layer)
+        on_top = above is None or above not in viewer.layers
+        place = len(viewer.layers) if on_top else viewer.layers.index(above) + 1
+        viewer.layers.insert(place, self.layer)
         viewer.layers.selection.active = active  # keys and clicks stay with the slide
 
     def paint(self, tiles: Sequence[LiveTile]) -> None:

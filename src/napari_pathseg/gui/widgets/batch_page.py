@@ -76,7 +76,7 @@ class BatchPage(QWidget):
         explain(self.apart, "Each nucleus and cell is an object of its own, and numbered")
         self.folder = QLineEdit(str(out), self)
         explain(self.folder, "Labels, outlines, table and report are written here")
-        self.folder.editingFinished.connect(self.refresh)
+        self.folder.editingFinished.connect(self._folder_chosen)
         self.choose = QPushButton("…", self)
         self.choose.setFixedWidth(30)
         explain(self.choose, "Choose the folder")
@@ -157,7 +157,14 @@ class BatchPage(QWidget):
         chosen = QFileDialog.getExistingDirectory(self, "Folder for the results", str(self.out))
         if chosen:
             self.folder.setText(chosen)
-            self.refresh()
+            self._folder_chosen()
+
+    def _folder_chosen(self) -> None:
+        """Take over the words of a run that was stopped there."""
+        stopped = self.batching.unfinished(self.out)
+        if not self.words.text() and stopped is not None:
+            self.words.setText("; ".join(stopped.prompts))
+        self.refresh()
 
     def _open_report(self) -> None:
         if self.batching.report is not None:
@@ -236,10 +243,7 @@ class BatchPage(QWidget):
         work = None if desk is None else desk.work
         if not self.words.text() and work is not None:
             self.words.setText("; ".join(work.record.texts))
-        stopped = self.batching.unfinished(self.out)
-        if not self.words.text() and stopped is not None:
-            self.words.setText("; ".join(stopped.prompts))
-        self.refresh()
+        self._folder_chosen()
 
     def closeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Stop with the panel; the same run goes on from there."""

@@ -93,7 +93,7 @@ def main() -> None:
     base: Segmenter = Remembering(load_segmenter(arguments.model))
     term = Term(UNSPECIFIED, arguments.structure, arguments.word)
     runs = []
-    for seed in range(arguments.repeats):
+    for seed in arguments.seeds:
         for k in arguments.k:
             start = time.perf_counter()
             support, others = _divide(cases, arguments, labels, k, seed)
@@ -140,7 +140,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--mpp", type=float, help="working resolution instead of the automatic")
     parser.add_argument("--k", type=int, nargs="+", default=[5, 20])
     parser.add_argument("--test", type=int, default=24, help="images with the word, at most")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one draw each")
     parser.add_argument("--old", nargs="*", default=[], metavar="DATASET:OBJECT")
     parser.add_argument("--old-images", type=int, default=6)
     parser.add_argument("--model", default="default")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFileDialog
 from toy_segmenter import ToySegmenter
 
 from napari_pathseg.classes import ClassList, LabelClass
@@ -22,8 +23,10 @@ from napari_pathseg.gui.overview import PlacedMask
 from napari_pathseg.gui.reader import read_slides
 from napari_pathseg.gui.widgets.learn_page import LearnPage, card_text
 from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.models.adapter import load_adapter
+from napari_pathseg.models.adapter_card import SUFFIX
 from napari_pathseg.progress import CancelToken
-from napari_pathseg.training.learning import LearningConfig
+from napari_pathseg.training.lesson_trainer import LearningConfig
 
 CONFIG = LearningConfig(steps=16, measured_every=8, batch=2, crop_px=24, rate=0.01, encodings=0)
 GREEN = (40, 220, 60)
@@ -119,11 +122,12 @@ def test_learn_look_and_accept(page: LearnPage, controller: PathsegController) -
 
 
 def test_an_adapter_is_switched_off_and_on_and_removed(  # type: ignore[no-untyped-def]
-    qtbot, page: LearnPage, controller: PathsegController
+    qtbot, page: LearnPage, controller: PathsegController, tmp_path: Path, monkeypatch
 ) -> None:
     review(controller, 5)
     page.start.click()
     assert page.learning.lesson is not None
+    assert "accept or discard" in controller.message.text
     term = page.learning.lesson.taught.term
     page.lesson.accept.click()
     for state, known in ((Qt.CheckState.Unchecked, False), (Qt.CheckState.Checked, True)):
@@ -133,6 +137,13 @@ def test_an_adapter_is_switched_off_and_on_and_removed(  # type: ignore[no-untyp
         qtbot.waitUntil(lambda known=known: controller.model.get().knows(term) is known)
     assert isinstance(base_of(controller.model.get()), ToySegmenter)
     page.adapters.topLevelItem(0).setSelected(True)  # type: ignore[union-attr]
+    for name, kind in (("mine", "good"), ("no/mine", "error")):
+        chosen = str(tmp_path / name), ""
+        monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, chosen=chosen: chosen)
+        page.share.click()
+        assert controller.message.kind == kind
+    copied = load_adapter(tmp_path / f"mine{SUFFIX}")
+    assert copied.card == page.learning.installed()[0].card
     page.remove.click()
     assert page.adapters.topLevelItemCount() == 0
     assert not controller.model.get().knows(term)

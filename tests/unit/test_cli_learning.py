@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from toy_segmenter import ToySegmenter
+from toy_segmenter import GLAND, ToySegmenter
 
 from napari_pathseg.classes import ClassList, LabelClass, Term
+from napari_pathseg.cli.evaluate import evaluate
 from napari_pathseg.cli.segment import segment
 from napari_pathseg.cli.train import train
 from napari_pathseg.errors import PathsegError
@@ -26,8 +28,10 @@ from napari_pathseg.inference import adapting
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.models import registry
 from napari_pathseg.models.adapter_card import read_adapter_card
+from napari_pathseg.models.base import TileEmbedding, TileQuery
 from napari_pathseg.training import learning
 from napari_pathseg.training.bundle_cases import COARSE, FINE, bundle_cases, bundle_recipe
+from napari_pathseg.training.loop import Trainer
 from napari_pathseg.training.sampling import Sampler
 from napari_pathseg.vocabulary import Vocabulary
 
@@ -174,3 +178,54 @@ def test_a_bundle_becomes_cases_and_a_recipe_for_the_whole_model(
     assert clump in {t.term.without_region for t in sample.terms}
     with pytest.raises(PathsegError, match="no reviewed field"):
         bundle_cases(bundle, [], read_splits(bundle), Vocabulary.load())
+
+
+def test_the_whole_model_is_trained_further_and_measured(
+    make_bundle: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but the steps themselves, which have tests of their own."""
+
+    class SeesClumps(ToySegmenter):
+        """Red is a clump."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            own = (("tissue", "Pigment clump"),)
+            self.card = replace(self.card, objects=own, working_mpp={"Pigment clump": 1.0})
+
+        def knows(self, term: Term) -> bool:
+            return term.object == "Pigment clump"
+
+        def decode(self, embedding: TileEmbedding, queries: Sequence[TileQuery]) -> list[Any]:
+            return super().decode(embedding, [replace(q, term=GLAND) for q in queries])
+
+    for module in (registry, adapting):
+        monkeypatch.setattr(module, "load_segmenter", lambda _name: SeesClumps())
+    stops: list[type[BaseException]] = [KeyboardInterrupt]
+
+    def untrained(self: Trainer, _progress: object) -> object:
+        if stops:
+            raise stops.pop()
+        return self._network
+
+    monkeypatch.setattr(Trainer, "run", untrained)
+    bundle, out = make_bundle(6), tmp_path / "out"
+    arguments = [str(a) for a in ("--from", bundle, "--full", "--out", out)]
+    stopped = CliRunner().invoke(train, arguments)
+    assert stopped.exit_code == 130
+    assert "the same command goes on from" in stopped.stderr
+    assert not (out / "model.safetensors").exists()
+    said = run(train, *arguments)
+    assert "Dice after" in said
+    assert "Pigment clump" in said
+    card = registry.load_card(out / "model.safetensors")
+    assert card.name.endswith("-corrected")
+    assert ("tissue", "Pigment clump") in card.objects
+    assert [(f.dataset, f.term, f.n) for f in card.figures] == [
+        ("corrected fields kept for validation", "Pigment clump", 1)
+    ]
+    shipped = registry.load_card(registry.model_path(registry.DEFAULT))
+    assert (card.context, card.offsets) == (shipped.context, shipped.offsets)
+    assert card.license == shipped.license
+    measured = run(evaluate, bundle, "--out", tmp_path / "measured")
+    assert "corrected, coarse" in measured

@@ -17,7 +17,7 @@ from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.models.adapted import AdaptedSegmenter, answer_of, head_logits
 from napari_pathseg.models.adapter import WIDTH, TermHead, joined
 from napari_pathseg.progress import CancelToken, Progress
-from napari_pathseg.training.learning import LearningConfig, learn
+from napari_pathseg.training.learning import learn
 from napari_pathseg.training.lesson import (
     COARSEST_MPP,
     FINEST_MPP,
@@ -31,6 +31,7 @@ from napari_pathseg.training.lesson import (
 )
 from napari_pathseg.training.lesson_page import lesson_facts, lesson_page, side_by_side
 from napari_pathseg.training.lesson_tiles import cut_field, model_shape
+from napari_pathseg.training.lesson_trainer import LearningConfig
 from napari_pathseg.vocabulary import Vocabulary
 
 CLUMP = Term("unspecified", "tissue", "pigment clump")
@@ -179,6 +180,9 @@ def test_a_new_word_is_looked_at_so_that_its_objects_are_seen() -> None:
     assert scale_for([replace(disk, mpp=(0.05, 0.05))]) == FINEST_MPP
     assert scale_for([replace(disk, mpp=(9.0, 9.0))]) == COARSEST_MPP
     assert scale_for([replace(disk, mpp=None)]) == COARSEST_MPP
+    crumbs = disk.target.copy()
+    crumbs[2:6, np.arange(128) % 20 < 4] = True  # seven of 4 x 4 pixels beside the disk of 51
+    assert scale_for([replace(disk, target=crumbs, mpp=(0.5, 0.5))]) > 0.5, "crumbs count little"
     assert model_shape(replace(disk, mpp=(0.5, 0.5)), 1.0) == (64, 64)
     assert model_shape(replace(disk, mpp=None), 1.0) == (384, 384), "as one input"
 

@@ -284,9 +284,19 @@ def test_a_run_goes_on_where_it_stopped(
 
     longer = replace(recipe, minutes=(float(first[-1]["seconds"]) + 0.5) / 60)
     again = PathsegNetwork(objects, ("colon",))
+
+    def interrupt(_: Progress) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(again, replace(longer, minutes=9), cases, run).run(interrupt)
+    stopped = torch.load(run / "checkpoint.pt", weights_only=True)
+    assert stopped["step"] == 2, "the step before the interrupt is kept"
+    longer = replace(longer, minutes=(stopped["spent"] + 0.5) / 60)
     average = Trainer(again, longer, cases, run).run()
     steps = [int(r["step"]) for r in csv.DictReader((run / "log.csv").open(encoding="utf-8"))]
-    assert steps[:2] == [1, 2]
+    assert steps == list(range(1, len(steps) + 1))
+    assert len(steps) > 2
     found = list(csv.DictReader((run / "validation.csv").open(encoding="utf-8")))
     assert {row["object"] for row in found} == {"gland", "stroma"}
     assert (run / "curves.svg").exists()

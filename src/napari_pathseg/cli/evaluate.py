@@ -58,10 +58,13 @@ def evaluate(
 ) -> None:
     """Measure Dice and IoU on the images of CASES, a CSV; write DIR/report.json and report.html.
 
-    Columns of CASES: id, dataset, case, split, image, mask, kind, terms, ignore, organ, mpp. A
-    point or box comes from the true mask (an oracle); the report says how.
+    Columns of CASES: id, dataset, case, split, image, mask, kind, terms, ignore, organ, mpp. Or
+    CASES is a training bundle; its split "val" is the fields kept for that. A point or box comes
+    from the true mask (an oracle); the report says how.
     """
+    from napari_pathseg.cli.learning import cases_of_bundle
     from napari_pathseg.config import SegmentConfig
+    from napari_pathseg.inference.adapting import adapted
     from napari_pathseg.inference.evaluation import evaluate as ask
     from napari_pathseg.inference.report import summarize
     from napari_pathseg.inference.report_page import page
@@ -69,18 +72,20 @@ def evaluate(
     from napari_pathseg.training.cases import read_cases
     from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
-    chosen = _choose(read_cases(cases), split, datasets, limit, seed)
+    known = cases_of_bundle(cases) if cases.is_dir() else read_cases(cases)
+    chosen = _choose(known, split, datasets, limit, seed)
     if not chosen:
         raise PathsegError(f"{cases}: no case has split '{split}'.", "Give --split or --dataset.")
-    segmenter = load_segmenter(model)
-    vocabulary = Vocabulary.load()
+    segmenter, vocabulary = adapted(load_segmenter(model), Vocabulary.load(), [])
     config = SegmentConfig(context=context)
     measured: list[Measured] = []
     case_of: dict[int, Case] = {}
     with progress_line() as progress:
         for number, case in enumerate(chosen):
             progress(Progress(number, len(chosen), case.id))
-            for one in ask(_truths(case), segmenter, vocabulary, prompt, seed=seed, config=config):
+            for one in ask(
+                truths_of(case), segmenter, vocabulary, prompt, seed=seed, config=config
+            ):
                 case_of[id(one)] = case
                 measured.append(one)
     report = summarize(measured, seed) | {"model": segmenter.card.identity, "split": split}
@@ -115,7 +120,8 @@ def _choose(
     return chosen
 
 
-def _truths(case: Case) -> Iterator[Truth]:
+def truths_of(case: Case) -> Iterator[Truth]:
+    """Each term of a case with its mask."""
     import numpy as np
     from scipy import ndimage
 
@@ -149,7 +155,7 @@ def _show(
     from napari_pathseg.inference.evaluation import answer_again, session_for
     from napari_pathseg.inference.report_page import Shown
 
-    truth = next(t for t in _truths(case) if t.term.object == one.term)
+    truth = next(t for t in truths_of(case) if t.term.object == one.term)
     with session_for(truth, segmenter, vocabulary, config) as session:
         answer = answer_again(session, truth, one)
     mask = truth.objects == one.target if one.target else truth.mask

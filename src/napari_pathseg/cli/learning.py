@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,12 +13,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napari_pathseg.cli.console import note, print_table, progress_line
-from napari_pathseg.errors import PathsegError
+from napari_pathseg.errors import PathsegError, describe_os_error
 
 if TYPE_CHECKING:
     from napari_pathseg.classes import ClassList, Term
+    from napari_pathseg.models.base import Figure
+    from napari_pathseg.progress import ProgressCallback
+    from napari_pathseg.training.cases import Case
     from napari_pathseg.training.lesson import Lesson, LessonField
     from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+
+INTERRUPTED = 130
+HELD_OUT = "corrected fields kept for validation"
 
 
 def learn_bundle(
@@ -141,30 +149,96 @@ def _fields(
     return lesson_fields(given, term, vocabulary)
 
 
-def fine_tune_bundle(bundle: Path, out: Path, start: Path | None, minutes: float) -> None:
-    """Train the whole model further on a bundle; a stopped run goes on from its checkpoint."""
+def cases_of_bundle(bundle: Path) -> list[Case]:
+    """The reviewed fields of a bundle as cases to train on and to measure."""
     from napari_pathseg.export.bundle import read_bundle_lines, read_splits
-    from napari_pathseg.models.registry import DEFAULT, load_card, model_path
-    from napari_pathseg.training.bundle_cases import bundle_cases, bundle_recipe
-    from napari_pathseg.training.finish import write_model
-    from napari_pathseg.training.loop import Trainer, build_network
+    from napari_pathseg.training.bundle_cases import bundle_cases
     from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
-    start = start or model_path(DEFAULT)
     lines = [line for line in read_bundle_lines(bundle) if line["status"] != "proposed"]
-    cases = bundle_cases(bundle, lines, read_splits(bundle), Vocabulary.of_user())
+    return bundle_cases(bundle, lines, read_splits(bundle), Vocabulary.of_user())
+
+
+def fine_tune_bundle(bundle: Path, out: Path, start: Path | None, minutes: float) -> None:
+    """Train the whole model further on a bundle; a stopped run goes on from its checkpoint.
+
+    The fields kept for validation are asked of both models afterwards; the card gets the figures.
+
+    Raises
+    ------
+    PathsegError
+        When there is nothing to train on, or a file can not be read or written.
+    """
+    from napari_pathseg.cli.results import check_writable
+    from napari_pathseg.models.registry import DEFAULT, load_card, model_path
+    from napari_pathseg.training.bundle_cases import bundle_recipe
+    from napari_pathseg.training.finish import write_model
+    from napari_pathseg.training.loop import Trainer, build_network
+
+    start = start or model_path(DEFAULT)
+    check_writable(out)
+    cases = cases_of_bundle(bundle)
     recipe = replace(bundle_recipe(cases, load_card(start)), minutes=minutes)
-    with progress_line() as progress:
-        network = Trainer(build_network(cases, recipe, start), recipe, cases, out).run(progress)
-    path = out / "model.safetensors"
-    write_model(network, path, recipe)
-    note(f"wrote {path}")
+    path, checkpoint = out / "model.safetensors", out / "checkpoint.pt"
+    if checkpoint.exists():
+        note(f"goes on from {checkpoint}; remove it to begin anew.")
+    try:
+        with progress_line() as progress, _write_errors(out):
+            network = Trainer(build_network(cases, recipe, start), recipe, cases, out).run(progress)
+    except KeyboardInterrupt:
+        note(f"stopped; the same command goes on from {checkpoint}.")
+        raise SystemExit(INTERRUPTED) from None
+    with progress_line() as progress, _write_errors(out):
+        write_model(network, path, recipe)
+        before, after = (_figures(cases, model, progress) for model in (start, path))
+        write_model(network, path, recipe, after)
+    _compare(before, after)
+    click.echo(path)
+
+
+def _figures(cases: Sequence[Case], model: Path, progress: ProgressCallback) -> list[Figure]:
+    """Mean Dice of each term over the fields kept for validation that hold it."""
+    from napari_pathseg.cli.evaluate import truths_of
+    from napari_pathseg.inference.adapting import load_adapted
+    from napari_pathseg.inference.evaluation import evaluate
+    from napari_pathseg.models.base import Figure
+    from napari_pathseg.progress import Progress
+
+    segmenter, vocabulary = load_adapted(str(model), [])
+    held_out = [case for case in cases if case.split == "val"]
+    found: dict[str, list[float]] = {}
+    for number, case in enumerate(held_out):
+        progress(Progress(number, len(held_out), f"Measuring {model.name}"))
+        for one in evaluate(truths_of(case), segmenter, vocabulary, "text"):
+            if one.present:
+                found.setdefault(one.term, []).append(one.dice)
+    return [
+        Figure(HELD_OUT, term, "text", len(dice), sum(dice) / len(dice))
+        for term, dice in sorted(found.items())
+    ]
+
+
+def _compare(before: Sequence[Figure], after: Sequence[Figure]) -> None:
+    if not after:
+        note("no field is kept for validation: measure the model before you use it.")
+        return
+    old = {figure.term: f"{figure.dice:.3f}" for figure in before}
+    rows = [("term", "fields", "Dice before", "Dice after")]
+    rows += [(f.term, str(f.n), old.get(f.term, "not known"), f"{f.dice:.3f}") for f in after]
+    print_table(rows)
 
 
 def _write(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
-    try:
+    with _write_errors(path):
         part.write_text(text, encoding="utf-8")
         part.replace(path)
+
+
+@contextmanager
+def _write_errors(path: Path) -> Iterator[None]:
+    """Say which place could not be written."""
+    try:
+        yield
     except OSError as error:
-        raise PathsegError(f"{path}: {error.strerror}.", "Make room there.") from error
+        raise PathsegError(describe_os_error(error, path), "Make room there.") from error

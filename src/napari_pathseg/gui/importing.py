@@ -152,6 +152,13 @@ class Importing:
         controller.fields.go_to(desk, stored[-1].record.id, look=True)
         controller.changed.emit()
 
+    def refuse(self) -> None:
+        """Do not take in what was read."""
+        incoming = self.incoming
+        self.put_away()
+        if incoming is not None:
+            self._controller.say(Message(f"{incoming.path.name} was not taken in."))
+
     def put_away(self) -> None:
         """Forget what was read."""
         self._desk, self.incoming, self.mapping = None, None, ()

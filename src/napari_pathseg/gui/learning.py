@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from napari_pathseg.gui.controller import PathsegController
     from napari_pathseg.gui.desk import Desk
     from napari_pathseg.models.base import ModelCard, Segmenter
-    from napari_pathseg.training.learning import LearningConfig
     from napari_pathseg.training.lesson import Lesson
+    from napari_pathseg.training.lesson_trainer import LearningConfig
 
 NEEDED = 5
 
@@ -182,6 +182,16 @@ class Learning:
         """Delete an adapter."""
         self._change(lambda _base: self.folder.remove(path), f"{path.name} was removed.")
 
+    def share(self, path: Path, target: Path) -> None:
+        """Copy an adapter's file to a place from where others can take it."""
+        say = self._controller.say
+        try:
+            copied = self.folder.share(path, target)
+        except PathsegError as error:
+            say(of_error(error))
+        else:
+            say(Message(f"Copied to {copied}. It works with the same model only.", "good"))
+
     def close(self) -> None:
         """Stop what runs; nothing is delivered any more."""
         self._runner.close()
@@ -218,6 +228,8 @@ class Learning:
 
     def _learned(self, lesson: Lesson) -> None:
         self.lesson, self.progress, self._token = lesson, None, None
+        name = lesson.taught.term.object
+        self._controller.say(Message(f"{name}: look at before and after, then accept or discard."))
         self.changed.emit()
 
     def _reported(self, progress: Progress) -> None:
@@ -256,16 +268,16 @@ def with_adapters(base: Segmenter, folder: AdapterFolder | None = None) -> Segme
 
 
 def use_words(controller: PathsegController, segmenter: Segmenter) -> None:
-    """Let the desk understand the words that the adapters of a model teach."""
-    from napari_pathseg.inference.adapting import with_taught
+    """Let the desk understand the words that a model and its adapters were taught."""
+    from napari_pathseg.inference.adapting import with_taught, with_words_of
     from napari_pathseg.models.adapted import AdaptedSegmenter
 
-    if isinstance(segmenter, AdaptedSegmenter):
-        cards = [adapter.card for adapter in segmenter.adapters]
-        try:
-            controller.vocabulary = with_taught(controller.vocabulary, cards)
-        except PathsegError as error:
-            controller.say(of_error(error))
+    adapters = segmenter.adapters if isinstance(segmenter, AdaptedSegmenter) else ()
+    try:
+        vocabulary = with_taught(controller.vocabulary, [adapter.card for adapter in adapters])
+        controller.vocabulary = with_words_of(vocabulary, segmenter.card)
+    except PathsegError as error:
+        controller.say(of_error(error))
     controller.changed.emit()
 
 

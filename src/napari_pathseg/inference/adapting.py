@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from napari_pathseg.classes import UNSPECIFIED, Term
 from napari_pathseg.models.adapted import AdaptedSegmenter
 from napari_pathseg.models.adapter import Adapter, load_adapter
-from napari_pathseg.models.adapter_card import AdapterCard, TaughtTerm
-from napari_pathseg.models.base import Segmenter
+from napari_pathseg.models.adapter_card import AdapterCard
+from napari_pathseg.models.base import ModelCard, Segmenter
 from napari_pathseg.models.registry import load_segmenter
 from napari_pathseg.vocabulary.entry import Entry
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+# Where a card does not say how its model looks at a word.
+UNTOLD_MPP = 0.5
 
 
 def adapted(
     segmenter: Segmenter, vocabulary: Vocabulary, adapters: Sequence[Adapter]
 ) -> tuple[Segmenter, Vocabulary]:
-    """A segmenter that uses adapters, and a vocabulary that finds what they teach.
+    """A segmenter that uses adapters, and a vocabulary that finds what it and they were taught.
 
     Parameters
     ----------
@@ -33,6 +37,7 @@ def adapted(
     PromptError
         When a new word is a synonym of another term.
     """
+    vocabulary = with_words_of(vocabulary, segmenter.card)
     if not adapters:
         return segmenter, vocabulary
     cards = [adapter.card for adapter in adapters]
@@ -59,17 +64,32 @@ def with_taught(vocabulary: Vocabulary, cards: Sequence[AdapterCard]) -> Vocabul
     for card in cards:
         for taught in card.terms:
             if all(entry.name != taught.term.object for entry in vocabulary.entries):
-                vocabulary = vocabulary.add(_entry(taught, card, vocabulary))
+                by = f"the adapter {card.name}"
+                new = _entry(taught.term, taught.working_mpp, by, vocabulary)
+                vocabulary = vocabulary.add(new)
     return vocabulary
 
 
-def _entry(taught: TaughtTerm, card: AdapterCard, vocabulary: Vocabulary) -> Entry:
+def with_words_of(vocabulary: Vocabulary, card: ModelCard) -> Vocabulary:
+    """The vocabulary and the words that a model was taught and that are not in it, such as those
+    of a person who trained it further.
+    """
+    known = {entry.name for entry in vocabulary.entries}
+    for structure, name in card.objects:
+        if name not in known:
+            term = Term(UNSPECIFIED, structure, name)
+            mpp = card.working_mpp.get(name, UNTOLD_MPP)
+            vocabulary = vocabulary.add(_entry(term, mpp, f"the model {card.name}", vocabulary))
+    return vocabulary
+
+
+def _entry(term: Term, mpp: float, teacher: str, vocabulary: Vocabulary) -> Entry:
     return Entry(
-        term=taught.term,
+        term=term,
         synonyms=(),
-        definition=f"Taught by the adapter {card.name}.",
+        definition=f"Taught by {teacher}.",
         parent=None,
         related=(),
-        mpp=taught.working_mpp,
-        color=vocabulary.color(taught.term.object),
+        mpp=mpp,
+        color=vocabulary.color(term.object),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,23 @@ class AdapterFolder:
         from napari_pathseg.models.adapter import load_adapter
 
         return self.keep(load_adapter(path))
+
+    def share(self, path: Path, target: Path) -> Path:
+        """Copy an adapter's file for others, whole or not at all; gives the file's path.
+
+        Raises
+        ------
+        ModelError
+            When it can not be read or written.
+        """
+        whole = target if target.name.endswith(SUFFIX) else target.with_name(target.name + SUFFIX)
+        part = whole.with_name(whole.name + ".part")
+        try:
+            shutil.copyfile(path, part)
+            part.replace(whole)
+        except OSError as error:
+            raise ModelError(describe_os_error(error, whole), "Choose another place.") from error
+        return whole
 
     def switch(self, path: Path, *, on: bool) -> None:
         """Use an adapter from now on, as the last of all, or not."""

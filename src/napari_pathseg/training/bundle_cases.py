@@ -97,6 +97,8 @@ def bundle_recipe(cases: Sequence[Case], start: ModelCard) -> Recipe:
         research_only=start.research_only,
         summary=f"{start.identity}, trained further on corrected fields.",
         presence_gate=start.presence_gate,
+        offsets=start.offsets,
+        context=start.context,
         withheld=tuple(name for name in start.withheld if name not in taught),
         working_mpp={**taught, **known},
         rates={name: rate * GENTLER for name, rate in recipe.rates.items()},

@@ -27,7 +27,7 @@ RGB = npt.NDArray[np.uint8]
 MIN_FIELDS = 5
 MAX_FIELDS = 50
 
-# A new word is looked at so that its median object is this wide on the model's pixels, within the
+# A new word is looked at so that its typical object is this wide on the model's pixels, within the
 # scales that the encoder was trained at.
 OBJECT_PX, FINEST_MPP, COARSEST_MPP = 48.0, 0.2, 1.0
 SMALLEST_OBJECT_PX = 12
@@ -259,7 +259,8 @@ def scale_for(fields: Sequence[LessonField]) -> float:
     Without a scale it is the coarsest, at which a picture is shown as one input, unless its
     objects would then be too small to be seen.
     """
-    widths, seen = [], []
+    widths: list[float] = []
+    seen: list[float] = []
     for field in fields:
         labels, _ = ndimage.label(field.target)
         areas = np.bincount(labels.ravel())[1:]
@@ -271,8 +272,15 @@ def scale_for(fields: Sequence[LessonField]) -> float:
             shown = field.downsample[0] / unscaled_downsample(longest, COARSEST_MPP)
             seen += (own * shown).tolist()
     if widths:
-        return float(np.clip(np.median(widths) / OBJECT_PX, FINEST_MPP, COARSEST_MPP))
-    return FINEST_MPP if seen and np.median(seen) < OBJECT_PX / 2 else COARSEST_MPP
+        return float(np.clip(_typical(widths) / OBJECT_PX, FINEST_MPP, COARSEST_MPP))
+    return FINEST_MPP if seen and _typical(seen) < OBJECT_PX / 2 else COARSEST_MPP
+
+
+def _typical(widths: Sequence[float]) -> float:
+    """The width at which half of all widths laid end to end are narrower: crumbs count little."""
+    ordered = np.sort(widths)
+    along = np.cumsum(ordered)
+    return float(ordered[np.searchsorted(along, along[-1] / 2)])
 
 
 def divide(fields: Sequence[LessonField], parts: int, seed: int) -> list[list[int]]:

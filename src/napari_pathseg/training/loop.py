@@ -150,8 +150,26 @@ class Trainer:
     ) -> PathsegNetwork:
         """Train until the recipe's time is spent; the average of the weights comes back, as it
         was when it did best on the cases of the split "val".
+
+        Raises
+        ------
+        KeyboardInterrupt
+            When the person stops it; the checkpoint is then of this moment.
         """
         self._resume()
+        try:
+            self._train(progress, cancel)
+        except KeyboardInterrupt:
+            self._save()
+            raise
+        self._save()
+        self._validate()
+        best = self._folder / "best.pt"
+        if best.exists():
+            load_matching(self._average, torch.load(best, weights_only=True), best)
+        return self._average
+
+    def _train(self, progress: ProgressCallback, cancel: CancelToken | None) -> None:
         rng = np.random.default_rng(self._recipe.seed + self._step)
         sources = self._sources(rng)
         step = TrainingStep(self._network, rng, KEPT_CLICKED if self._kept_crops else 1.0)
@@ -173,13 +191,8 @@ class Trainer:
             if time.monotonic() - validated > VALIDATION_SECONDS:
                 self._validate()
                 validated = time.monotonic()
-            progress(Progress(int(self._spent), int(budget), f"step {self._step}"))
-        self._save()
-        self._validate()
-        best = self._folder / "best.pt"
-        if best.exists():
-            load_matching(self._average, torch.load(best, weights_only=True), best)
-        return self._average
+            done = int(min(self._spent, budget))
+            progress(Progress(done, int(budget), f"step {self._step}"))
 
     def _sources(self, rng: np.random.Generator) -> list[Source]:
         """What gives the batches of each group."""

@@ -70,7 +70,7 @@ class ImportBox(QWidget):
         self.take_in.clicked.connect(lambda: importing.take_in(reviewed=self.reviewed.isChecked()))
         self.put_away = QPushButton("Not now", self)
         explain(self.put_away, "Forget the file; nothing is changed")
-        self.put_away.clicked.connect(importing.put_away)
+        self.put_away.clicked.connect(importing.refuse)
         self._lay_out()
         importing.changed.connect(self.refresh)
         self.refresh()

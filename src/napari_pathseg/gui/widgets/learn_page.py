@@ -88,9 +88,11 @@ class LearnPage(QWidget):
         self.adapters.setToolTip("Ticked adapters are used; of two for one word the last one")
         self.adapters.itemChanged.connect(self._switched)
         self.adapters.itemSelectionChanged.connect(self._chosen)
-        self.card = _button("Show card", "What the chosen adapter teaches, from what and how well")
+        self.card = _button("Card", "What the chosen adapter teaches, from what and how well")
         self.card.clicked.connect(self._show_card)
-        self.add = _button("Add file…", f"An adapter that you were given (*{SUFFIX})")
+        self.share = _button("Share…", "Copy the chosen adapter's file to give it to others")
+        self.share.clicked.connect(self._share)
+        self.add = _button("Add…", f"An adapter that you were given (*{SUFFIX})")
         self.add.clicked.connect(self._choose_file)
         self.remove = _button("Remove", "Delete the chosen adapter from this computer")
         self.remove.clicked.connect(self._remove)
@@ -110,7 +112,7 @@ class LearnPage(QWidget):
         layout.addWidget(heading("Adapters", self))
         layout.addWidget(self.adapters)
         row = QHBoxLayout()
-        for button in (self.card, self.add, self.remove):
+        for button in (self.card, self.share, self.add, self.remove):
             row.addWidget(button, 1)
         layout.addLayout(row)
         layout.addStretch(1)
@@ -180,6 +182,7 @@ class LearnPage(QWidget):
     def _chosen(self) -> None:
         one = self._selected()
         self.card.setEnabled(one is not None and one.card is not None)
+        self.share.setEnabled(one is not None and one.card is not None)
         self.remove.setEnabled(one is not None)
 
     def _show_card(self) -> None:
@@ -189,6 +192,14 @@ class LearnPage(QWidget):
             box.setTextFormat(Qt.TextFormat.PlainText)
             box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
             box.open()
+
+    def _share(self) -> None:
+        one = self._selected()
+        if one is None:
+            return
+        path, _ = QFileDialog.getSaveFileName(self, "A copy of the adapter", one.path.name)
+        if path:
+            self.learning.share(one.path, Path(path))
 
     def _choose_file(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "An adapter", "", f"Adapters (*{SUFFIX})")

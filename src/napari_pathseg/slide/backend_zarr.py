@@ -153,12 +153,14 @@ class ZarrSlide(PlaneSlide):
                 return [self._rgb(level, plane, place) for plane in planes]
             if len(planes) > 1 and len(planes) == len(self.stack.channels):
                 # All channels of one focus and time at once: they may share a chunk.
-                return self._channels(level, planes[0], place, slice(None))
+                return list(self._channels(level, planes[0], place, slice(None)))
             one = (self._channels(level, plane, place, plane.channel or 0) for plane in planes)
             return [channels[0] for channels in one]
 
     def _rgb(self, level: int, plane: Plane, place: tuple[int, int, int, int]) -> RGB:
-        stacked = np.stack(self._channels(level, plane, place, slice(None)), axis=-1)
+        # Stored with the colours last, as most are, it is contiguous already.
+        channels = self._channels(level, plane, place, slice(None))
+        stacked = np.ascontiguousarray(channels.transpose(1, 2, 0))
         # Numbers with a fraction are either 0 to 1 or, oftener in slides, 0 to 255.
         window = (0.0, 255.0) if stacked.dtype.kind == "f" and stacked.max(initial=0) > 1 else None
         pixels = to_uint8(stacked, window)
@@ -166,8 +168,8 @@ class ZarrSlide(PlaneSlide):
 
     def _channels(
         self, level: int, plane: Plane, place: tuple[int, int, int, int], wanted: int | slice
-    ) -> list[Pixels]:
-        """Windows of the wanted channels, each (height, width)."""
+    ) -> Pixels:
+        """Windows of the wanted channels, (channels, height, width)."""
         arrays = self._arrays  # another thread may close the slide meanwhile
         if not arrays:
             raise SlideError(f"{self.path}: the slide was closed.", "Open it again.")
@@ -183,8 +185,8 @@ class ZarrSlide(PlaneSlide):
         values = np.asarray(arrays[level][tuple(keys[axis] for axis in axes)])
         order = ["c" if axis == "s" else axis for axis in axes if axis not in ("z", "t")]
         if "c" not in order:
-            return [values if order == ["y", "x"] else values.T]
-        return list(values.transpose(order.index("c"), order.index("y"), order.index("x")))
+            return (values if order == ["y", "x"] else values.T)[None]
+        return values.transpose(order.index("c"), order.index("y"), order.index("x"))
 
     def _check(self, array: Any) -> None:
         if not isinstance(array, zarr.Array) or array.ndim != len(self.layout.axes):

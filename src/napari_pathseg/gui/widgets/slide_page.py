@@ -33,6 +33,7 @@ from napari_pathseg.slide.base import RGB, Slide
 
 THUMBNAIL_PX = (300, 170)
 USUAL_MPP = 0.25
+OPENING = "The slide is being opened…"
 PRIVATE = "may show the patient's name; it is in no export and no picture of the viewer"
 
 
@@ -114,7 +115,7 @@ class SlidePage(QWidget):
     def refresh(self) -> None:
         """Show the slide in work, where it is another one or has another scale."""
         desk = self.controller.desk
-        shown = (desk, None if desk is None else desk.mpp)
+        shown = (desk, None if desk is None else desk.mpp, self.controller.desks.opening)
         if shown == self._shown:
             return
         self._shown = shown
@@ -212,8 +213,12 @@ class SlidePage(QWidget):
             item = self._grid.takeAt(0)
             widget = item.widget() if item is not None else None
             if widget is not None:
+                widget.hide()  # it goes when Qt has time
                 widget.deleteLater()
-        rows = [("", OPEN_FIRST)] if desk is None else rows_of(self._file or desk.slide, desk.mpp)
+        if desk is not None:
+            rows = rows_of(self._file or desk.slide, desk.mpp)
+        else:
+            rows = [("", OPENING if self.controller.desks.opening else OPEN_FIRST)]
         for row, (name, value) in enumerate(rows):
             title, text = QLabel(name, self.facts), QLabel(value, self.facts)
             title.setEnabled(False)
@@ -243,6 +248,7 @@ class SlidePage(QWidget):
             item = layout.takeAt(0)
             widget = item.widget() if item is not None else None
             if widget is not None:
+                widget.hide()  # it goes when Qt has time
                 widget.deleteLater()
         names = (self._file or desk.slide).associated_names if desk is not None else ()
         for name in names:

@@ -482,3 +482,64 @@ def test_label_images_beside_each_other_and_objects_with_classes(
     np.testing.assert_array_equal(mask > 0, objects > 0)
     assert (mask[(objects > 0) & (objects < 130)] == 1).all()
     assert found.max() == 70
+
+
+def _largest_chunk(folder: Path) -> Path:
+    files = (f for f in (folder / "labels" / "classes" / "0").rglob("*") if f.is_file())
+    return max((f for f in files if f.name != "zarr.json"), key=lambda f: f.stat().st_size)
+
+
+def _change_zarr(folder: Path, scale: list[float], first: list[float]) -> None:
+    """What others could have written there, in the place of all that we say."""
+    label = zarr.open_group(folder / "labels" / "classes", mode="r+")
+    ome = dict(label.attrs)["ome"]
+    steps = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": first}]
+    ome["multiscales"][0]["datasets"][0]["coordinateTransformations"] = steps
+    label.attrs.put({"ome": ome})
+    zarr.open_group(folder, mode="r+").attrs.put({})
+
+
+def _other_objects(folder: Path) -> None:
+    label = zarr.open_group(folder / "labels" / "instances", mode="r+")
+    del label["0"]
+    label.create_array("0", data=np.ones((9, 9), np.uint32))
+
+
+@pytest.mark.parametrize(
+    ("form", "found", "harm", "said"),
+    [
+        ("ome-zarr", "*.ome.zarr", lambda p: _cut_short(_largest_chunk(p)), "damaged"),
+        ("ome-zarr", "*.ome.zarr", lambda p: _largest_chunk(p).write_bytes(b""), "damaged"),
+        ("ome-zarr", "*.ome.zarr", _other_objects, "its objects (9, 9)"),
+        ("ome-zarr", "*.ome.zarr", lambda p: _change_zarr(p, [0, 0], [0, 0]), "0 x 0 µm"),
+        ("ome-zarr", "*.ome.zarr", lambda p: _change_zarr(p, [1, 1], [9e3, 0]), "outside"),
+        ("ome-zarr", "*.ome.zarr", lambda p: _change_zarr(p, [900, 900], [0, 0]), "outside"),
+        (
+            "ome-tiff",
+            "*.labels.ome.tif",
+            lambda p: p.write_bytes(p.read_bytes()[:-9]),
+            "breaks off",
+        ),
+    ],
+)
+def test_half_copied_and_misplaced_pyramids_are_named(
+    form: str, found: str, harm: Callable[[Path], object], said: str, labelled: Path, tmp_path: Path
+) -> None:
+    assert _run("export", labelled, "--out", tmp_path, "--format", form).exit_code == 0
+    _forget(labelled)
+    (path,) = tmp_path.glob(found)
+    harm(path)
+    result = _run("import", labelled, path)
+    assert result.exit_code == 1, result.output
+    assert said in result.stderr
+    assert path.name in result.stderr
+    assert _stored(labelled) == []
+
+
+def test_files_that_label_nothing_are_named(ome_tiff: Path, tmp_path: Path) -> None:
+    _as_tiff(tmp_path / "none.tif", np.zeros((256, 384), np.uint8))
+    degrees = [[x / 1e4, y / 1e4] for x, y in SQUARE]
+    for path in (tmp_path / "none.tif", foreign(tmp_path, feature("gland", degrees))):
+        result = _run("import", ome_tiff, path)
+        assert result.exit_code == 1
+        assert "labels no pixel" in result.stderr

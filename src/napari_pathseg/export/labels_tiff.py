@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,6 +109,7 @@ def read_labels_tiff(path: Path) -> LabelsTiff:
     try:
         with tifffile.TiffFile(path) as tiff:
             page = tiff.pages.first
+            _check_tags(tiff, page)
             array = page.asarray()
             mpp, description = _mpp(page), page.description
             pictures = sum(len(series) for series in tiff.series)
@@ -121,6 +123,16 @@ def read_labels_tiff(path: Path) -> LabelsTiff:
         )
     classes, field = known_of(description, str(path))
     return LabelsTiff(array, mpp, classes, field, pictures)
+
+
+def _check_tags(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
+    """ValueError when a tag lies beyond the end of the file, as those written last do in a copy
+    that broke off; tifffile leaves such a tag out.
+    """
+    tiff.filehandle.seek(page.offset)
+    (count,) = struct.unpack(tiff.tiff.tagnoformat, tiff.filehandle.read(tiff.tiff.tagnosize))
+    if len(page.tags) < count:
+        raise ValueError("it breaks off before the end of what it says of itself")
 
 
 def _mpp(page: tifffile.TiffPage) -> Pair | None:

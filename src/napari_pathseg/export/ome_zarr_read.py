@@ -5,6 +5,7 @@ Source: https://ngff.openmicroscopy.org/0.5/ and /0.4/ (multiscales, labels, ima
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import zarr
 from napari_pathseg.classes import ClassList, LabelClass
 from napari_pathseg.errors import ExportError
 from napari_pathseg.export.ome_zarr import OURS, PAIR
+from napari_pathseg.export.pictures import DAMAGED
 from napari_pathseg.geometry import Pair
 from napari_pathseg.labels.raster import Ints
 from napari_pathseg.labels.record import FieldRecord
@@ -75,9 +77,15 @@ def read_ome_zarr(path: Path) -> tuple[ZarrLabels, ...]:
     try:
         group = zarr.open_group(path, mode="r")
         found = tuple(_images(group, path))
-    except (OSError, KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, AttributeError, EOFError, zlib.error, *DAMAGED) as error:
         raise ExportError(f"{path} holds no OME-Zarr labels or is damaged: {error!r}.") from error
     for each in found:
+        if each.instances is not None and each.instances.shape != each.mask.shape:
+            raise ExportError(
+                f"{path}: its classes have the shape {each.mask.shape}, its objects"
+                f" {each.instances.shape}.",
+                "Export it again from its source.",
+            )
         if each.mask.ndim != 2 or each.mask.dtype.kind not in "ui":
             raise ExportError(f"{path} holds labels of {each.mask.dtype} and {each.mask.shape}.")
     if not found:

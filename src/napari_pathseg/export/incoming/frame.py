@@ -24,6 +24,7 @@ Mask = npt.NDArray[np.uint16]
 
 FIELD_PX = 4096
 """Larger labels come in as several fields of this side, so that each can be edited."""
+AGAIN = "Export it again from its source."
 _FINE_PX = 1 << 26
 _SAME = 1e-3
 
@@ -160,11 +161,12 @@ def placed(
         raise ExportError(
             f"{path}: the mask has {mask.shape[0]} x {mask.shape[1]} pixels, its field"
             f" {field.height} x {field.width}.",
-            "Export it again from its source.",
+            AGAIN,
         )
     level = level_of(frame, field.downsample)
     if level is None:
         level = _nearest(frame, field.downsample)
+        check_region(path, frame, field.region, max(field.downsample))
         target = covering(path, frame, field.region, level)
         mask = regridded(mask, field, target)
         objects = None if objects is None else regridded(objects, field, target)
@@ -223,6 +225,18 @@ def check_inside(path: Path, frame: Frame, field: Field) -> None:
         raise _outside(path, frame, field.region)
 
 
+def check_region(path: Path, frame: Frame, region: Region, slack: float) -> None:
+    """ExportError when a region reaches further than `slack` level-0 pixels over the slide."""
+    height, width = frame.levels[0][0]
+    if (
+        min(region.y, region.x) < -slack
+        or region.stop_y > height + slack
+        or region.stop_x > width + slack
+        or slack > min(height, width)
+    ):
+        raise _outside(path, frame, region)
+
+
 def _outside(path: Path, frame: Frame, region: Region) -> ExportError:
     height, width = frame.levels[0][0]
     return ExportError(
@@ -265,8 +279,12 @@ def by_scale(path: Path, frame: Frame, shape: Shape, um: Pair | None, first_um: 
     Raises
     ------
     ExportError
-        When the slide's own scale is unknown.
+        When the slide's own scale is unknown, or the mask's is none.
     """
+    if um is not None and not all(math.isfinite(v) and v > 0 for v in um):
+        raise ExportError(f"{path}: a pixel of {um[0]:g} x {um[1]:g} µm is none.", AGAIN)
+    if not all(math.isfinite(v) for v in first_um):
+        raise ExportError(f"{path}: its first pixel lies nowhere: {first_um}.", AGAIN)
     whole = [level for level, (own, _) in enumerate(frame.levels) if own == shape]
     if whole:
         return Field(whole[0], 0, 0, *shape, frame.levels[whole[0]][1])

@@ -40,9 +40,16 @@ def read_incoming(path: Path, frame: Frame, where: Where | None = None) -> Incom
     """
     where = where or Where()
     try:
-        return _read(path, frame, where)
+        incoming = _read(path, frame, where)
     except OSError as error:
         raise ExportError(describe_os_error(error, path), "Check the path.") from error
+    # A field of ours without a label says that somebody looked and found none.
+    if not any(field.record is not None or field.mask.any() for field in incoming.fields):
+        raise ExportError(
+            f"{path} labels no pixel of {frame.name}.",
+            "Check that there is something in it, and that it is in level-0 pixels.",
+        )
+    return incoming
 
 
 def _read(path: Path, frame: Frame, where: Where) -> Incoming:

@@ -411,6 +411,27 @@ def test_cancel_changes_nothing(make_controller, marked_slide) -> None:
     assert controller.message.text == "Cancelled. Nothing was changed."
 
 
+def test_a_click_is_seen_before_its_answer(make_controller, marked_slide) -> None:
+    runner = LaterRunner()
+    controller = make_controller(runner=runner)
+    open_in(controller, marked_slide)
+    runner.run()
+    look_at(controller, VIEW)
+    points = controller.viewer.layers[f"{controller.desk.name} points"]
+    controller.add(PointPrompt(*GLANDS[0].center))
+    assert len(points.data) == 1
+    controller.cancel()
+    assert not points.visible
+    runner.run()
+    controller.add(PointPrompt(*GLANDS[0].center))
+    runner.run()
+    controller.add(PointPrompt(GLANDS[0].y + 5, GLANDS[0].x + 5))
+    assert len(points.data) == 2
+    runner.run()
+    assert len(points.data) == len(controller.desk.work.state.prompts) == 2
+    assert points.visible
+
+
 def test_a_stroke_while_the_model_works_is_kept(make_controller, marked_slide) -> None:
     runner = LaterRunner()
     controller = make_controller(runner=runner)

@@ -47,6 +47,7 @@ class Asking:
         self._token: CancelToken | None = None
         self._running = False
         self._waiting: list[Gesture] = []
+        self._asked: Desk | None = None
 
     @property
     def busy(self) -> bool:
@@ -147,9 +148,24 @@ class Asking:
             lambda progress: self._progressed(generation, progress),
         )
         self._set_busy(True)
+        self._show_asked(desk, prompts)
         token = self._runner.submit(job)
         # A runner without a background has already answered.
         self._token = token if self._running else None
+
+    def _show_asked(self, desk: Desk, prompts: tuple[Prompt, ...]) -> None:
+        """Show where was clicked before the answer is there."""
+        known = desk.work.state.prompts if desk.work is not None else ()
+        new = [p for p in prompts if not isinstance(p, TextPrompt) and p not in known]
+        if new:
+            self._asked = desk
+            self._host.stage.show_prompts(desk, new)
+
+    def _unshow_asked(self) -> None:
+        """What was asked has no answer: show the prompts that have one."""
+        desk, self._asked = self._asked, None
+        if desk is not None and desk in tuple(self._host.desks):
+            self._host.stage.show_prompts(desk)
 
     def _others(self, desk: Desk) -> tuple[PlacedMask, ...]:
         """All fields as they are now."""
@@ -177,6 +193,7 @@ class Asking:
         if generation != self._generation:
             return
         self._set_busy(False)
+        self._asked = None
         if desk not in tuple(self._host.desks):
             return
         work = desk.work
@@ -200,6 +217,7 @@ class Asking:
             return
         self._set_busy(False)
         self._waiting.clear()
+        self._unshow_asked()
         if isinstance(error, CancelledError):
             self._host.say(Message("Cancelled. Nothing was changed."))
         elif isinstance(error, UnknownTermError):
@@ -234,6 +252,7 @@ class Asking:
         if self._token is not None:
             self._token.cancel()
         self._set_busy(False)
+        self._unshow_asked()
         self._host.say(Message("Cancelled. Nothing was changed."))
 
     def _set_busy(self, busy: bool) -> None:

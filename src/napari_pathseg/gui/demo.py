@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Region
+from napari_pathseg.gui.demo_correcting import SAMPLE as CORRECTED
+from napari_pathseg.gui.demo_correcting import perform_correcting
 from napari_pathseg.gui.demo_script import Scene, perform, say
 from napari_pathseg.gui.filming import Film
 from napari_pathseg.progress import Progress
@@ -95,6 +97,8 @@ def main() -> None:
     film = Film(hand, docs or out / "pictures", ".jpg" if docs else ".png")
     try:
         perform(hand, scene, path, out, film)
+        if docs is not None:
+            perform_correcting(hand, fetch_sample(CORRECTED, _meter()), film)
         film.save((docs or out / "pictures") / FILM, MAX_FILM_BYTES)
         say(f"pictures of each step and a film of {film.seconds:.0f} s: {docs or out / 'pictures'}")
     except PathsegError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,10 +16,11 @@ from napari_pathseg.slide.base import RGB
 if TYPE_CHECKING:
     from napari_pathseg.gui.widgets.hand import Hand
 
-STILL_QUALITY = 84
+STILL_QUALITIES, MAX_STILL_BYTES = (84, 74, 64, 54), 150_000
 FILM_WIDTH_PX = 960
 FILM_QUALITIES = (70, 60, 50, 40, 30, 20)
 CAPTION_PX = 30
+ROW_PX, GAP_PX, PAPER = 1000, 12, (255, 255, 255)
 INK, GROUND = (255, 255, 255), (24, 26, 32)
 
 
@@ -60,6 +62,27 @@ class Film:
     def part(self, name: str, widget: object) -> Path:
         """Save a picture of one widget alone."""
         return self._save(name, self._hand.picture(widget))
+
+    def shot(self) -> RGB:
+        """A picture of the canvas alone, (height, width, 3)."""
+        self._hand.wait()
+        shot: RGB = self._hand.viewer.screenshot(canvas_only=True, flash=False)[..., :3]
+        return shot
+
+    def row(self, name: str, pictures: Sequence[RGB]) -> Path:
+        """Save pictures beside each other, together as wide as a page."""
+        width = (ROW_PX - GAP_PX * (len(pictures) - 1)) // len(pictures)
+        small = [
+            Image.fromarray(np.ascontiguousarray(picture)).resize(
+                (width, round(picture.shape[0] * width / picture.shape[1])),
+                Image.Resampling.LANCZOS,
+            )
+            for picture in pictures
+        ]
+        row = Image.new("RGB", (ROW_PX, small[0].height), PAPER)
+        for number, picture in enumerate(small):
+            row.paste(picture, (number * (width + GAP_PX), 0))
+        return self._save(name, np.asarray(row))
 
     def frame(self, caption: str, seconds: float = 1.0) -> None:
         """Add what is shown now to the film, with a line below."""
@@ -106,7 +129,9 @@ class Film:
     def _save(self, name: str, picture: RGB) -> Path:
         path = self._folder / f"{name}{self._suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(picture)).save(
-            path, quality=STILL_QUALITY, optimize=True
-        )
+        image = Image.fromarray(np.ascontiguousarray(picture))
+        for quality in STILL_QUALITIES:
+            image.save(path, quality=quality, optimize=True)
+            if path.stat().st_size <= MAX_STILL_BYTES or self._suffix != ".jpg":
+                break
         return path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napari_pathseg.cli.console import print_json, print_table, progress_line
-from napari_pathseg.cli.options import context_option
+from napari_pathseg.cli.options import context_option, model_option
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.progress import Progress
 
@@ -32,12 +32,7 @@ _KINDS = ("text", "point", "points5", "box")
 @click.option("--split", default="val", help="Which cases, by their column split.")
 @click.option("--dataset", "datasets", multiple=True, help="Only this data set; may be repeated.")
 @click.option("--limit", type=int, metavar="N", help="At most N images of each data set.")
-@click.option(
-    "--model",
-    default="default",
-    metavar="NAME",
-    help="default, mobile-sam (points and boxes only), or a .safetensors file.",
-)
+@model_option
 @context_option
 @click.option("--seed", type=int, default=0, help="For the choice of images and objects.")
 @click.option(

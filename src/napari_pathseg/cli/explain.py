@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from napari_pathseg.cli.console import answer, print_table, progress_line
-from napari_pathseg.cli.options import adapter_option, context_option, mpp_option, region_option
+from napari_pathseg.cli.options import (
+    adapter_option,
+    context_option,
+    model_option,
+    mpp_option,
+    region_option,
+)
 from napari_pathseg.cli.region import open_region
 from napari_pathseg.prompts import TextPrompt
 
@@ -40,6 +46,7 @@ SHOWN_OBJECTS = 10
     metavar="N",
     help="How many objects of each class to weigh, the largest first; a look at the model each.",
 )
+@model_option
 @adapter_option
 @context_option
 @click.option(
@@ -56,6 +63,7 @@ def explain(
     corner_and_size: tuple[int, int, int, int] | None,
     mpp: float | None,
     most: int,
+    model: str,
     adapters: Sequence[Path],
     context: bool,
     out: Path,
@@ -72,7 +80,9 @@ def explain(
 
     check_writable(out)
     prompts = [TextPrompt(text) for text in texts]
-    opened = open_region(slide, corner_and_size, mpp=mpp, adapters=adapters, context=context)
+    opened = open_region(
+        slide, corner_and_size, mpp=mpp, model=model, adapters=adapters, context=context
+    )
     with progress_line() as progress, opened as here:
         segmentation = here.session.segment(here.region, prompts, progress=progress)
         importance = object_importance(

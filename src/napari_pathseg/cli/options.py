@@ -40,6 +40,12 @@ context_option = click.option(
     help="Let a model that can take what lies around each of its inputs into account, a fifth "
     "slower. [default: --no-context]",
 )
+model_option = click.option(
+    "--model",
+    default="default",
+    metavar="NAME",
+    help="default, mobile-sam (points and boxes only), or a .safetensors file.",
+)
 mpp_option = click.option(
     "--mpp",
     type=Number(*PLAUSIBLE_MPP),

@@ -42,6 +42,7 @@ def open_region(
     corner_and_size: tuple[int, int, int, int] | None,
     *,
     mpp: float | None,
+    model: str,
     adapters: Sequence[Path],
     context: bool,
 ) -> Iterator[OpenRegion]:
@@ -57,6 +58,7 @@ def open_region(
     session = open_session(
         slide,
         mpp=None if mpp is None else (mpp, mpp),
+        model=model,
         config=SegmentConfig(max_tiles=MAX_TILES, context=context),
         adapters=adapters,
     )

@@ -13,6 +13,7 @@ from napari_pathseg.cli.options import (
     Number,
     adapter_option,
     context_option,
+    model_option,
     mpp_option,
     region_option,
 )
@@ -61,6 +62,7 @@ _NUMBER = Number()
 )
 @region_option
 @mpp_option
+@model_option
 @adapter_option
 @context_option
 @click.option(
@@ -79,6 +81,7 @@ def segment(
     boxes: Sequence[Box],
     corner_and_size: tuple[int, int, int, int] | None,
     mpp: float | None,
+    model: str,
     adapters: Sequence[Path],
     context: bool,
     out: Path,
@@ -93,7 +96,9 @@ def segment(
     from napari_pathseg.cli.results import check_writable, facts_of, write_results
 
     check_writable(out)
-    opened = open_region(slide, corner_and_size, mpp=mpp, adapters=adapters, context=context)
+    opened = open_region(
+        slide, corner_and_size, mpp=mpp, model=model, adapters=adapters, context=context
+    )
     with progress_line() as progress, opened as here:
         segmentation = here.session.segment(here.region, prompts, progress=progress)
         facts = facts_of(here, segmentation, texts)

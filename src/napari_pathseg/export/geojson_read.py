@@ -210,7 +210,7 @@ def _shape(feature: Mapping[str, Any], place: str) -> GeoShape | None:
 def _rings(geometry: object, place: str) -> list[Points]:
     """All rings of the polygons of a geometry; none of points and lines."""
     values = geometry if isinstance(geometry, dict) else {}
-    coordinates = values.get("coordinates")
+    coordinates: Any = values.get("coordinates")
     match values.get("type"):
         case "GeometryCollection":
             parts = values.get("geometries")

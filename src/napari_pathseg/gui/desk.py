@@ -16,6 +16,7 @@ from napari_pathseg.errors import StoreError
 from napari_pathseg.geometry import Pair
 from napari_pathseg.gui.counts import Count, count_classes
 from napari_pathseg.gui.draft import Draft
+from napari_pathseg.gui.layers import PLACE
 from napari_pathseg.gui.overview import PlacedMask, StoredLabels
 from napari_pathseg.gui.work import FieldWork, State
 from napari_pathseg.inference.segmentation import Mask
@@ -247,6 +248,11 @@ class Desk:
         for field_id, counts in self._counts.items():
             where = self.records[field_id].field.mpp(mpp)
             self._counts[field_id] = {value: c.at(where) for value, c in counts.items()}
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the layer for the field under work has shown one."""
+        return self.field_layer is not None and PLACE in self.field_layer.metadata
 
     def layers(self) -> Iterable[Image | Labels]:
         """The layers of this slide that are in the viewer."""

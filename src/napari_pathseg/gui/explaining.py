@@ -103,7 +103,7 @@ class Explaining:
         index = self._class_index(desk, pending)
         drawn = self.shown, index, pending.field, desk.mpp, desk.field_layer
         same = self._drawn_of is pending.logits and drawn == self._drawn
-        if same or desk.field_layer is None:  # its layer is about to come
+        if same or desk.field_layer is None or not desk.is_shown:  # it is about to be
             return
         if self._drawn_of is None:
             # The mask stays as an outline: where the threshold lies in the map.

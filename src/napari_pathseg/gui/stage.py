@@ -20,7 +20,6 @@ from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.layers import (
     FIELD_OPACITY,
     KEY,
-    PLACE,
     display_dtype,
     hatched,
     make_field_layer,
@@ -66,14 +65,14 @@ class Stage:
         if work is None:
             return False
         layer = desk.field_layer or self._make_field_layer(desk)
-        begins = PLACE not in layer.metadata
+        begins = not desk.is_shown
+        if begins:  # first: what listens to it finds nothing shown yet, and adds no layer
+            self.viewer.layers.selection.active = layer
         # One layer for one field after the other: napari takes long to add and remove them.
         self.recolor(desk)
         place_field(layer, work.record.field, desk.mpp)
         show_mask(layer, work.mask, desk.classes)
         self._show_hand(desk)
-        if begins:
-            self.viewer.layers.selection.active = layer
         return begins
 
     def prepare_next(self, desk: Desk) -> bool:

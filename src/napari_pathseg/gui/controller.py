@@ -24,7 +24,14 @@ from napari_pathseg.gui.fields import Fields
 from napari_pathseg.gui.jobs import ImmediateRunner, Job, Runner
 from napari_pathseg.gui.layers import KEY, warm_up
 from napari_pathseg.gui.learning import use_words
-from napari_pathseg.gui.messages import OPEN_FIRST, Action, Message, of_error, tell_failure
+from napari_pathseg.gui.messages import (
+    OPEN_FIRST,
+    Action,
+    Message,
+    of_error,
+    scale_wanted,
+    tell_failure,
+)
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.refining import Refining
 from napari_pathseg.gui.relocating import relocate
@@ -235,13 +242,7 @@ class PathsegController:
 
     def ask_for_scale(self) -> None:
         """Say that the slide's scale is unknown, with the usual answers to choose from."""
-        usual = ((0.25, "40x"), (0.5, "20x"))
-        actions = [
-            Action(f"{um} as for {lens}", lambda um=um: self.set_mpp((um, um)), "µm per pixel")  # type: ignore[misc]
-            for um, lens in usual
-        ]
-        text = "This file does not say its resolution, and words need it. Choose or set its scale."
-        self.say(Message(text, "warning", tuple(actions)))
+        self.say(scale_wanted(self.set_mpp))
 
     def zoom_in(self) -> None:
         """Show a quarter of the view's area, around its centre."""

@@ -33,6 +33,16 @@ class Message:
     actions: tuple[Action, ...] = ()
 
 
+def scale_wanted(choose: Callable[[Pair], None]) -> Message:
+    """The slide's scale is unknown; `choose` takes one of the usual (micrometres per pixel)."""
+    actions = tuple(
+        Action(f"{um} as for {lens}", lambda um=um: choose((um, um)), "µm per pixel")  # type: ignore[misc]
+        for um, lens in ((0.25, "40x"), (0.5, "20x"))
+    )
+    text = "This file does not say its resolution, and words need it. Choose or set its scale."
+    return Message(text, "warning", actions)
+
+
 def of_error(error: PathsegError, actions: Sequence[Action] = ()) -> Message:
     """An error as the panel shows it: what went wrong and the way out."""
     return Message(str(error), "error", tuple(actions))

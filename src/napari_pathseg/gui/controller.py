@@ -38,14 +38,13 @@ from napari_pathseg.gui.relocating import relocate
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.reviewing import Reviewing
 from napari_pathseg.gui.saving import Saving
-from napari_pathseg.gui.settings import SettingsStore, kept_settings
+from napari_pathseg.gui.settings import SettingsStore
 from napari_pathseg.gui.stage import Stage
 from napari_pathseg.gui.tools import PAINTING, Tool
 from napari_pathseg.gui.words import WordBook
 from napari_pathseg.progress import CancelToken, ProgressCallback
 from napari_pathseg.prompts import Gesture, LassoPrompt, ScribblePrompt
 from napari_pathseg.vocabulary import Resolution, Vocabulary
-from napari_pathseg.vocabulary.termfile import own_terms_path
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -380,23 +379,3 @@ class PathsegController:
         self.desks.close()
         self.saving.flush()
         self._writer.close()
-
-
-def default_controller(
-    viewer: ViewerModel, runner: Runner, writer: Runner, **options: Any
-) -> PathsegController:
-    """A controller with the chosen model, the vocabulary that ships, and napari's settings."""
-    from napari_pathseg.gui.models import load_chosen
-
-    settings = options.pop("settings", None) or kept_settings()
-    controller = PathsegController(
-        viewer,
-        runner=runner,
-        writer=writer,
-        model=SharedModel(lambda: load_chosen(settings.value.model)),
-        vocabulary=Vocabulary.load(),
-        settings=settings,
-        **options,
-    )
-    controller.words.load(own_terms_path())
-    return controller

@@ -138,8 +138,8 @@ class _meter:  # noqa: N801 - used as a function
 
 def _dock(viewer: Viewer, out: Path) -> PathsegPanel:
     """The panel, keeping its labels in the demo's own folder."""
-    from napari_pathseg.gui.controller import default_controller
     from napari_pathseg.gui.remembered import Remembered
+    from napari_pathseg.gui.usual import default_controller
     from napari_pathseg.gui.widgets.panel import PathsegPanel
     from napari_pathseg.gui.worker import QtRunner
 

@@ -12,13 +12,14 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxL
 
 from napari_pathseg.errors import StoreError
 from napari_pathseg.gui.bindings import Bindings
-from napari_pathseg.gui.controller import PathsegController, default_controller
+from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.keys import Keys
 from napari_pathseg.gui.messages import of_error
 from napari_pathseg.gui.pages import PAGES
 from napari_pathseg.gui.provenance import Origins
 from napari_pathseg.gui.settings import Settings, apply
 from napari_pathseg.gui.tools import Pointer
+from napari_pathseg.gui.usual import default_controller
 from napari_pathseg.gui.widgets.canvas_context import CanvasContext
 from napari_pathseg.gui.widgets.keys_window import KeysWindow
 from napari_pathseg.gui.widgets.message_line import MessageLine

@@ -304,6 +304,28 @@ def test_a_run_goes_on_where_it_stopped(
     assert (tmp_path / "model.safetensors").stat().st_size < 30_000_000
 
 
+def test_what_comes_out_holds_a_share_of_the_start(
+    cases: list[Case], dataset: DatasetRecipe, tmp_path: Path
+) -> None:
+    groups = (GroupRecipe("tissue", 64, 2, 1.0),)
+    recipe = replace(
+        load_recipe(), minutes=0.0001, warmup_steps=1, ema=0.0, groups=groups, datasets=(dataset,)
+    )
+    objects = (("tissue", "gland"), ("tissue", "glomerulus"), ("tissue", "stroma"))
+    network = PathsegNetwork(objects, ("colon",))
+    before = network.query_decoder.norm.weight.detach().clone()
+    outs = []
+    for share in (0.0, 0.25, 1.0):
+        torch.manual_seed(0)
+        own = PathsegNetwork(objects, ("colon",))
+        own.load_state_dict(network.state_dict())
+        trained = Trainer(own, replace(recipe, of_start=share), cases, tmp_path / str(share)).run()
+        outs.append(trained.query_decoder.norm.weight.detach())
+    assert not torch.equal(outs[0], before)
+    torch.testing.assert_close(outs[1], outs[0].lerp(before, 0.25))
+    assert torch.equal(outs[2], before)
+
+
 @pytest.mark.parametrize("trainable", [(), ("stages.3", "neck")])
 def test_it_learns_on_kept_crops(
     cases: list[Case], dataset: DatasetRecipe, tmp_path: Path, trainable: tuple[str, ...]

@@ -141,6 +141,7 @@ class Trainer:
         self._best = 0.0
         self._optimizer = self._make_optimizer()
         self._average = copy.deepcopy(network).eval()
+        self._start = {n: p.detach().clone() for n, p in network.named_parameters()}
         self._step = 0
         self._spent = 0.0
         folder.mkdir(parents=True, exist_ok=True)
@@ -149,7 +150,7 @@ class Trainer:
         self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
     ) -> PathsegNetwork:
         """Train until the recipe's time is spent; the average of the weights comes back, as it
-        was when it did best on the cases of the split "val".
+        was when it did best on the cases of the split "val", with the recipe's share of the start.
 
         Raises
         ------
@@ -167,6 +168,9 @@ class Trainer:
         best = self._folder / "best.pt"
         if best.exists():
             load_matching(self._average, torch.load(best, weights_only=True), best)
+        with torch.no_grad():
+            for name, parameter in self._average.named_parameters():
+                parameter.lerp_(self._start[name], self._recipe.of_start)
         return self._average
 
     def _train(self, progress: ProgressCallback, cancel: CancelToken | None) -> None:

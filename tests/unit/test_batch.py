@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from click.testing import CliRunner
 from marker_segmenter import MarkerSegmenter
 from PIL import Image
 
@@ -21,7 +22,8 @@ from napari_pathseg.batch.label_pyramid import halved_labels
 from napari_pathseg.batch.one_slide import run_slide
 from napari_pathseg.batch.run import Batch, prepare, run_batch
 from napari_pathseg.batch.settings import BatchSettings, SlideJob
-from napari_pathseg.errors import PathsegError, PromptError, UnknownTermError
+from napari_pathseg.cli.batch import batch as batch_command
+from napari_pathseg.errors import ModelError, PathsegError, PromptError, UnknownTermError
 from napari_pathseg.inference.spool import TILE_PX
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
@@ -251,3 +253,15 @@ def test_facts_of_another_layout_are_not_taken_for_finished(tmp_path: Path) -> N
     for text in ("", "[]", "{}", '{"layout": 0}', '{"layout": 1, "files": null}'):
         job.facts_path.write_text(text)
         assert one_slide.finished(job, "") is None
+
+
+def test_another_model_is_asked_for_by_its_file(tmp_path: Path) -> None:
+    slide = tmp_path / "a.png"
+    Image.fromarray(np.full((64, 64, 3), 200, np.uint8)).save(slide)
+    asked = [str(slide), "--prompt", "gland", "--out", str(tmp_path / "out")]
+    result = CliRunner().invoke(
+        batch_command, [*asked, "--model", str(tmp_path / "my.safetensors")]
+    )
+    assert isinstance(result.exception, ModelError)
+    assert "my.safetensors" in str(result.exception)
+    assert not (tmp_path / "out" / "run.json").exists()

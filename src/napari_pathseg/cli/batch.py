@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from napari_pathseg.cli.console import note, print_json, print_table, progress_line
-from napari_pathseg.cli.options import Number, adapter_option, context_option
+from napari_pathseg.cli.options import Number, adapter_option, context_option, model_option
 from napari_pathseg.slide.scale import PLAUSIBLE_MPP
 
 FORMATS = ("tif", "geojson", "zarr", "png")
@@ -59,6 +59,7 @@ CANCELLED = 130
     help="Besides tif and geojson, which are always written: zarr (OME-Zarr), png. May be given "
     "again.",
 )
+@model_option
 @adapter_option
 @context_option
 @click.option(
@@ -86,6 +87,7 @@ def batch(
     tissue_only: bool | None,
     instances: bool,
     formats: Sequence[Any],
+    model: str,
     adapters: Sequence[Path],
     context: bool,
     workers: int | None,
@@ -112,6 +114,8 @@ def batch(
         where=where,  # type: ignore[arg-type]
         instances=instances,
         formats=tuple(dict.fromkeys([*ALWAYS, *formats])),
+        # Workers may start in another folder.
+        model=str(Path(model).absolute()) if Path(model).suffix else model,
         adapters=tuple(str(file.absolute()) for file in adapters),
         context=context,
     )

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field
 from napari_pathseg.models import compiled
 from napari_pathseg.models.base import TileQuery
+from napari_pathseg.models.network import PathsegNetwork
 from napari_pathseg.models.registry import DEFAULT, load_segmenter_file, model_path
 from napari_pathseg.slide.synthetic import SyntheticSlide
 
@@ -45,6 +47,19 @@ def test_masks_are_those_of_torch_and_the_form_is_kept(
 
     monkeypatch.setattr(compiled, "_convert", fail)
     load_segmenter_file(model_path(DEFAULT), "cpu")
+
+
+def test_who_has_some_of_the_cores_only_is_bound_to_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else workers beside each other would all wait for the first core."""
+    network = PathsegNetwork([("tissue", "gland")], ()).eval()
+    for spare in (0, 1):
+        cores = torch.get_num_threads() + spare
+        monkeypatch.setattr(compiled.os, "cpu_count", lambda cores=cores: cores)
+        encoder = compiled.CompiledEncoder(network, "0" * 64, tmp_path)
+        made = encoder._request(with_context=False).get_compiled_model()
+        assert made.get_property("ENABLE_CPU_PINNING") == (spare == 0)
 
 
 def test_without_openvino_torch_does_it(

@@ -79,11 +79,15 @@ class CompiledEncoder:
             path = _place(self._sha256, openvino.__version__, self._folder, with_context)
             if not path.exists():
                 _convert(self._network, path, with_context)
+            threads = torch.get_num_threads()
             settings = {
                 # The default precision may be half, which gives other masks.
                 "INFERENCE_PRECISION_HINT": "f32",
                 # As torch is told by OMP_NUM_THREADS: workers beside each other share the cores.
-                "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+                "INFERENCE_NUM_THREADS": threads,
+                # Threads are bound to cores from the first on, the same in every process: workers
+                # with a thread each would all wait for one core.
+                "ENABLE_CPU_PINNING": threads >= (os.cpu_count() or 1),
             }
             compiled = core.compile_model(core.read_model(path), "CPU", settings)
             self._requests[with_context] = compiled.create_infer_request()

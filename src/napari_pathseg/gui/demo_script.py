@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Pair, Region
 from napari_pathseg.gui.filming import Film
 from napari_pathseg.gui.pages import PAGES
+from napari_pathseg.gui.widgets.slide_page import SlidePage
 
 if TYPE_CHECKING:
     from napari_pathseg.gui.exporting import Exported
@@ -201,7 +203,9 @@ def _look_around(hand: Hand, film: Film) -> None:
     """The other tabs, the list of keys, the tour and the light theme."""
     seen = {"Segment", "Review", "Measure"}
     for title in (page.title for page in PAGES if page.title not in seen):
-        _show(hand, title)
+        page = _show(hand, title)
+        if isinstance(page, SlidePage):
+            hand.wait(partial(_has_picture, page), 60)
         hand.wait(seconds=1.0)
         film.still(title.lower())
         film.frame(f"{title}: {hand.panel.tabs.buttons[title].toolTip()}", 2.5)
@@ -220,6 +224,10 @@ def _look_around(hand: Hand, film: Film) -> None:
     hand.viewer.theme = "dark"
     hand.wait(seconds=0.5)
     film.frame("All of it on a laptop, offline, without a GPU", 3)
+
+
+def _has_picture(page: SlidePage) -> bool:
+    return bool(page.thumbnail.pixmap().width())
 
 
 def _show(hand: Hand, title: str) -> Any:

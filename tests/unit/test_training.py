@@ -319,7 +319,7 @@ def test_what_comes_out_holds_a_share_of_the_start(
         torch.manual_seed(0)
         own = PathsegNetwork(objects, ("colon",))
         own.load_state_dict(network.state_dict())
-        trained = Trainer(own, replace(recipe, of_start=share), cases, tmp_path / str(share)).run()
+        trained = Trainer(own, recipe, cases, tmp_path / str(share), of_start=share).run()
         outs.append(trained.query_decoder.norm.weight.detach())
     assert not torch.equal(outs[0], before)
     torch.testing.assert_close(outs[1], outs[0].lerp(before, 0.25))

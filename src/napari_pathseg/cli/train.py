@@ -65,6 +65,13 @@ FULL_MINUTES = 30.0
     metavar="N",
     help="Draw N crops once and keep what the lower image encoder sees in them: many more steps.",
 )
+@click.option(
+    "--of-start",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    metavar="SHARE",
+    help="Share of the weights of --start, taught the same terms, in those that come out.",
+)
 def train(
     cases: Path | None,
     bundle: Path | None,
@@ -78,6 +85,7 @@ def train(
     points: Path | None,
     start: Path | None,
     kept_crops: int,
+    of_start: float,
 ) -> None:
     """Train a model on CASES, a CSV of images and masks; or learn from corrected fields.
 
@@ -115,7 +123,7 @@ def train(
     with progress_line() as progress:
         start = start or fetch_mobile_sam(progress)
         network = build_network(known, recipe, start)
-        trainer = Trainer(network, recipe, known, out, kept_crops=kept_crops)
+        trainer = Trainer(network, recipe, known, out, kept_crops=kept_crops, of_start=of_start)
         network = trainer.run(progress)
     path = out / "model.safetensors"
     write_model(network, path, recipe)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from napari_pathseg.models.adapted import answer_of
 from napari_pathseg.models.adapter import TermHead
 from napari_pathseg.models.base import FloatMap, gated
+from napari_pathseg.training.averaging import follow
 from napari_pathseg.training.lesson_tiles import LessonTile, View
 from napari_pathseg.training.losses import mask_loss
 
@@ -97,11 +98,7 @@ class HeadTrainer:
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._learning.parameters(), 1.0)
         self._optimizer.step()
-        kept = min(KEPT, (1 + self._step) / (10 + self._step))
-        with torch.no_grad():
-            pairs = zip(self.head.parameters(), self._learning.parameters(), strict=True)
-            for mean, value in pairs:
-                mean.lerp_(value, 1 - kept)
+        follow(self.head, self._learning, self._step, KEPT)
         return float(loss.detach())
 
     def answer(self, view: View) -> FloatMap:

@@ -21,6 +21,7 @@ from napari_pathseg.models.network import PathsegNetwork
 from napari_pathseg.models.registry import load_card
 from napari_pathseg.models.weights import load_matching, load_weights, read_mobile_sam
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
+from napari_pathseg.training.averaging import follow
 from napari_pathseg.training.cases import Case, taught_terms
 from napari_pathseg.training.curves import draw_curves
 from napari_pathseg.training.kept import KeptCrops
@@ -119,6 +120,9 @@ class Trainer:
     kept_crops : int
         When not 0, so many crops are seen once by the part of the image encoder that never
         learns, and all the rest is trained on them.
+    of_start : float
+        Share of the weights that it starts from in those that come out (Wortsman et al., Robust
+        fine-tuning, arXiv 2109.01903, section 3); for a start that was taught the same terms.
     """
 
     def __init__(
@@ -129,8 +133,9 @@ class Trainer:
         folder: Path,
         *,
         kept_crops: int = 0,
+        of_start: float = 0.0,
     ) -> None:
-        self._kept_crops = kept_crops
+        self._kept_crops, self._of_start = kept_crops, of_start
         recipe = recipe.taught(network.term_encoder.objects)
         self._network, self._recipe, self._folder = network, recipe, folder
         train = [c for c in cases if c.split == "train"]
@@ -150,7 +155,7 @@ class Trainer:
         self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
     ) -> PathsegNetwork:
         """Train until the recipe's time is spent; the average of the weights comes back, as it
-        was when it did best on the cases of the split "val", with the recipe's share of the start.
+        was when it did best on the cases of the split "val", with its share of the start.
 
         Raises
         ------
@@ -170,7 +175,7 @@ class Trainer:
             load_matching(self._average, torch.load(best, weights_only=True), best)
         with torch.no_grad():
             for name, parameter in self._average.named_parameters():
-                parameter.lerp_(self._start[name], self._recipe.of_start)
+                parameter.lerp_(self._start[name], self._of_start)
         return self._average
 
     def _train(self, progress: ProgressCallback, cancel: CancelToken | None) -> None:
@@ -266,12 +271,7 @@ class Trainer:
         nn.utils.clip_grad_norm_(trained, CLIP_NORM)
         self._optimizer.step()
         self._step += 1
-        keep = min(self._recipe.ema, (1 + self._step) / (10 + self._step))
-        with torch.no_grad():
-            pairs = zip(self._average.parameters(), self._network.parameters(), strict=True)
-            for mean, value in pairs:
-                if value.requires_grad:
-                    mean.lerp_(value, 1 - keep)
+        follow(self._average, self._network, self._step, self._recipe.ema)
 
     def _log(self, group: str, loss: float, parts: dict[str, float]) -> None:
         names = ("words", "presence", "click", "words_click", "correction")

@@ -77,9 +77,6 @@ class Recipe:
         Prefixes of image encoder parameters that are trained; all else of it stays frozen.
     context : bool
         Whether the network is shown what lies around each crop.
-    of_start : float
-        Share of the weights that it started from in those that come out (Wortsman et al., Robust
-        fine-tuning, arXiv 2109.01903, section 3); for a start that was taught the same terms.
     rates : mapping of parameter prefix to learning rate
         The longest prefix wins.
     """
@@ -100,7 +97,6 @@ class Recipe:
     weight_decay: float
     trainable: tuple[str, ...]
     context: bool
-    of_start: float
     rates: Mapping[str, float]
     groups: tuple[GroupRecipe, ...]
     datasets: tuple[DatasetRecipe, ...]
@@ -166,7 +162,6 @@ def _recipe(data: dict[str, Any]) -> Recipe:
         weight_decay=float(data["weight_decay"]),
         trainable=tuple(data["trainable"]),
         context=bool(data["context"]),
-        of_start=float(data.get("of_start", 0.0)),
         rates=dict(data["rates"]),
         groups=groups,
         datasets=tuple(_dataset(name, d) for name, d in data["dataset"].items()),

@@ -22,7 +22,7 @@ from napari_pathseg.inference.session import Session
 from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.models.base import EDGE_SHADE, ModelCard, TileQuery
 from napari_pathseg.models.context import ContextBranch
-from napari_pathseg.models.image_encoder import ImageMaps
+from napari_pathseg.models.image_encoder import LowerMaps
 from napari_pathseg.models.network import PathsegNetwork
 from napari_pathseg.models.segmenter import PathsegSegmenter
 from napari_pathseg.prompts import TextPrompt
@@ -173,5 +173,5 @@ def test_crops_for_training_have_the_same_context_as_tiles_in_use(
     assert sample.around.shape == (3, 64, 64)
     small = torch.nn.functional.avg_pool2d(sample.image[None], 4)[0]
     assert (sample.around[:, 16:48, 16:48] - small).abs().mean() < 2
-    maps = ImageMaps(*(torch.zeros(1, 2, 2) for _ in range(3)), around=torch.ones(1, 1, 1))
-    assert ImageMaps.stacked([maps, maps]).around is not None
+    maps = LowerMaps(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), around=torch.ones(1, 1, 1))
+    assert LowerMaps.stacked([maps, maps]).around is not None

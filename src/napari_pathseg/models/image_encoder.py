@@ -40,22 +40,6 @@ class ImageMaps:
     early: Tensor
     around: Tensor | None = None
 
-    def each(self, change: Callable[[Tensor], Tensor]) -> ImageMaps:
-        """All maps changed alike."""
-        around = None if self.around is None else change(self.around)
-        return ImageMaps(change(self.tokens), change(self.middle), change(self.early), around)
-
-    @classmethod
-    def stacked(cls, maps: Sequence[ImageMaps]) -> ImageMaps:
-        """Maps of single images, without a batch axis, as a batch."""
-        around = [m.around for m in maps if m.around is not None]
-        return cls(
-            torch.stack([m.tokens for m in maps]),
-            torch.stack([m.middle for m in maps]),
-            torch.stack([m.early for m in maps]),
-            torch.stack(around) if around else None,
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class LowerMaps:

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from napari_pathseg.inference import joining
-from napari_pathseg.inference.joining import Joined, ObjectJoiner, join_objects
+from napari_pathseg.inference.joining import Joined, ObjectJoiner
 from napari_pathseg.inference.seam_outlines import trace_objects
 from napari_pathseg.inference.spool import TILE_PX, LabelSpool
 from napari_pathseg.labels.masks import resampled
@@ -34,7 +34,8 @@ def spooled(folder: Path, mask: np.ndarray) -> LabelSpool:
 
 
 def joined_of(folder: Path, mask: np.ndarray, **options: object) -> Joined:
-    return join_objects(spooled(folder, mask), folder / "parts", **options)  # type: ignore[arg-type]
+    labels = spooled(folder, mask)
+    return ObjectJoiner(labels, folder / "parts", **options).result()  # type: ignore[arg-type]
 
 
 def drawn(joined: Joined, shape: tuple[int, int]) -> np.ndarray:

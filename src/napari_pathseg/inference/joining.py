@@ -105,39 +105,6 @@ def blocks_of(labels: LabelSpool) -> Iterator[Block]:
         yield Block(row, column, y, x, min(BLOCK_PX, height - y), min(BLOCK_PX, width - x))
 
 
-def join_objects(
-    labels: LabelSpool,
-    path: Path,
-    *,
-    split: Collection[int] = (),
-    min_neck_px: float = 1.0,
-    cancel: CancelToken | None = None,
-) -> Joined:
-    """Number the objects of a class mask; close `parts` of what is returned.
-
-    Objects are 8-connected pixels of one class. Those of the classes in `split` are cut at their
-    waists, as :func:`~napari_pathseg.labels.raster.split_touching` does.
-
-    Parameters
-    ----------
-    path : Path
-        Of the spool that is made.
-    split : collection of int
-        Class values.
-    min_neck_px : float
-
-    Raises
-    ------
-    CancelledError
-    """
-    joiner = ObjectJoiner(labels, path, split=split, min_neck_px=min_neck_px)
-    try:
-        return joiner.result(cancel)
-    except BaseException:
-        joiner.parts.close()
-        raise
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lines:
     """Class, object and part along two edges of a block, (3, pixels) each, and what lies around.
@@ -152,7 +119,10 @@ class _Lines:
 
 
 class ObjectJoiner:
-    """As :func:`join_objects`, but while the labels are still being made.
+    """Numbers the objects of a class mask, while it is still being made.
+
+    Objects are 8-connected pixels of one class. Those of the classes in `split` are cut at their
+    waists, as :func:`~napari_pathseg.labels.raster.split_touching` does.
 
     Parameters
     ----------
@@ -160,6 +130,7 @@ class ObjectJoiner:
     path : Path
         Of the spool that is made; who makes this closes it.
     split : collection of int
+        Class values.
     min_neck_px : float
 
     Attributes
@@ -168,7 +139,12 @@ class ObjectJoiner:
     """
 
     def __init__(
-        self, labels: LabelSpool, path: Path, *, split: Collection[int], min_neck_px: float
+        self,
+        labels: LabelSpool,
+        path: Path,
+        *,
+        split: Collection[int] = (),
+        min_neck_px: float = 1.0,
     ) -> None:
         self.parts = LabelSpool(path, labels.shape, np.uint32)
         self._labels = labels

@@ -8,12 +8,11 @@ from typing import Any
 
 import click
 
-from napari_pathseg.cli.console import note, print_json, print_table, progress_line
+from napari_pathseg.cli.console import INTERRUPTED, note, print_json, print_table, progress_line
 from napari_pathseg.cli.options import Number, adapter_option, context_option, model_option
 from napari_pathseg.slide.scale import PLAUSIBLE_MPP
 
 FORMATS = ("tif", "geojson", "zarr", "png")
-CANCELLED = 130
 
 
 @click.command()
@@ -130,7 +129,7 @@ def batch(
     except KeyboardInterrupt:
         done = sum(row["status"] == "done" for row in work.rows.values())
         note(f"cancelled; {done} of {len(work.jobs)} slides are done. --resume goes on.")
-        ctx.exit(CANCELLED)
+        ctx.exit(INTERRUPTED)
     if as_json:
         print_json(facts)
     else:

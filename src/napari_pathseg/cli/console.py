@@ -15,6 +15,9 @@ import click
 
 from napari_pathseg.progress import Progress, ProgressCallback
 
+INTERRUPTED = 130
+"""Exit code, 128 + SIGINT: what shells expect of an interrupted command."""
+
 _interrupted = threading.Event()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napari_pathseg.cli.console import note, print_table, progress_line
+from napari_pathseg.cli.console import INTERRUPTED, note, print_table, progress_line
 from napari_pathseg.errors import PathsegError, describe_os_error
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 
-INTERRUPTED = 130
 HELD_OUT = "corrected fields kept for validation"
 
 

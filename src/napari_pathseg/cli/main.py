@@ -11,7 +11,7 @@ import click
 
 from napari_pathseg import __version__
 from napari_pathseg.cli.batch import batch
-from napari_pathseg.cli.console import interrupts_kept
+from napari_pathseg.cli.console import INTERRUPTED, interrupts_kept
 from napari_pathseg.cli.doctor import doctor
 from napari_pathseg.cli.evaluate import evaluate
 from napari_pathseg.cli.explain import explain
@@ -22,8 +22,6 @@ from napari_pathseg.cli.segment import segment
 from napari_pathseg.cli.terms import terms
 from napari_pathseg.cli.train import train
 from napari_pathseg.errors import PathsegError, describe_os_error
-
-_CANCELLED = 130  # 128 + SIGINT, what shells expect of an interrupted command
 
 
 class _OneLineError(click.ClickException):
@@ -65,7 +63,7 @@ class _Commands(click.Group):
             if debug:
                 raise
             click.echo("pathseg: cancelled; nothing was written.", err=True)
-            ctx.exit(_CANCELLED)
+            ctx.exit(INTERRUPTED)
 
 
 def _describe(error: PathsegError | OSError | MemoryError) -> str:

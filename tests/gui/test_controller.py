@@ -369,6 +369,17 @@ class LaterRunner:
         self.jobs.clear()
 
 
+@pytest.fixture
+def later(make_controller, marked_slide):
+    """A controller that looks at a slide, and the runner that does what it asks when told to."""
+    runner = LaterRunner()
+    controller = make_controller(runner=runner)
+    open_in(controller, marked_slide)
+    runner.run()
+    look_at(controller, VIEW)
+    return controller, runner
+
+
 def test_all_layers_get_the_units_of_a_scale_that_is_given_later(
     controller, slide_without_scale
 ) -> None:
@@ -380,12 +391,8 @@ def test_all_layers_get_the_units_of_a_scale_that_is_given_later(
     assert {tuple(map(str, x.units)) for x in controller.viewer.layers} == {("micrometer",) * 2}
 
 
-def test_a_late_answer_is_dropped(make_controller, marked_slide) -> None:
-    runner = LaterRunner()
-    controller = make_controller(runner=runner)
-    open_in(controller, marked_slide)
-    runner.run()
-    look_at(controller, VIEW)
+def test_a_late_answer_is_dropped(later) -> None:
+    controller, runner = later
     controller.segment_field("gland")
     assert controller.busy
     controller.segment_field("nuclei")
@@ -398,12 +405,8 @@ def test_a_late_answer_is_dropped(make_controller, marked_slide) -> None:
     assert not controller.busy
 
 
-def test_cancel_changes_nothing(make_controller, marked_slide) -> None:
-    runner = LaterRunner()
-    controller = make_controller(runner=runner)
-    open_in(controller, marked_slide)
-    runner.run()
-    look_at(controller, VIEW)
+def test_cancel_changes_nothing(later) -> None:
+    controller, runner = later
     controller.segment_field("gland")
     controller.cancel()
     runner.run()
@@ -411,12 +414,8 @@ def test_cancel_changes_nothing(make_controller, marked_slide) -> None:
     assert controller.message.text == "Cancelled. Nothing was changed."
 
 
-def test_a_click_is_seen_before_its_answer(make_controller, marked_slide) -> None:
-    runner = LaterRunner()
-    controller = make_controller(runner=runner)
-    open_in(controller, marked_slide)
-    runner.run()
-    look_at(controller, VIEW)
+def test_a_click_is_seen_before_its_answer(later) -> None:
+    controller, runner = later
     points = controller.viewer.layers[f"{controller.desk.name} points"]
     controller.add(PointPrompt(*GLANDS[0].center))
     assert len(points.data) == 1
@@ -432,12 +431,8 @@ def test_a_click_is_seen_before_its_answer(make_controller, marked_slide) -> Non
     assert points.visible
 
 
-def test_a_stroke_while_the_model_works_is_kept(make_controller, marked_slide) -> None:
-    runner = LaterRunner()
-    controller = make_controller(runner=runner)
-    open_in(controller, marked_slide)
-    runner.run()
-    look_at(controller, VIEW)
+def test_a_stroke_while_the_model_works_is_kept(later) -> None:
+    controller, runner = later
     controller.segment_field("gland")
     runner.run()
     controller.segment_field("gland")
@@ -446,12 +441,8 @@ def test_a_stroke_while_the_model_works_is_kept(make_controller, marked_slide) -
     assert controller.desk.field_layer.data[4, 4] == 1
 
 
-def test_a_click_while_the_model_works_waits_for_it(make_controller, marked_slide) -> None:
-    runner = LaterRunner()
-    controller = make_controller(runner=runner)
-    open_in(controller, marked_slide)
-    runner.run()
-    look_at(controller, VIEW)
+def test_a_click_while_the_model_works_waits_for_it(later) -> None:
+    controller, runner = later
     controller.segment_field("gland")
     controller.add(PointPrompt(200, 300))
     runner.run()

@@ -215,7 +215,7 @@ def write_single_level(path: Path) -> Path:
 def test_a_viewer_sees_the_same_in_the_end_and_other_processes_at_once(tmp_path: Path) -> None:
     with open_slide(write_single_level(tmp_path / "single.tif")) as slide:
         cache = ChunkCache(64 << 20)
-        levels, made = viewer_pyramid(slide, channel=None, cache=cache, keep_bytes=KEEP)
+        levels, made = shown(slide, cache, KEEP)
         exact = dask_pyramid(slide)
         assert made is not None
         assert [level.shape for level in levels] == [level.shape for level in exact]
@@ -226,7 +226,7 @@ def test_a_viewer_sees_the_same_in_the_end_and_other_processes_at_once(tmp_path:
         made.wait()
         np.testing.assert_array_equal(levels[-1].compute(scheduler="synchronous"), truth)
         # The same levels are shared by all who look, and the tissue is found on them.
-        again, same = viewer_pyramid(slide, channel=None, cache=cache, keep_bytes=KEEP)
+        again, same = shown(slide, cache, KEEP)
         assert same is made
         assert again[-1].name == levels[-1].name
         pixels, field = overview(slide, 1024)
@@ -238,7 +238,7 @@ def test_a_viewer_sees_the_same_in_the_end_and_other_processes_at_once(tmp_path:
 def test_small_pictures_need_none() -> None:
     slide = Tiled("small")
     slide.levels = (Level((3900, 4000), (1.0, 1.0), (256, 256)),)
-    levels, made = viewer_pyramid(slide, channel=None, cache=ChunkCache(0), keep_bytes=0)
+    levels, made = shown(slide, ChunkCache(0), 0)
     assert made is None
     assert len(levels) == 3
 
@@ -289,7 +289,7 @@ def test_a_large_picture_is_shown_while_it_is_decoded_and_only_once(
 
     monkeypatch.setattr(backend_picture, "_rgb", waits)
     first, second = open_slide(picture), open_slide(picture)
-    levels, made = viewer_pyramid(first, channel=None, cache=ChunkCache(0), keep_bytes=0)
+    levels, made = shown(first, ChunkCache(0), 0)
     assert made is not None
     assert (np.asarray(levels[-1][:, :]) == backend_picture.BLANK).all()
     may_decode.set()
@@ -304,7 +304,7 @@ def test_a_large_picture_that_is_damaged_is_said_and_stops_no_viewer(picture: Pa
     data = picture.read_bytes()
     picture.write_bytes(data[: len(data) // 2])
     slide = open_slide(picture)
-    levels, made = viewer_pyramid(slide, channel=None, cache=ChunkCache(0), keep_bytes=0)
+    levels, made = shown(slide, ChunkCache(0), 0)
     assert made is not None
     with pytest.raises(DamagedSlideError, match=r"large\.png"):
         made.wait()

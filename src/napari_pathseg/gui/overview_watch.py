@@ -32,6 +32,12 @@ def watch(viewer: Viewer, coarse: CoarseLevels, array: str, name: str) -> None:
         poll(_Watch(viewer, coarse, array, name).tick, EVERY_MS)
 
 
+def layers_of(viewer: Viewer, array: str) -> list[Any]:
+    """The layers of a viewer whose coarsest level dask calls `array`."""
+    shown = (layer for layer in viewer.layers if getattr(layer, "multiscale", False))
+    return [layer for layer in shown if getattr(layer.data[-1], "name", None) == array]
+
+
 class _Watch:
     """Looks at one slide's levels now and then; holds neither them nor the viewer."""
 
@@ -45,7 +51,7 @@ class _Watch:
     def tick(self) -> bool:
         """Show what changed; False when there is no more to watch."""
         viewer, coarse = self._viewer(), self._coarse()
-        layers = [] if viewer is None else [x for x in viewer.layers if self._is_of(x)]
+        layers = [] if viewer is None else layers_of(viewer, self._array)
         self._patience -= 1
         if coarse is None or (not layers and self._patience < 0):
             return self._ended()
@@ -59,10 +65,6 @@ class _Watch:
         if coarse.errors:
             _warn(coarse)
         return self._ended()
-
-    def _is_of(self, layer: Any) -> bool:
-        coarsest = layer.data[-1] if getattr(layer, "multiscale", False) else None
-        return getattr(coarsest, "name", None) == self._array
 
     def _show(self, layers: list[Any], coarse: CoarseLevels) -> None:
         changes = coarse.changes

@@ -145,13 +145,22 @@ def _pyramid(slide: Slide, channel: int | None) -> list[Any]:
     viewer = current_viewer()
     if viewer is None:
         return dask_pyramid(slide, channel=channel, cache=CHUNKS)
+    from napari_pathseg.gui.late_layers import patience_s, watch_late
     from napari_pathseg.gui.overview_watch import watch
 
-    keep_bytes = slide_config().overviews_mb * MEGABYTE
-    levels, coarse = viewer_pyramid(slide, channel=channel, cache=CHUNKS, keep_bytes=keep_bytes)
-    if coarse is not None:
-        watch(viewer, coarse, levels[-1].name, slide.name)
-    return levels
+    shown = viewer_pyramid(
+        slide,
+        channel=channel,
+        cache=CHUNKS,
+        keep_bytes=slide_config().overviews_mb * MEGABYTE,
+        patience=patience_s,
+    )
+    name = shown.levels[-1].name
+    if shown.coarse is not None:
+        watch(viewer, shown.coarse, name, slide.name)
+    if shown.late is not None:
+        watch_late(viewer, shown.late, name)
+    return shown.levels
 
 
 def file_of(origin: Any) -> Slide | None:

@@ -23,7 +23,7 @@ from napari_pathseg.models.context import COARSER, WIDER
 from napari_pathseg.models.network import PathsegNetwork
 
 COMPILED_TILE_PX = 448
-LAYOUT = 3  # raised when the network changes, so that what was kept is not mistaken for it
+LAYOUT = 4  # raised when the network changes, so that what was kept is not mistaken for it
 RUNTIME_VARIABLE = "PATHSEG_RUNTIME"
 _log = logging.getLogger(__name__)
 

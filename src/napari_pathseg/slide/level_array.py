@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import product
@@ -48,9 +49,13 @@ class LevelArray(da.Array):
     ----------
     source : Sliceable
         What is shown; safe under threads.
+    drawn : callable or None
+        Gives a part to whoever draws it, and None to whoever else asks; without it all wait for
+        what they get.
     """
 
     source: Sliceable
+    drawn: Callable[[Block], Pixels | None] | None = None
 
     @classmethod
     def of(cls, source: Sliceable, chunks: tuple[int, ...], name: str) -> LevelArray:
@@ -103,7 +108,10 @@ class _Part(da.Array):
         return array
 
     def __array__(self, dtype: Any = None, copy: Any = None, **kwargs: Any) -> Pixels:
-        source = self.level.source
+        source, drawn = self.level.source, self.level.drawn
+        pixels = None if drawn is None else drawn(self.part)
+        if pixels is not None:
+            return np.asarray(pixels, dtype=dtype)
         sides = zip(self.part, self.level.chunksize, strict=True)
         blocks = list(product(*(_cut(part, int(side)) for part, side in sides)))
         if len(blocks) == 1:

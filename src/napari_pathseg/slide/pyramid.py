@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import dask.array as da
@@ -10,6 +13,7 @@ from napari_pathseg.geometry import Pair, exact_downsample
 from napari_pathseg.slide.base import Plane, Slide
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.coarse import CoarseLevels, CoarseSource, coarse_levels
+from napari_pathseg.slide.late import LateLevels
 from napari_pathseg.slide.level_array import LevelArray
 from napari_pathseg.slide.sources import (
     CACHE_BYTES,
@@ -62,13 +66,38 @@ def dask_pyramid(
     return [_lazy(s, f"{n}-all") for s, n in zip(stacked(planes, lengths), names, strict=True)]
 
 
+@dataclass(frozen=True, slots=True)
+class ViewerPyramid:
+    """A slide as a viewer shows it.
+
+    Attributes
+    ----------
+    levels : list of dask arrays
+        Finest first.
+    coarse : CoarseLevels or None
+        What becomes exact in the background, where something does.
+    late : LateLevels or None
+        What is read while something else is drawn in its place; None for time and focus.
+    """
+
+    levels: list[da.Array]
+    coarse: CoarseLevels | None = None
+    late: LateLevels | None = None
+
+
 def viewer_pyramid(
-    slide: Slide, *, channel: int | None, cache: ChunkCache, keep_bytes: int
-) -> tuple[list[da.Array], CoarseLevels | None]:
+    slide: Slide,
+    *,
+    channel: int | None,
+    cache: ChunkCache,
+    keep_bytes: int,
+    patience: Callable[[], float | None],
+) -> ViewerPyramid:
     """As :func:`dask_pyramid`, but no level of it keeps a viewer waiting.
 
     Coarse levels of a large picture that stores none are guessed at first, and become exact
-    while they are looked at; see :mod:`napari_pathseg.slide.coarse`.
+    while they are looked at; see :mod:`napari_pathseg.slide.coarse`. What is drawn before it could
+    be read is coarser; see :mod:`napari_pathseg.slide.late`.
 
     Parameters
     ----------
@@ -76,24 +105,24 @@ def viewer_pyramid(
         As there.
     keep_bytes : int
         What coarse levels of all slides may take on the disk.
-
-    Returns
-    -------
-    pyramid : list of dask arrays
-    coarse : CoarseLevels or None
-        What changes in the background, where something does.
+    patience : callable
+        Seconds that whoever reads a level now will wait for all of it; None: as long as it takes.
     """
     if not slide.stack.is_flat:
-        return dask_pyramid(slide, channel=channel, cache=cache), None
+        return ViewerPyramid(dask_pyramid(slide, channel=channel, cache=cache))
     slide.glimpse()  # what has to be unpacked first is begun now, beside the viewer
-    sources = _flat(slide, channel, cache)
+    sources: list[Source | CoarseSource] = [*_flat(slide, channel, cache)]
     added = [source for source in sources if isinstance(source, AveragedSource)]
     coarse = coarse_levels(added, keep_bytes)
-    if coarse is None:
-        return [_lazy(source, source.name) for source in sources], None
-    exact = sources[: len(sources) - len(coarse.levels)]
-    quick = [CoarseSource(coarse, index) for index in range(len(coarse.levels))]
-    return [_lazy(source, source.name) for source in (*exact, *quick)], coarse
+    if coarse is not None:
+        quick = [CoarseSource(coarse, index) for index in range(len(coarse.levels))]
+        sources[-len(quick) :] = quick
+    late = LateLevels(sources, cache, patience)
+    levels = [_lazy(source, source.name) for source in sources]
+    for index, level in enumerate(levels):
+        if late.is_late(index):
+            level.drawn = partial(late.draw, index)
+    return ViewerPyramid(levels, coarse, late)
 
 
 def level_downsamples(slide: Slide, pyramid: list[da.Array]) -> list[Pair]:
@@ -107,7 +136,7 @@ def _flat(slide: Slide, channel: int | None, cache: ChunkCache) -> list[Source]:
     return level_sources(slide, plane, cache)
 
 
-def _lazy(source: Source | CoarseSource | StackSource, name: str) -> da.Array:
+def _lazy(source: Source | CoarseSource | StackSource, name: str) -> LevelArray:
     plane = source.planes[0] if isinstance(source, StackSource) else source
     lead = source.ndim - plane.ndim
     chunks = (*[1] * lead, *plane.chunk, *plane.shape[2:])

@@ -106,11 +106,12 @@ class Segmentation:
     @property
     def mask(self) -> Mask:
         """Class mask (height, width): where classes overlap the more probable wins."""
-        cut = logit(self.threshold)
-        best = self.logits.argmax(axis=0)
-        inside = np.take_along_axis(self.logits, best[None], axis=0)[0] > cut
-        values = np.array([c.value for c in self.classes], dtype=np.uint16)
-        return np.where(inside, values[best], 0).astype(np.uint16)
+        mask = np.zeros(self.logits.shape[1:], dtype=np.uint16)
+        highest: Logits | float = logit(self.threshold)
+        for label_class, logits in zip(self.classes, self.logits, strict=True):
+            mask[logits > highest] = label_class.value
+            highest = np.maximum(highest, logits)
+        return mask
 
     def probability(self, value: int) -> Logits:
         """Probability map (height, width) of one class."""

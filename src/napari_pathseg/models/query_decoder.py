@@ -11,12 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import cast
 
 import torch
 from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_pathseg.models.pixel_decoder import PIXEL_DIM
 
@@ -64,8 +64,9 @@ class QueryDecoder(nn.Module):
         image : int64 Tensor (N,)
             Which of the B images each term is asked of.
         """
-        ys, xs = _starts(tokens.shape[2]), _starts(tokens.shape[3])
-        share = _shares(ys, xs, tokens)  # (G, 4h, 4w)
+        height, width = tokens.shape[2:]
+        ys, xs = _starts(height), _starts(width)
+        share = _shares(height, width, tokens.device)  # (G, 4h, 4w)
         asked: list[Tensor] = []
         found: list[tuple[Tensor, ...]] = []
         for i in sorted(set(image.tolist())):
@@ -78,10 +79,11 @@ class QueryDecoder(nn.Module):
 
     def _read(self, tokens: Tensor, query: Tensor, ys: Sequence[int], xs: Sequence[int]) -> Tensor:
         """Queries (n, 256) after reading each window of tokens (h, w, 256): (n, G, 256)."""
-        windows = query.expand(len(ys) * len(xs), -1, -1)  # (G, n, 256)
+        windows = _windows(tokens, ys, xs)
+        read = query.expand(len(windows), -1, -1)  # (G, n, 256)
         for layer in self.layers:
-            windows = layer(windows, tokens, ys, xs)
-        return cast(Tensor, self.norm(windows).transpose(0, 1))
+            read = layer(read, windows)
+        return cast(Tensor, self.norm(read).transpose(0, 1))
 
     def _answers(self, read: Tensor, pixels: Tensor, share: Tensor) -> tuple[Tensor, ...]:
         """Logits (n, 4h, 4w), quality and presence (n,) of queries that read each window."""
@@ -99,15 +101,17 @@ def _starts(side: int) -> list[int]:
     return [round(i * (side - WINDOW) / (count - 1)) for i in range(count)] if count > 1 else [0]
 
 
-def _shares(ys: Sequence[int], xs: Sequence[int], tokens: Tensor) -> Tensor:
+@lru_cache(maxsize=4)
+def _shares(height: int, width: int, device: torch.device) -> Tensor:
     """How much each window counts at each pixel (G, 4h, 4w): linear between their middles."""
-    height, width = tokens.shape[2:]
-    down = _shares_along(ys, height, tokens.device)  # (Gy, 4h)
-    across = _shares_along(xs, width, tokens.device)  # (Gx, 4w)
-    return (down[:, None, :, None] * across[None, :, None, :]).flatten(0, 1)
+    with torch.inference_mode(mode=False):  # kept, and used in training too
+        down = _shares_along(height, device)  # (Gy, 4h)
+        across = _shares_along(width, device)  # (Gx, 4w)
+        return (down[:, None, :, None] * across[None, :, None, :]).flatten(0, 1)
 
 
-def _shares_along(starts: Sequence[int], side: int, device: torch.device) -> Tensor:
+def _shares_along(side: int, device: torch.device) -> Tensor:
+    starts = _starts(side)
     place = (torch.arange(side * PIXELS_PER_TOKEN, device=device) + 0.5) / PIXELS_PER_TOKEN
     if len(starts) == 1:
         return torch.ones(1, len(place), device=device)
@@ -135,20 +139,28 @@ class _Layer(nn.Module):
         self.feed_norm = nn.LayerNorm(DIM)
         self.feed = nn.Sequential(nn.Linear(DIM, 2 * DIM), nn.GELU(), nn.Linear(2 * DIM, DIM))
 
-    def forward(
-        self, query: Tensor, tokens: Tensor, ys: Sequence[int], xs: Sequence[int]
-    ) -> Tensor:
-        """Queries (G, n, 256) after reading their windows of tokens (h, w, 256)."""
+    def forward(self, query: Tensor, windows: Tensor) -> Tensor:
+        """Queries (G, n, 256) after each read its window of tokens (G, L, 256).
+
+        Keys and values are linear in the tokens, so that the few queries go through their weights
+        instead of the many tokens. The bias of the keys adds the same to all tokens of a window,
+        which attention does not see.
+        """
         count = query.shape[:2]
-        q = self.to_query(self.query_norm(query)).view(*count, HEADS, -1).transpose(1, 2)
-        k, v = (_windows(part(tokens), ys, xs) for part in (self.to_key, self.to_value))
-        read = functional.scaled_dot_product_attention(q, k, v)  # (G, 8, n, 32)
-        query = query + self.out(read.transpose(1, 2).reshape(*count, DIM))
+        asked = self.to_query(self.query_norm(query)).view(*count, HEADS, -1)
+        key, value = (
+            part.weight.view(HEADS, -1, DIM)  # (8, 32, 256)
+            for part in (self.to_key, self.to_value)
+        )
+        asked = torch.einsum("gnhd,hdc->gnhc", asked, key).flatten(1, 2)  # (G, 8 n, 256)
+        near = (asked @ windows.mT / math.sqrt(DIM / HEADS)).softmax(dim=-1)  # (G, 8 n, L)
+        seen = (near @ windows).view(*count, HEADS, DIM)
+        read = torch.einsum("gnhc,hdc->gnhd", seen, value).flatten(2) + self.to_value.bias
+        query = query + self.out(read)
         return cast(Tensor, query + self.feed(self.feed_norm(query)))
 
 
 def _windows(tokens: Tensor, ys: Sequence[int], xs: Sequence[int]) -> Tensor:
-    """Windows of a map (h, w, 256), by head (G, 8, L, 32)."""
+    """Windows of a map (h, w, 256), each a row (G, L, 256)."""
     cut = [tokens[y : y + WINDOW, x : x + WINDOW].flatten(0, 1) for y in ys for x in xs]
-    together = torch.stack(cut)  # (G, L, 256)
-    return together.view(*together.shape[:2], HEADS, -1).transpose(1, 2)
+    return torch.stack(cut)

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -70,6 +71,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(coarse_module, "default_folder", lambda: tmp_path)
     monkeypatch.setattr(coarse_module, "LARGE_PIXELS", 16_000_000)
     return tmp_path
+
+
+def shown(
+    slide: Slide, cache: ChunkCache, keep_bytes: int
+) -> tuple[list[da.Array], CoarseLevels | None]:
+    """What a viewer gets that waits for all that is not guessed."""
+    found = viewer_pyramid(
+        slide, channel=None, cache=cache, keep_bytes=keep_bytes, patience=lambda: None
+    )
+    return found.levels, found.coarse
 
 
 def exact_levels(slide: Slide) -> list[AveragedSource]:

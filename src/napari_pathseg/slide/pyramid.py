@@ -118,10 +118,11 @@ def viewer_pyramid(
         quick = [CoarseSource(coarse, index) for index in range(len(coarse.levels))]
         sources[-len(quick) :] = quick
     late = LateLevels(sources, cache, patience)
-    levels = [_lazy(source, source.name) for source in sources]
-    for index, level in enumerate(levels):
-        if late.is_late(index):
-            level.drawn = partial(late.draw, index)
+    levels: list[da.Array] = []
+    for index, source in enumerate(sources):
+        level = _lazy(source, source.name)
+        level.drawn = partial(late.draw, index) if late.is_late(index) else None
+        levels.append(level)
     return ViewerPyramid(levels, coarse, late)
 
 

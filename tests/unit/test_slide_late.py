@@ -1,0 +1,187 @@
+"""A view is drawn with what there is; the rest comes later, and only to who draws."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from napari_pathseg.errors import DamagedSlideError
+from napari_pathseg.geometry import Field, exact_downsample
+from napari_pathseg.slide.base import Level, Slide, SlideMetadata
+from napari_pathseg.slide.cache import ChunkCache
+from napari_pathseg.slide.late import LateLevels
+from napari_pathseg.slide.pyramid import viewer_pyramid
+
+SHAPES = ((4096, 3000), (1024, 750), (256, 188))
+WHOLE = slice(0, 3)
+
+
+class Slow(Slide):
+    """Each level has a shade of its own; level 0 is read only when it may be."""
+
+    def __init__(self) -> None:
+        from pathlib import Path
+
+        self.path = Path("slow")
+        self.metadata = SlideMetadata("test", "test", None, None, "slow")
+        self.levels = tuple(Level(s, exact_downsample(SHAPES[0], s), (256, 256)) for s in SHAPES)
+        self.may_read = threading.Event()
+        self.broken = False
+        self.fields: list[Field] = []
+
+    def read(self, field: Field) -> npt.NDArray[np.uint8]:
+        if field.level == 0:
+            assert self.may_read.wait(30)
+            self.fields.append(field)
+            if self.broken:
+                raise DamagedSlideError("slow: it is broken.")
+        y, x = np.mgrid[field.y : field.y + field.height, field.x : field.x + field.width]
+        shade = np.full_like(y, 50 * field.level)
+        return np.stack([y % 251, x % 241, shade], axis=-1).astype(np.uint8)
+
+    def close(self) -> None:
+        self.may_read.set()
+
+
+class Shown:
+    """What a viewer has of a slow slide, with the patience that is set."""
+
+    def __init__(self, cache_bytes: int = 64 << 20) -> None:
+        self.slide = Slow()
+        self.patience: float | None = 0.0
+        found = viewer_pyramid(
+            self.slide,
+            channel=None,
+            cache=ChunkCache(cache_bytes),
+            keep_bytes=0,
+            patience=lambda: self.patience,
+        )
+        assert found.late is not None
+        self.levels, self.late = found.levels, found.late
+        self.told = 0
+        self.late.on_late = self._tell
+
+    def _tell(self) -> None:
+        self.told += 1
+
+    def view(self, y: int, x: int, height: int = 300, width: int = 400) -> npt.NDArray[Any]:
+        return np.asarray(self.levels[0][y : y + height, x : x + width])
+
+    def exact(self, y: int, x: int, height: int = 300, width: int = 400) -> npt.NDArray[Any]:
+        return self.slide.read(Field(0, y, x, height, width, (1.0, 1.0)))
+
+
+def until(done: Callable[[], bool]) -> None:
+    """Wait for another thread."""
+    end = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.mark.parametrize("cache_bytes", [0, 64 << 20])
+def test_a_view_is_coarse_at_once_and_exact_when_it_is_drawn_again(cache_bytes: int) -> None:
+    shown = Shown(cache_bytes)
+    first = shown.view(1000, 700)
+    assert (first[..., 2] == 100).all()  # the coarsest level stands for what is not there
+    assert first[0, 0].tolist() == [1000 * 256 // 4096, 700 * 188 // 3000, 100]
+    assert shown.told == 1
+    assert shown.late.waiting
+    assert not shown.late.news
+    shown.slide.may_read.set()
+    until(lambda: shown.late.news)
+    until(lambda: (shown.view(1000, 700)[..., 2] == 0).all())
+    assert not shown.late.waiting
+    found = shown.view(1000, 700)
+    np.testing.assert_array_equal(found, shown.exact(1000, 700))
+    assert found.flags.writeable
+    corner = shown.view(4000, 2900)
+    until(lambda: not shown.late.waiting or shown.late.news)
+    shown.patience = math.inf
+    corner = shown.view(4000, 2900)
+    np.testing.assert_array_equal(corner, shown.exact(4000, 2900, 96, 100))
+
+
+def test_the_finest_level_that_is_there_stands_for_what_is_not() -> None:
+    shown = Shown()
+    shown.patience = math.inf
+    assert (np.asarray(shown.levels[1][250:400, 150:400])[..., 2] == 50).all()
+    shown.patience = 0.0
+    found = shown.view(1100, 700)
+    assert (found[..., 2] == 50).all()
+    assert found[0, 0].tolist() == [1100 // 4 % 251, 700 // 4 % 241, 50]
+    shown.slide.close()
+
+
+def test_what_was_read_is_not_read_again_by_a_pan() -> None:
+    shown = Shown()
+    shown.slide.may_read.set()
+    shown.patience = math.inf
+    shown.view(512, 512, 256, 512)
+    assert len(shown.slide.fields) == 2
+    shown.view(512, 560, 256, 512)
+    assert len(shown.slide.fields) == 3
+    assert shown.told == 0
+
+
+def test_who_does_not_draw_gets_the_pixels() -> None:
+    shown = Shown()
+    shown.patience = None
+    shown.slide.may_read.set()
+    np.testing.assert_array_equal(shown.view(1000, 700), shown.exact(1000, 700))
+    shown.patience = 0.0
+    computed = shown.levels[0][1000:1300, 700:1100].compute(scheduler="synchronous")
+    np.testing.assert_array_equal(computed, shown.exact(1000, 700))
+    assert shown.told == 0
+
+
+def test_what_has_moved_out_of_view_is_not_read() -> None:
+    shown = Shown()
+    for y in range(0, 3500, 300):
+        shown.view(y, 0, 900, 1500)
+    shown.slide.may_read.set()
+    shown.patience = math.inf
+    shown.view(3500, 0, 500, 500)
+    until(lambda: not any(shown.late._reading[p].running() for p in shown.late._reading))
+    # Those that were at work already, one for each thread, and those that are seen.
+    assert len(shown.slide.fields) <= 4 + 8
+
+
+def test_an_error_is_told_and_the_next_view_tries_again() -> None:
+    shown = Shown()
+    shown.slide.broken = True
+    shown.view(0, 0, 100, 100)
+    shown.slide.may_read.set()
+    until(lambda: shown.late.news)
+    with pytest.raises(DamagedSlideError, match="broken"):
+        shown.view(0, 0, 100, 100)
+    shown.slide.broken = False
+    shown.patience = math.inf
+    np.testing.assert_array_equal(shown.view(0, 0, 100, 100), shown.exact(0, 0, 100, 100))
+
+
+def test_nothing_is_read_for_a_slide_that_nobody_shows() -> None:
+    shown = Shown()
+    slide = shown.slide
+    shown.view(0, 0, 2000, 3000)
+    threads = len(slide.fields)
+    del shown
+    slide.may_read.set()
+    until(lambda: len(slide.fields) > threads)
+    time.sleep(0.1)
+    assert len(slide.fields) <= 32
+
+
+def test_the_coarsest_level_is_never_late() -> None:
+    shown = Shown()
+    late = shown.late
+    assert isinstance(late, LateLevels)
+    assert [late.is_late(index) for index in range(3)] == [True, True, False]
+    assert (np.asarray(shown.levels[-1][:, :])[..., 2] == 100).all()

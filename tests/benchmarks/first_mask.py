@@ -36,7 +36,7 @@ def _peak_mb() -> float:
 
 
 def pathseg(path: Path) -> dict[str, float]:
-    """A word, then clicks, on a field that is one tile of the model."""
+    """Words at one resolution, clicks on them and alone, and a word at another resolution."""
     from napari_pathseg.geometry import Field, Region
     from napari_pathseg.inference.session import open_session
     from napari_pathseg.prompts import PointPrompt, TextPrompt
@@ -48,22 +48,32 @@ def pathseg(path: Path) -> dict[str, float]:
     session = open_session(path)
     loaded = time.perf_counter() - start
     # At this scale a pixel of the field is a pixel of the model.
-    mpp = session.understand([TextPrompt("gland")])[0].working_mpp
+    first_word, alike, other = map(TextPrompt, ("tumor epithelium", "stroma", "gland"))
+    mpp = session.understand([first_word])[0].working_mpp
     session.mpp = (mpp, mpp)
     region = Region(0, 0, SIDE, SIDE)
-    first = _seconds(lambda: session.segment(region, [TextPrompt("gland")]).mask)
-    clicks = [
-        _seconds(lambda y=y, x=x: session.segment(region, [PointPrompt(y, x)]).mask)
-        for y, x in POINTS
-    ]
-    word = _seconds(lambda: session.segment(region, [TextPrompt("stroma")]).mask)
+
+    def ask(*prompts: TextPrompt | PointPrompt) -> float:
+        return _seconds(lambda: session.segment(region, prompts).mask)
+
+    first = ask(first_word)
+    word = ask(alike)
+    passes = session.segmenter.encoder_passes
+    on_words = [ask(first_word, PointPrompt(y, x)) for y, x in POINTS]
+    assert session.segmenter.encoder_passes == passes
+    clicks = [ask(PointPrompt(y, x)) for y, x in POINTS]
+    peak = _peak_mb()
+    another = ask(other)
     return {
         "first_pixels_s": pixels,
         "load_s": loaded,
         "first_mask_s": first,
+        "on_words_s": statistics.median(on_words),
         "click_s": statistics.median(clicks[1:]),
         "word_s": word,
-        "peak_mb": _peak_mb(),
+        "other_word_s": another,
+        "peak_mb": peak,
+        "peak_other_mb": _peak_mb(),
     }
 
 

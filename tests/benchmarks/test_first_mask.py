@@ -18,9 +18,12 @@ ROWS = (
     ("first_pixels_s", "slide file to pixels, s"),
     ("load_s", "loading the model, s"),
     ("first_mask_s", "first mask of the field, s"),
-    ("click_s", "each further click, s"),
-    ("word_s", "a further word, s"),
-    ("peak_mb", "peak memory of the process, MB"),
+    ("word_s", "a further word at the same resolution, s"),
+    ("on_words_s", "a click on a word's mask, s"),
+    ("click_s", "a click without words, in another place, s"),
+    ("peak_mb", "peak memory of the process till here, MB"),
+    ("other_word_s", "a further word at another resolution, s"),
+    ("peak_other_mb", "peak memory of the process, MB"),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from napari_pathseg.classes import ClassList, LabelClass, Term
 from napari_pathseg.errors import StoreError
 from napari_pathseg.geometry import Field
+from napari_pathseg.labels.origin import asked_with
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, TextPrompt
 
@@ -66,6 +68,7 @@ def test_json_gives_back_an_equal_record(
         author=text,
         status="accepted",
     )
+    record = replace(record, asked_by=(tuple(range(len(asked))), ()))
     stored = json.dumps(record.to_json()).encode()
     assert FieldRecord.from_json(json.loads(stored)) == record
 
@@ -118,3 +121,41 @@ def test_a_missing_value_is_named(record: FieldRecord, key: str) -> None:
 def test_a_wrong_value_is_refused(record: FieldRecord, key: str, value: object) -> None:
     with pytest.raises(StoreError, match="record of a field"):
         FieldRecord.from_json(record.to_json() | {key: value})
+
+
+def record_of(*asked_by: tuple[int, ...]) -> FieldRecord:
+    """Two classes that were answered, and one drawn by hand."""
+    classes = ClassList.from_names(["gland", "keratin", "fold"], [(1, 1, 1), (2, 2, 2), (3, 3, 3)])
+    record = FieldRecord.new(
+        Field(0, 0, 0, 4, 4, (1.0, 1.0)),
+        classes,
+        slide_identity="a",
+        slide_name="b",
+        mpp=None,
+        prompts=(TextPrompt("glands"), PointPrompt(1, 2, False), BoxPrompt(0, 0, 3, 4)),
+        asked_as=[(), ()],
+        presence=[1, 1],
+        scores=[1, 1],
+    )
+    return replace(record, asked_by=asked_by)
+
+
+def test_each_class_has_the_prompts_that_it_was_asked_with() -> None:
+    record = record_of((0, 1), (2,))
+    assert asked_with(record, 1) == {"prompt": "glands", "clicks": "-(1, 2)", "gestures": ""}
+    assert asked_with(record, 2) == {"prompt": "", "clicks": "", "gestures": "box(0, 0)(3, 4)"}
+    assert asked_with(record, 3) == {"prompt": "", "clicks": "", "gestures": ""}
+    assert record.without_class(1).prompts_of(2) == (BoxPrompt(0, 0, 3, 4),)
+
+
+def test_records_of_before_know_the_prompts_of_the_field_only() -> None:
+    told = record_of().to_json()
+    del told["asked_by"]
+    record = FieldRecord.from_json(told)
+    assert record.prompts_of(2) == record.prompts
+    assert record.prompts_of(3) == ()
+
+
+def test_a_prompt_that_is_not_there_is_damage() -> None:
+    with pytest.raises(StoreError, match="not there"):
+        FieldRecord.from_json(record_of((0,), (3,)).to_json())

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.special import logit
 
 from napari_pathseg.classes import Term
 from napari_pathseg.errors import ModelError
@@ -79,6 +80,22 @@ def test_an_answer_to_words_holds_no_more_than_its_mask(
     answers = segmenter.decode(segmenter.encode(picture), [TileQuery(term=GLAND)] * 3)
     assert all(answer.logits.base is None for answer in answers)
     assert all(answer.candidates.size == 0 for answer in answers)
+
+
+def test_a_card_shifts_presence_and_mask_of_its_own_objects(
+    network: PathsegNetwork, segmenter: PathsegSegmenter, picture: np.ndarray
+) -> None:
+    card = replace(segmenter.card, offsets={"gland": 0.5}, presence_offsets={"gland": -2.0})
+    shifted = PathsegSegmenter(network, card)
+    embedding = segmenter.encode(picture)
+    queries = [TileQuery(term=GLAND), TileQuery(term=NUCLEUS)]
+    (gland, nucleus), (shifted_gland, same) = (
+        asked.decode(embedding, queries) for asked in (segmenter, shifted)
+    )
+    np.testing.assert_allclose(shifted_gland.logits, gland.logits + 0.5, atol=1e-5)
+    assert logit(shifted_gland.presence) == pytest.approx(logit(gland.presence) - 2.0, abs=1e-4)
+    assert same.presence == nucleus.presence
+    np.testing.assert_array_equal(same.logits, nucleus.logits)
 
 
 def test_padding_points_change_nothing(segmenter: PathsegSegmenter, picture: np.ndarray) -> None:

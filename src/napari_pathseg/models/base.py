@@ -45,6 +45,8 @@ class ModelCard:
         A term whose presence in a tile is less probable than this is pushed down there.
     offsets : mapping of object to float
         Added to the logits of words: rare objects would else be found too seldom at a half.
+    presence_offsets : mapping of object to float
+        Added to the logit of their presence, so that one gate does for all objects.
     withheld : tuple of str
         Objects that training showed it but that it does not find well enough to be asked.
     context : bool
@@ -64,6 +66,7 @@ class ModelCard:
     figures: tuple[Figure, ...]
     withheld: tuple[str, ...] = ()
     offsets: Mapping[str, float] = field(default_factory=dict)
+    presence_offsets: Mapping[str, float] = field(default_factory=dict)
     context: bool = False
 
     @property

@@ -128,5 +128,6 @@ def _card(data: dict[str, Any], sha256: str) -> ModelCard:
         figures=tuple(Figure(**row) for row in data["figures"]),
         withheld=tuple(data["withheld"]),
         offsets={k: float(v) for k, v in data["offsets"].items()},
+        presence_offsets={k: float(v) for k, v in data.get("presence_offsets", {}).items()},
         context=bool(data.get("context", False)),
     )

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from scipy.special import expit
 from torch import Tensor
 
 from napari_pathseg.classes import Term
@@ -156,13 +157,16 @@ class PathsegSegmenter:
         terms = torch.cat([self._term_row(q.term) for q in queries]).to(self._device)
         image = torch.zeros(len(queries), dtype=torch.int64, device=self._device)
         masks = self._network.ask(stored.tokens.float(), stored.pixels.float(), terms, image)
-        presence = masks.presence.sigmoid().tolist()
+        offsets, shifts = (
+            np.array([own.get(q.term.object, 0.0) if q.term else 0.0 for q in queries], np.float32)
+            for own in (self._card.offsets, self._card.presence_offsets)
+        )
+        presence = expit(masks.presence.cpu().numpy() + shifts).tolist()
         quality = masks.quality.clamp(0, 1).tolist()
         none = np.empty((0, *masks.logits.shape[1:]), dtype=np.float32)
         # Each array is new: answers are kept, and a view would keep the masks of all alive.
-        offsets = [self._card.offsets.get(q.term.object, 0.0) if q.term else 0.0 for q in queries]
         return [
-            TileAnswer(logits.cpu().numpy() + np.float32(offset), none, quality[k], presence[k])
+            TileAnswer(logits.cpu().numpy() + offset, none, quality[k], presence[k])
             for k, (logits, offset) in enumerate(zip(masks.logits, offsets, strict=True))
         ]
 

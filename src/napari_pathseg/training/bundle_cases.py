@@ -98,6 +98,7 @@ def bundle_recipe(cases: Sequence[Case], start: ModelCard) -> Recipe:
         summary=f"{start.identity}, trained further on corrected fields.",
         presence_gate=start.presence_gate,
         offsets=start.offsets,
+        presence_offsets=start.presence_offsets,
         context=start.context,
         withheld=tuple(name for name in start.withheld if name not in taught),
         working_mpp={**taught, **known},

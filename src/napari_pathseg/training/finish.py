@@ -36,6 +36,7 @@ def write_model(
         "presence_gate": recipe.presence_gate,
         "withheld": list(recipe.withheld),
         "offsets": dict(recipe.offsets),
+        "presence_offsets": dict(recipe.presence_offsets),
         "context": network.context_branch is not None,
         "figures": [asdict(figure) for figure in figures],
     }

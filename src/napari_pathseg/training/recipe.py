@@ -71,7 +71,7 @@ class Recipe:
     working_mpp : mapping of object to float
         Micrometres per pixel at which the model looks at each object; "" for all others.
     presence_gate : float
-    withheld, offsets
+    withheld, offsets, presence_offsets
         See ModelCard.
     trainable : tuple of str
         Prefixes of image encoder parameters that are trained; all else of it stays frozen.
@@ -90,6 +90,7 @@ class Recipe:
     presence_gate: float
     withheld: tuple[str, ...]
     offsets: Mapping[str, float]
+    presence_offsets: Mapping[str, float]
     seed: int
     minutes: float
     warmup_steps: int
@@ -155,6 +156,7 @@ def _recipe(data: dict[str, Any]) -> Recipe:
         presence_gate=float(data["presence_gate"]),
         withheld=tuple(data["withheld"]),
         offsets={k: float(v) for k, v in data["offsets"].items()},
+        presence_offsets={k: float(v) for k, v in data["presence_offsets"].items()},
         seed=int(data["seed"]),
         minutes=float(data["minutes"]),
         warmup_steps=int(data["warmup_steps"]),

@@ -7,20 +7,21 @@ import struct
 import threading
 import weakref
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from napari_pathseg.errors import DamagedSlideError, UnsupportedSlideError, one_line
 from napari_pathseg.geometry import Field, Pair
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.slide.identity import identity_of
-from napari_pathseg.slide.pixels import alpha_on_white, read_on_white, to_uint8
+from napari_pathseg.slide.pixels import read_on_white
 from napari_pathseg.slide.scale import UM_PER_UNIT, mpp_of_resolution
 from napari_pathseg.slide.scenes import require_one_scene
+from napari_pathseg.slide.unpacking import Unpacking
 
 MAX_PIXELS = 200_000_000
 """A picture is held in memory whole: 600 MB at this size, and 1.4 GB while it is decoded."""
@@ -28,11 +29,7 @@ MAX_PIXELS = 200_000_000
 AT_ONCE_PIXELS = 36_000_000
 """Of more pixels a viewer shows coarse levels as they are made, and need not wait for any."""
 
-HEAD_START_S = 0.3
-"""Pillow leaves little room for other threads: the viewer draws first."""
-
-BLANK, GLIMPSE_PX = 244, 96
-BAND_PX = 256
+BLANK = 244
 
 PILLOW_ERRORS = (
     OSError,
@@ -63,8 +60,8 @@ PLUGINS: tuple[tuple[bytes, str, type[Any]], ...] = (
 class PictureSlide(Slide):
     """A picture of one level, decoded as a whole and kept in memory.
 
-    Pixels stand as they are stored: an EXIF rotation is not applied. A large one is decoded in a
-    thread, and who reads waits for it; all that are open of one file share its pixels.
+    Pixels stand as they are stored: an EXIF rotation is not applied. A large one is decoded when
+    it is first read, and who reads waits for its rows; all that are open of one file share them.
 
     Parameters
     ----------
@@ -85,14 +82,14 @@ class PictureSlide(Slide):
         require_one_scene(path, scene)
         self.path = path
         kind, plugin = _plugin(path)
-        with _wrapped(path, kind), plugin(path) as picture:
+        with _opened(path, kind, plugin) as picture:
             width, height = picture.size
             _check_size(path, width, height)
             mpp, mode = _mpp(picture), picture.mode
             icc = picture.info.get("icc_profile")
-        self._decoded = _decoded(path, kind, plugin)
+        self._unpacking = _unpacking(path, kind, plugin)
         if width * height <= AT_ONCE_PIXELS:
-            self._decoded.pixels()
+            self._unpacking.rows(height)
         self._icc = bytes(icc) if icc and mode in ("RGB", "RGBA", "P") else None
         self.levels = (Level((height, width), (1.0, 1.0), (min(height, 512), min(width, 512))),)
         self.metadata = SlideMetadata(
@@ -103,15 +100,16 @@ class PictureSlide(Slide):
         return type(self), (self.path,)
 
     def read(self, field: Field) -> RGB:  # noqa: D102 - as in Slide
-        pixels = self._decoded.pixels()
-
         def inside(y: int, x: int, height: int, width: int) -> RGB:
-            return pixels[y : y + height, x : x + width].copy()
+            return self._unpacking.rows(y + height)[y : y + height, x : x + width].copy()
 
         return read_on_white(field, self.levels[field.level].shape, inside)
 
     def glimpse(self) -> RGB | None:  # noqa: D102 - as in Slide
-        return self._decoded.glimpse()
+        if self._unpacking.ended:
+            return None
+        self._unpacking.begin()
+        return np.full((1, 1, 3), BLANK, np.uint8)
 
     def icc_profile(self) -> bytes | None:  # noqa: D102 - as in Slide
         return self._icc
@@ -120,62 +118,22 @@ class PictureSlide(Slide):
         """Nothing to release: the file is closed when it has been decoded."""
 
 
-class _Decoded:
-    """The pixels of one file, decoded once by whoever asks first, or by a thread."""
-
-    def __init__(self, path: Path, kind: str, plugin: type[Any]) -> None:
-        self._path, self._kind, self._plugin = path, kind, plugin
-        self._lock = threading.Lock()
-        self._pixels: RGB | None = None
-        self._error: DamagedSlideError | None = None
-        self._small = np.full((1, 1, 3), BLANK, np.uint8)
-        self._started = False
-
-    def pixels(self) -> RGB:
-        """All of them; waits until they are there."""
-        with self._lock:
-            if self._error is not None:  # a new one, as each keeps who raised it
-                raise DamagedSlideError(self._error.what, self._error.remedy)
-            if self._pixels is None:
-                try:
-                    with _wrapped(self._path, self._kind), self._plugin(self._path) as picture:
-                        self._pixels = _rgb(picture)
-                except DamagedSlideError as error:
-                    self._error = error
-                    raise
-            return self._pixels
-
-    def glimpse(self) -> RGB | None:
-        """Roughly what there is as long as the pixels are not there, or where they never come."""
-        if self._pixels is not None:
-            return None
-        if not self._started:
-            self._started = True
-            thread = threading.Timer(HEAD_START_S, self._decode)
-            thread.daemon = True
-            thread.start()
-        return self._small
-
-    def _decode(self) -> None:
-        # Who reads is told of an error.
-        with contextlib.suppress(DamagedSlideError):
-            with _wrapped(self._path, self._kind), self._plugin(self._path) as picture:
-                if picture.format == "JPEG":  # an eighth of its size takes a fifth of the time
-                    picture.thumbnail((GLIMPSE_PX, GLIMPSE_PX), Image.Resampling.BOX)
-                    self._small = np.array(picture.convert("RGB"))
-            self.pixels()
-
-
-_open: weakref.WeakValueDictionary[tuple[Path, int, int], _Decoded] = weakref.WeakValueDictionary()
+_open: weakref.WeakValueDictionary[tuple[Path, int, int], Unpacking] = weakref.WeakValueDictionary()
 _open_lock = threading.Lock()
 
 
-def _decoded(path: Path, kind: str, plugin: type[Any]) -> _Decoded:
+def _unpacking(path: Path, kind: str, plugin: type[Any]) -> Unpacking:
     """The pixels of a file, shared with who has it open already."""
     known = path.stat()
     with _open_lock:
         key = path.absolute(), known.st_mtime_ns, known.st_size
-        return _open.setdefault(key, _Decoded(path, kind, plugin))
+        return _open.setdefault(key, Unpacking(partial(_opened, path, kind, plugin)))
+
+
+@contextlib.contextmanager
+def _opened(path: Path, kind: str, plugin: type[Any]) -> Iterator[Any]:
+    with _wrapped(path, kind), plugin(path) as picture:
+        yield picture
 
 
 @contextlib.contextmanager
@@ -207,25 +165,6 @@ def _check_size(path: Path, width: int, height: int) -> None:
             f"{path}: {height} x {width} pixels are too many for a picture held in memory.",
             "Convert it to a tiled TIFF.",
         )
-
-
-def _rgb(picture: Image.Image) -> RGB:
-    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        return _gray_to_rgb(np.asarray(picture), picture.mode)
-    picture.load()
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
-    out = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
-    for top in range(0, picture.height, BAND_PX):  # or a large picture would be held four times
-        stop = min(top + BAND_PX, picture.height)
-        band = np.asarray(picture.crop((0, top, picture.width, stop)).convert(mode))
-        out[top:stop] = alpha_on_white(band) if mode == "RGBA" else band
-    return out
-
-
-def _gray_to_rgb(values: npt.NDArray[Any], mode: str) -> RGB:
-    window = (0.0, 65535.0) if mode != "F" else (float(values.min()), float(values.max()))
-    gray = to_uint8(values, window)
-    return np.repeat(gray[..., None], 3, axis=2)
 
 
 def _mpp(picture: Image.Image) -> Pair | None:

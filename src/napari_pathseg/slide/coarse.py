@@ -170,7 +170,8 @@ class CoarseLevels:
         if self._ended.is_set():
             return False
         try:
-            if not self._guess.finished:
+            # A picture that is unpacked from the top has its first pieces before other places.
+            if not self._guess.finished and self._stored.slide.glimpse() is None:
                 self._guess.improve()
             elif (piece := self._next()) is not None:
                 self._make(*piece)

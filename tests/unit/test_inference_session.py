@@ -350,7 +350,7 @@ def test_clicks_need_no_scale(vocabulary: Vocabulary) -> None:
 
 
 @pytest.mark.parametrize("start", [0, 1, 5, 9])
-def test_a_click_alone_is_one_model_input_wherever_the_field_starts(
+def test_a_click_alone_is_seen_near_and_in_the_whole_field_wherever_the_field_starts(
     vocabulary: Vocabulary, start: int
 ) -> None:
     """At a coarse level the window is a pixel longer than its region."""
@@ -359,7 +359,7 @@ def test_a_click_alone_is_one_model_input_wherever_the_field_starts(
     region = Region(start, start, 1990, 2990)
     result = session.segment(region, [PointPrompt(1000, 1250)])
     assert result.field.level == 1
-    assert session.segmenter.encoder_passes == 1
+    assert session.segmenter.encoder_passes == 2
     y, x = result.field.from_level0(1000, 1250)
     near = (slice(int(y) - 30, int(y) + 30), slice(int(x) - 30, int(x) + 30))
     found, truth = (result.mask > 0)[near], truth_on(result.field, "red")[near]
@@ -371,7 +371,30 @@ def test_clicks_nearby_find_the_embedding_made_already(session: Session) -> None
     region = Region(0, 0, 1000, 1000)
     session.segment(region, [PointPrompt(230, 280)])
     session.segment(region, [PointPrompt(230, 280), PointPrompt(235, 290, positive=False)])
-    assert session.segmenter.encoder_passes == 1
+    assert session.segmenter.encoder_passes == 2
+    session.segment(region, [PointPrompt(800, 850)])
+    assert session.segmenter.encoder_passes == 3, "the whole field is known"
+
+
+@pytest.mark.parametrize(("near", "wide"), [(0.9, 0.4), (0.4, 0.9)])
+def test_of_what_is_seen_near_and_in_the_whole_field_the_surer_is_taken(
+    vocabulary: Vocabulary, near: float, wide: float
+) -> None:
+    config = SegmentConfig(click_px=192, screen_px=1024)
+    segmenter = Planted()
+    answer = segmenter._answer
+
+    def graded(image: np.ndarray, query: TileQuery) -> TileAnswer:
+        is_near = (image == RED).all(axis=2).mean() > 0.3
+        return replace(answer(image, query), score=near if is_near else wide)
+
+    segmenter._answer = graded
+    session = Session(PlantedSlide(), segmenter, vocabulary, config=config)
+    result = session.segment(Region(0, 0, 1000, 1000), [PointPrompt(200, 250)])
+    assert result.answers[0].score == max(near, wide)
+    beyond_the_window = result.candidates[:, 500:, 600:] > 0
+    assert beyond_the_window.any(axis=(1, 2)).tolist() == [wide > near, near > wide]
+    assert np.array_equal(result.logits[0], result.candidates[0])
 
 
 def test_a_click_finds_nothing_beyond_its_window(vocabulary: Vocabulary) -> None:

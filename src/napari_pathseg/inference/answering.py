@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 
 import numpy as np
@@ -35,7 +35,7 @@ class FieldAnswers:
     logits : float32 array (height, width)
     candidates : float32 array (candidates, height, width)
         What a single click without words could mean, the likeliest first; for other clicks and
-        boxes `logits` alone; empty for words.
+        boxes `logits`; empty for words.
     """
 
     answer: Answer
@@ -86,6 +86,17 @@ def answer_question(
         return FieldAnswers(Answer(None, (), 1.0, score), placed[0], placed)
     answer = Answer(question.label_class.term, question.asked_as, presence, score)
     return FieldAnswers(answer, place_map(logits, picture.field, field))
+
+
+def surest(found: Sequence[FieldAnswers]) -> tuple[int, FieldAnswers]:
+    """Which of the answers to one question has the highest score, the first of equals; and this
+    answer, with the other views' own first ones in place of its last candidates.
+    """
+    best = max(range(len(found)), key=lambda i: (found[i].answer.score, -i))
+    others = [other.candidates[:1] for i, other in enumerate(found) if i != best]
+    own = found[best].candidates
+    kept = own[: max(len(own) - len(others), 1)]
+    return best, replace(found[best], candidates=np.concatenate([kept, *others]))
 
 
 def _words(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
+from napari_pathseg.config import SegmentConfig
+from napari_pathseg.errors import RegionError
 from napari_pathseg.geometry import Field, Pair, Shape
 from napari_pathseg.inference.tiling import Starts, Tile
+
+MAX_FIELD_PIXELS = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -66,3 +71,23 @@ class Plan:
         stop_x = min(self.columns.last + self.tile_px, self.shape[1])
         y, x = self.rows.first, self.columns.first
         return Field(self.field.level, y, x, stop_y - y, stop_x - x, self.downsample)
+
+
+def check_size(plan: Plan, field: Field, config: SegmentConfig) -> None:
+    """Refuse a plan of too many tiles, or an answer on a field of too many pixels.
+
+    Raises
+    ------
+    RegionError
+    """
+    if plan.count <= config.max_tiles and field.height * field.width <= MAX_FIELD_PIXELS:
+        return
+    scale = f"at {plan.mpp:.2g} µm/px " if plan.mpp else ""
+    side = int(math.sqrt(config.max_tiles) * (plan.tile_px - config.overlap_px))
+    side_um = f" ({side * plan.mpp / 1000:.1f} mm)" if plan.mpp else ""
+    raise RegionError(
+        f"The region {field.region.as_list()} is too large for one field: {scale}it takes "
+        f"{plan.count:,} tiles of {plan.tile_px} pixels, and {config.max_tiles} is the "
+        "limit.",
+        f"Zoom in, or give a smaller --region, of about {side} model pixels{side_um} a side.",
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_pathseg.config import SegmentConfig
-from napari_pathseg.errors import PromptError, RegionError, UnknownScaleError
+from napari_pathseg.errors import PromptError, UnknownScaleError
 from napari_pathseg.geometry import (
     Field,
     Pair,
@@ -21,7 +21,7 @@ from napari_pathseg.geometry import (
     nearest_level,
     region_inside,
 )
-from napari_pathseg.inference.answering import FieldAnswers, answer_question
+from napari_pathseg.inference.answering import FieldAnswers, answer_question, surest
 from napari_pathseg.inference.embedding_store import EmbeddingStore, default_folder
 from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture
 from napari_pathseg.inference.gestures import (
@@ -31,7 +31,7 @@ from napari_pathseg.inference.gestures import (
     square_around,
     well_inside,
 )
-from napari_pathseg.inference.plan import Plan
+from napari_pathseg.inference.plan import Plan, check_size
 from napari_pathseg.inference.seeing import read_seen
 from napari_pathseg.inference.segmentation import Segmentation
 from napari_pathseg.inference.tiling import one_start, tile_starts
@@ -50,7 +50,6 @@ from napari_pathseg.vocabulary.entry import Resolution
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 PICTURE_BACKEND = "pillow"
-MAX_FIELD_PIXELS = 64_000_000
 FINEST_DOWNSAMPLE = 0.25
 
 
@@ -155,7 +154,8 @@ class Session:
         prompts : sequence of Prompt
             Each term of the texts is a class, in order. Points and boxes refine all of them: a
             box or lasso restricts, a positive point or scribble adds what it lies on, a negative
-            one takes it away. Without any text they make one class named "object".
+            one takes it away. Without any text they make one class named "object", which is
+            looked for around the places and in the whole region; the surer answer is taken.
         threshold : float, optional
             Probability at which the masks are shown, and so what a click finds in or out;
             by default the config's.
@@ -183,28 +183,23 @@ class Session:
         region = region_inside(region, self.slide.shape)
         check_places(region, spatial)
         questions = self.understand(texts) if texts else (clicks_only(),)
-        if texts:
-            plans = {mpp: self.plan(region, mpp) for mpp in {q.working_mpp for q in questions}}
-            field = self._field(region, min(p.downsample[0] for p in plans.values()))
-        else:
-            plans = {None: self.plan(self._window(region, spatial), None)}
-            field = self._field(region, self._screen_downsample(region))
-        for plan in plans.values():
-            self._check_size(plan, field)
-        self._pictures = {plan: p for plan, p in self._pictures.items() if plan in plans.values()}
+        looks, field = self._looks(region, questions, spatial)
+        every = [plan for own in looks for plan in own]
+        for plan in every:
+            check_size(plan, field, self.config)
+        self._pictures = {plan: p for plan, p in self._pictures.items() if plan in every}
         answers: list[FieldAnswers] = []
-        for question in questions:
-            plan = plans[question.working_mpp]
-            if plan not in self._pictures:
-                self._pictures[plan] = self._encoded(plan, progress, cancel)
-            picture = self._pictures[plan]
-            answers.append(
-                answer_question(
-                    question, picture, field, spatial, self.segmenter, threshold, cancel
-                )
-            )
+        working: list[float] = []
+        for question, own in zip(questions, looks, strict=True):
+            pictures = [self._picture(plan, progress, cancel) for plan in own]
+            found = [
+                answer_question(question, seen, field, spatial, self.segmenter, threshold, cancel)
+                for seen in pictures
+            ]
+            best, answer = surest(found)
+            answers.append(answer)
+            working.append(own[best].mpp or math.inf)
         cancel.raise_if_cancelled()
-        working = [p.mpp for p in plans.values() if p.mpp is not None]
         return Segmentation(
             field=field,
             classes=class_list(questions),
@@ -213,7 +208,7 @@ class Session:
             prompts=tuple(prompts),
             model=self.segmenter.card.identity,
             mpp=field.mpp(self.mpp),
-            working_mpp=min(working, default=None),
+            working_mpp=min(working) if self.mpp else None,
             seconds=time.perf_counter() - start,
             threshold=threshold,
             notes=tuple(q.note for q in questions if q.note),
@@ -236,7 +231,7 @@ class Session:
             As `segment`.
         """
         plan = self.plan(region, working_mpp)
-        self._check_size(plan, self._field(region, plan.downsample[0]))
+        check_size(plan, self._field(region, plan.downsample[0]), self.config)
         return plan, self._encoded(plan, progress, cancel or CancelToken())
 
     def look_ahead(
@@ -325,19 +320,24 @@ class Session:
             "Give it as micrometres per pixel (--mpp 0.25 for a 40x scan, 0.5 for 20x).",
         )
 
-    def _check_size(self, plan: Plan, field: Field) -> None:
-        """Refuse a plan of too many tiles, or an answer of too many pixels."""
-        if plan.count <= self.config.max_tiles and field.height * field.width <= MAX_FIELD_PIXELS:
-            return
-        scale = f"at {plan.mpp:.2g} µm/px " if plan.mpp else ""
-        side = int(math.sqrt(self.config.max_tiles) * (plan.tile_px - self.config.overlap_px))
-        side_um = f" ({side * plan.mpp / 1000:.1f} mm)" if plan.mpp else ""
-        raise RegionError(
-            f"The region {field.region.as_list()} is too large for one field: {scale}it takes "
-            f"{plan.count:,} tiles of {plan.tile_px} pixels, and {self.config.max_tiles} is the "
-            "limit.",
-            f"Zoom in, or give a smaller --region, of about {side} model pixels{side_um} a side.",
-        )
+    def _looks(
+        self, region: Region, questions: Sequence[Question], spatial: Sequence[SpatialPrompt]
+    ) -> tuple[list[tuple[Plan, ...]], Field]:
+        """How the region is looked at for each question, and the field of the answer."""
+        if questions[0].asked_as:
+            plans = [self.plan(region, question.working_mpp) for question in questions]
+            field = self._field(region, min(plan.downsample[0] for plan in plans))
+            return [(plan,) for plan in plans], field
+        # What is clicked at may be small, or as large as the view.
+        near, wide = self.plan(self._window(region, spatial), None), self.plan(region, None)
+        field = self._field(region, self._screen_downsample(region))
+        return [(near, wide) if near != wide else (near,)], field
+
+    def _picture(self, plan: Plan, report: ProgressCallback, cancel: CancelToken) -> EncodedPicture:
+        """What a plan looks at, as of the last question or now."""
+        if plan not in self._pictures:
+            self._pictures[plan] = self._encoded(plan, report, cancel)
+        return self._pictures[plan]
 
     def _encoded(
         self, plan: Plan, progress: ProgressCallback, cancel: CancelToken

@@ -9,9 +9,10 @@ from typing import Literal
 
 from napari_pathseg.classes import ClassList
 from napari_pathseg.geometry import Field, Region, exact_downsample
+from napari_pathseg.inference.plan import MAX_FIELD_PIXELS
 from napari_pathseg.inference.scope import Scope, tissue_scope, whole_scope
 from napari_pathseg.inference.seeing import read_seen
-from napari_pathseg.inference.session import MAX_FIELD_PIXELS, Session
+from napari_pathseg.inference.session import Session
 from napari_pathseg.inference.sweep import Look, ask_tile
 from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.inference.understanding import Question, class_list

@@ -21,6 +21,7 @@ from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.export.fields import ExportField
 from napari_pathseg.export.objects import objects_of
 from napari_pathseg.labels.measure import ObjectMeasure
+from napari_pathseg.labels.origin import asked_with
 from napari_pathseg.labels.raster import Outline, Ring
 from napari_pathseg.labels.record import FieldRecord, field_to_json
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
@@ -106,11 +107,11 @@ def features(
     """The GeoJSON Features of a field's objects, from its top to its bottom."""
     if objects == "class":
         field = replace(field, instances=field.mask)
-    metadata = _metadata(field.record)
+    record = field.record
+    told = {c.value: _metadata(record) | asked_with(record, c.value) for c in record.classes}
     for outline, measure in objects_of(field):
-        yield object_feature(
-            field.record, outline, measure, metadata, level0=level0, objects=objects
-        )
+        metadata = told[measure.class_value]
+        yield object_feature(record, outline, measure, metadata, level0=level0, objects=objects)
 
 
 def object_feature(
@@ -168,7 +169,6 @@ def _measurements(record: FieldRecord, measure: ObjectMeasure) -> dict[str, floa
 def _metadata(record: FieldRecord) -> dict[str, str]:
     field = record.field
     return {
-        "prompt": "; ".join(record.texts),
         "model": record.model,
         "model_sha256": record.model_sha256,
         "model_license": record.model_license,

@@ -8,15 +8,9 @@ from napari_pathseg.classes import ClassList
 from napari_pathseg.geometry import Pair
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.desk import Desk
+from napari_pathseg.gui.jobs import Job
+from napari_pathseg.labels.origin import asked_with
 from napari_pathseg.labels.record import FieldRecord
-from napari_pathseg.prompts import (
-    BoxPrompt,
-    LassoPrompt,
-    PointPrompt,
-    Prompt,
-    ScribblePrompt,
-    TextPrompt,
-)
 
 Origin = dict[str, str | float]
 ORIGIN = {
@@ -54,9 +48,7 @@ def origin_of(record: FieldRecord, value: int) -> Origin:
     index = values.index(value) if value in values else len(values)
     answered = index < len(record.asked_as)
     return {
-        "prompt": "; ".join(record.texts),
-        "clicks": " ".join(_click(p) for p in record.prompts if isinstance(p, PointPrompt)),
-        "gestures": " ".join(_gesture(p) for p in record.prompts if _is_gesture(p)),
+        **asked_with(record, value),
         "score": record.scores[index] if answered else "",
         "presence": record.presence[index] if answered else "",
         "status": record.status,
@@ -98,34 +90,22 @@ class Origins:
         if desk.work is None or desk.field_layer is None or not len(desk.classes):
             return
         told = desk.work.record, desk.classes
-        if self._shown.get(desk.identity) != told:
-            self._shown[desk.identity] = told
-            desk.field_layer.features = features_of(*told)
+        if self._shown.get(desk.identity) == told:
+            return
+        self._shown[desk.identity] = told
+
+        def show(features: Mapping[str, list[str | float]]) -> None:
+            if desk.field_layer is not None and self._shown.get(desk.identity) is told:
+                desk.field_layer.features = features
+
+        # napari takes long to take them: after the mask is shown, not with it.
+        self._controller.mender.submit(
+            Job("Telling origins", lambda _report, _cancel: features_of(*told), show, _raise)
+        )
 
 
-def _is_gesture(prompt: Prompt) -> bool:
-    return not isinstance(prompt, (TextPrompt, PointPrompt))
-
-
-def _place(place: Pair) -> str:
-    return f"({place[0]:.0f}, {place[1]:.0f})"
-
-
-def _click(point: PointPrompt) -> str:
-    return f"{'+' if point.positive else '-'}{_place((point.y, point.x))}"
-
-
-def _gesture(prompt: Prompt) -> str:
-    """A box by its corners; lines by their places."""
-    match prompt:
-        case BoxPrompt(y0, x0, y1, x1):
-            return f"box{_place((y0, x0))}{_place((y1, x1))}"
-        case ScribblePrompt(path, positive):
-            return f"{'+' if positive else '-'}scribble{''.join(map(_place, path))}"
-        case LassoPrompt(outline, positive):
-            return f"{'+' if positive else '-'}lasso{''.join(map(_place, outline))}"
-        case _:
-            return ""
+def _raise(error: BaseException) -> None:
+    raise error
 
 
 def _mpp(mpp: Pair | None) -> str | float:

@@ -33,11 +33,14 @@ class State:
         Provenance, as stored; its `field` is the grid of the draft.
     prompts : tuple of Prompt
         Of the pending proposal: the text first, then clicks, boxes and lines.
+    brought : frozenset of int
+        Classes that the slide did not have before the pending proposal.
     """
 
     draft: Draft
     record: FieldRecord
     prompts: tuple[Prompt, ...] = ()
+    brought: frozenset[int] = frozenset()
 
     @property
     def arrays(self) -> tuple[npt.NDArray[Any], ...]:
@@ -200,13 +203,18 @@ def answered(
     """
     old = zip(record.classes, record.asked_as, record.presence, record.scores, strict=False)
     answers = {c.value: Answer(c.term, asked, presence, score) for c, asked, presence, score in old}
-    answers |= dict(zip(values, segmentation.answers, strict=True))
+    asked_with = {value: record.prompts_of(value) for value in answers}
+    for value, answer in zip(values, segmentation.answers, strict=True):
+        answers[value] = answer
+        asked_with[value] = _joined(asked_with.get(value, ()), segmentation.prompts)
+    prompts = _joined(record.prompts, segmentation.prompts)
     known = [classes[value] for value in answers]
     rest = [c for c in record.classes if c.value not in answers]
     return replace(
         record,
         classes=ClassList((*known, *rest)),
-        prompts=_joined(record.prompts, segmentation.prompts),
+        prompts=prompts,
+        asked_by=tuple(tuple(map(prompts.index, asked_with[value])) for value in answers),
         asked_as=tuple(answer.asked_as for answer in answers.values()),
         presence=tuple(float(answer.presence) for answer in answers.values()),
         scores=tuple(float(answer.score) for answer in answers.values()),

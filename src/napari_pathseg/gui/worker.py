@@ -85,10 +85,14 @@ class QtRunner(QObject):
         Returns
         -------
         CancelToken
-            Cancelling it ends the job with CancelledError.
+            Cancelling it ends the job with CancelledError. Cancelled already where the runner
+            is closed.
         """
         self._end_idling()
         token = CancelToken()
+        if self._closed:
+            token.cancel()
+            return token
         self._tokens.add(token)
         QTimer.singleShot(DOCK_DELAY_MS, lambda: self._show_bar(job.title, token))
         self._pool.submit(self._run, job, token)

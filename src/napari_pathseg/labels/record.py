@@ -61,6 +61,9 @@ class FieldRecord:
     status : "proposed", "corrected" or "accepted"
     model_license : str
         What the model's card says of its use; goes out with every export.
+    asked_by : tuple of tuple of int
+        In the order of `asked_as`, which of `prompts` each class was asked with; empty where
+        that was not written down, as by versions before it was.
     """
 
     id: str
@@ -81,6 +84,7 @@ class FieldRecord:
     updated: datetime
     status: Status = "proposed"
     model_license: str = ""
+    asked_by: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def new(
@@ -139,6 +143,7 @@ class FieldRecord:
             asked_as=tuple(self.asked_as[i] for i in answered),
             presence=tuple(self.presence[i] for i in answered),
             scores=tuple(self.scores[i] for i in answered),
+            asked_by=tuple(self.asked_by[i] for i in answered if i < len(self.asked_by)),
             updated=datetime.now(UTC),
         )
 
@@ -152,6 +157,19 @@ class FieldRecord:
         """The words among the prompts, as typed."""
         return tuple(p.text for p in self.prompts if isinstance(p, TextPrompt))
 
+    def prompts_of(self, value: int) -> tuple[Prompt, ...]:
+        """What a class was asked with; none for one that was drawn by hand.
+
+        All prompts of the field where it was not written down which of them were.
+        """
+        values = [c.value for c in self.classes]
+        index = values.index(value) if value in values else len(values)
+        if index == len(values) or (self.asked_as and index >= len(self.asked_as)):
+            return ()
+        if index >= len(self.asked_by):
+            return self.prompts
+        return tuple(self.prompts[i] for i in self.asked_by[index])
+
     def to_json(self) -> Json:
         """Plain values for `json.dumps`; :meth:`from_json` gives back an equal record."""
         return {
@@ -163,6 +181,7 @@ class FieldRecord:
             "classes": classes_to_json(self.classes),
             "prompts": [_prompt_to_json(p) for p in self.prompts],
             "asked_as": [[t.facts for t in terms] for terms in self.asked_as],
+            "asked_by": [list(indices) for indices in self.asked_by],
             "presence": list(self.presence),
             "scores": list(self.scores),
             "model": {
@@ -217,6 +236,7 @@ class FieldRecord:
             updated=datetime.fromisoformat(values["updated"]),
             status=values["status"],
             model_license=model["license"],
+            asked_by=_indices(values.get("asked_by", ()), len(values["prompts"])),
         )
 
 
@@ -262,6 +282,14 @@ def _class_from_json(value: Mapping[str, Any]) -> LabelClass:
     red, green, blue = (int(part) for part in value["color"])
     term = None if value["term"] is None else Term(**value["term"])
     return LabelClass(int(value["value"]), value["name"], term, (red, green, blue))
+
+
+def _indices(values: Sequence[Sequence[int]], count: int) -> tuple[tuple[int, ...], ...]:
+    """Lists of places in a list of `count`."""
+    found = tuple(tuple(int(i) for i in indices) for indices in values)
+    if any(not 0 <= i < count for indices in found for i in indices):
+        raise ValueError(f"a class was asked by prompts that are not there: {found}")
+    return found
 
 
 def _prompt_to_json(prompt: Prompt) -> Json:

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from napari_pathseg.classes import Term
+from napari_pathseg.geometry import Shape
 from napari_pathseg.inference.embeddings import EncodedPicture
 from napari_pathseg.inference.tiling import OUTSIDE, FloatMap, Tile, resize_map
-from napari_pathseg.models.base import OUTPUT_STRIDE, Segmenter, TileQuery
+from napari_pathseg.models.base import OUTPUT_STRIDE, Segmenter, TileEmbedding, TileQuery
 
 Bool = npt.NDArray[np.bool_]
 
@@ -63,42 +64,41 @@ def correct(
         if (out[y, x] > cut) == click.positive:
             continue
         index = _deepest_tile(picture.tiles, click)
-        tile = picture.tiles[index]
-        where = tile.inside(picture.shape)
-        part = out[where]
+        tile, embedding = picture.tiles[index], picture.encoded[index].embedding
+        part = out[tile.inside(picture.shape)]
         here = (y - tile.y, x - tile.x)
-        together, alone = _ask(part, click, terms, picture, index, segmenter)
+        place = (click.y - tile.y, click.x - tile.x)
+        queries = _together(part, tile, terms, (*place, click.positive))
+        together = _asked(queries, tile, embedding, segmenter, part.shape)
         changed = _under((together > cut) != (part > cut), here)
         if not changed.any():
+            queries = [TileQuery(points=((*place, True),))]
+            alone = _asked(queries, tile, embedding, segmenter, part.shape)
             changed, together = _object_at(alone, here, click.positive, cut)
         part[changed] = together[changed]
     return out
 
 
-def _ask(
-    part: FloatMap,
-    click: Click,
-    terms: tuple[Term, ...],
-    picture: EncodedPicture,
-    index: int,
-    segmenter: Segmenter,
-) -> tuple[FloatMap, FloatMap]:
-    """Logits on the tile's pixels: words, answer and click together; the click alone."""
-    tile = picture.tiles[index]
+def _together(
+    part: FloatMap, tile: Tile, terms: tuple[Term, ...], clicked: tuple[float, float, bool]
+) -> list[TileQuery]:
+    """Each term with the click and the answer so far."""
     full = np.full((tile.height, tile.width), OUTSIDE, dtype=np.float32)
     full[: part.shape[0], : part.shape[1]] = part
     small = resize_map(full, (tile.height // OUTPUT_STRIDE, tile.width // OUTPUT_STRIDE))
-    place = (click.y - tile.y, click.x - tile.x)
-    clicked = ((*place, click.positive),)
-    queries = [TileQuery(term=term, points=clicked, mask=small) for term in terms]
-    answers = segmenter.decode(
-        picture.encoded[index].embedding, [*queries, TileQuery(points=((*place, True),))]
-    )
-    height, width = part.shape
-    *worded, alone = (
-        resize_map(a.logits, (tile.height, tile.width))[:height, :width] for a in answers
-    )
-    return np.maximum.reduce(worded), alone
+    return [TileQuery(term=term, points=(clicked,), mask=small) for term in terms]
+
+
+def _asked(
+    queries: Sequence[TileQuery],
+    tile: Tile,
+    embedding: TileEmbedding,
+    segmenter: Segmenter,
+    shape: Shape,
+) -> FloatMap:
+    """The highest of the answers on the tile's pixels, as far as the picture goes."""
+    highest = np.maximum.reduce([a.logits for a in segmenter.decode(embedding, queries)])
+    return resize_map(highest, (tile.height, tile.width))[: shape[0], : shape[1]]
 
 
 def _object_at(

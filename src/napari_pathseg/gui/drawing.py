@@ -223,7 +223,13 @@ class Drawing:
         """A stroke on the field's layer ended; False when no pixel is different."""
         if desk.work is None or desk.field_layer is None:
             return False
-        return self.painted(desk, desk.field_layer.data.astype(np.uint16))
+        work, before = desk.work, desk.work.state
+        changed = self.painted(desk, desk.field_layer.data.astype(np.uint16))
+        if work.state is not before and not self._host.saving.unsaved:
+            erased = self._host.tool is Tool.ERASER
+            done = "Erased." if erased else f"Drawn: {self._host.selected}."
+            self._host.say(Message(f"{done} Ctrl+Z takes it back."))
+        return changed
 
     def painted(self, desk: Desk, painted: Mask) -> bool:
         """Take over and save a mask that a person changed; False when no pixel is different.

@@ -36,12 +36,13 @@ def show_objects(viewer: ViewerModel, measures: SlideMeasures, mpp: Pair | None)
         viewer.layers.remove(old)
     told = columns(measures.stains, mpp is not None)
     cells = zip(*rows(measures, told), strict=True)
+    colors = np.array([(*one.label_class.color, 255) for one in measures.objects]) / 255
     layer = Points(
         np.array([level0_to_world(*one.center, mpp) for one in measures.objects]),
         name=name,
         features={c.name: list(values) for c, values in zip(told, cells, strict=True)},
-        face_color=np.array([(*one.label_class.color, 255) for one in measures.objects]) / 255,
-        border_color="white",
+        face_color=colors,
+        border_color=colors,  # vispy gives points of a fixed size on the screen a wide rim
         size=1,
         units=units(mpp),
         metadata={KEY: "objects"},

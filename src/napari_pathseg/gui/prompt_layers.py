@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from napari.layers import Layer, Points, Shapes
 
 POSITIVE, NEGATIVE = "#00e676", "#ff3030"
-POINT_PX, OUTLINE_PX = 13, 2
+CORE = "#ffffff"
+POINT_PX, OUTLINE_PX = 11, 2
 """On the screen, at every zoom."""
+RIM = 0.4
+"""Of a point's size. Its rim has the colour: where limits hold its size on the screen, vispy gives
+each point a wide rim, also one that should have none."""
 Outlined = BoxPrompt | ScribblePrompt | LassoPrompt
 
 
@@ -53,7 +57,7 @@ class PromptLayers:
         above: Layer | None,
         drawn: Sequence[Prompt] = (),
     ) -> None:
-        """Show clicks as discs and crosses, boxes and lines as outlines, also the one being drawn.
+        """Show clicks as rings and crosses, boxes and lines as outlines, also the one being drawn.
 
         Parameters
         ----------
@@ -121,7 +125,7 @@ class PromptLayers:
             layer.symbol = symbols
         colors = [POSITIVE if p.positive else NEGATIVE for p in points]
         if layer.metadata.get("colors") != colors:
-            layer.face_color = colors
+            layer.border_color = colors
             layer.metadata["colors"] = colors
 
     def _show_shapes(self, shapes: list[Outlined], mpp: Pair | None, above: Layer | None) -> None:
@@ -150,8 +154,9 @@ def _points(name: str, mpp: Pair | None) -> Points:
         ndim=2,
         name=name,
         size=1,
-        border_width=0,
-        face_color=POSITIVE,
+        border_width=RIM,
+        border_color=POSITIVE,
+        face_color=CORE,
         units=units(mpp),
         metadata={KEY: "prompts"},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import QPoint, Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QHeaderView,
     QLineEdit,
     QMenu,
+    QSizePolicy,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -25,10 +26,20 @@ from napari_pathseg.gui.messages import area
 from napari_pathseg.gui.widgets.icons import icon, swatch
 
 EYE, LOCK, NAME, OBJECTS, AREA = range(5)
+LEAST_PX = 72
+"""Height of the list: room for its header and two classes."""
 
 
 class ClassListBox(QWidget):
-    """Click selects the class to draw; eye and lock; double click renames; right click for more."""
+    """Click selects the class to draw; eye and lock; double click renames; right click for more.
+
+    Attributes
+    ----------
+    typed : Signal()
+        A name was typed: the keys belong to the canvas again.
+    """
+
+    typed = Signal()
 
     def __init__(
         self, controller: PathsegController, theme: str, parent: QWidget | None = None
@@ -53,6 +64,9 @@ class ClassListBox(QWidget):
         self.tree.itemDoubleClicked.connect(self._edit)
         self.tree.itemChanged.connect(self._edited)
         self.tree.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        # What a list would like is taken for what it needs where a page may scroll.
+        self.tree.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Ignored)
+        self.tree.setMinimumHeight(LEAST_PX)
         header = self.tree.header()
         assert header is not None
         header.setStretchLastSection(False)
@@ -88,6 +102,7 @@ class ClassListBox(QWidget):
     def _add(self) -> None:
         self._controller.classing.add(self.add.text())
         self.add.clear()
+        self.typed.emit()
 
     def _class_of(self, item: QTreeWidgetItem | None) -> LabelClass | None:
         desk = self._controller.desk
@@ -117,6 +132,7 @@ class ClassListBox(QWidget):
             self._rows = None
             self._controller.classing.rename(found, item.text(NAME))
             self.refresh()
+            self.typed.emit()
 
     def _menu(self, place: QPoint) -> None:
         item = self.tree.itemAt(place)

@@ -44,6 +44,7 @@ class CorrectBox(QWidget):
         self.next.clicked.connect(lambda: refining.next_candidate())
         self.level = QComboBox(self)
         self.level.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.level.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToContents)
         explain(self.level, "The pixels on which you change this field; undo goes back")
         self.level.activated.connect(self._controller.fields.change_level)
         for widget in (self.previous, self.candidate, self.next):

@@ -8,7 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, QObject, Qt, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtGui import QKeyEvent
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QApplication,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_pathseg.errors import StoreError
 from napari_pathseg.gui.bindings import Bindings
@@ -22,6 +34,7 @@ from napari_pathseg.gui.tools import Pointer
 from napari_pathseg.gui.usual import default_controller
 from napari_pathseg.gui.widgets.canvas_context import CanvasContext
 from napari_pathseg.gui.widgets.keys_window import KeysWindow
+from napari_pathseg.gui.widgets.last_move import LastMove
 from napari_pathseg.gui.widgets.message_line import MessageLine
 from napari_pathseg.gui.widgets.segment_page import SegmentPage
 from napari_pathseg.gui.widgets.slide_line import SlideLine
@@ -58,7 +71,10 @@ class PathsegPanel(QWidget):
         self.controller = controller or default_controller(
             napari_viewer, QtRunner(), QtRunner(), mender=QtRunner()
         )
+        self._canvas: QWidget = napari_viewer.window._qt_viewer.canvas.native
         self.setMinimumWidth(WIDTH_PX)
+        # Else napari puts an empty space below that takes half of the height.
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Expanding)
         self.slide_line = SlideLine(self.controller, self)
         self.tabs = PageTabs(self.controller, PAGES, self)
         segment = self.tabs.page(PAGES[0].title)
@@ -73,6 +89,7 @@ class PathsegPanel(QWidget):
         self.origins = Origins(self.controller)
         self.pointer = Pointer(self.controller)
         self.canvas_context = CanvasContext(napari_viewer)
+        self.last_move = LastMove(napari_viewer)
         own = {"type_prompt": self.focus_prompt, "show_keys": self.show_keys}
         self.bindings = Bindings(self.controller, own)
         self._set(self.controller.settings.value)
@@ -114,6 +131,7 @@ class PathsegPanel(QWidget):
         self.tabs.made.connect(lambda page: show_keys_in(page, self.bindings.keys))
         self.viewer.events.theme.connect(self._dress)
         segment.asked.connect(self.focus_canvas)
+        self.slide_line.was_set.connect(self.focus_canvas)
         window = self.viewer.window._qt_window
         window.installEventFilter(self)
         self._window = window
@@ -157,7 +175,7 @@ class PathsegPanel(QWidget):
 
     def focus_canvas(self) -> None:
         """Give the keys back to the canvas."""
-        self.viewer.window._qt_viewer.canvas.native.setFocus()
+        self._canvas.setFocus()
 
     def show_keys(self) -> None:
         """List the keys beside the panel; pressed again it goes away."""
@@ -180,8 +198,9 @@ class PathsegPanel(QWidget):
         """Show the first of four steps."""
         self.end_tour()
         self.tabs.show_page(PAGES[0].title)
-        canvas = self.viewer.window._qt_viewer.canvas.native
-        steps = first_steps(self.bindings.keys, self.slide_line, self.prompt, canvas, self.tabs)
+        steps = first_steps(
+            self.bindings.keys, self.slide_line, self.prompt, self._canvas, self.tabs
+        )
         self.tour = Tour(steps, str(self.viewer.theme), self._window, self._toured)
 
     def end_tour(self) -> None:
@@ -196,6 +215,24 @@ class PathsegPanel(QWidget):
         except StoreError as error:
             self.controller.say(of_error(error))
         self.focus_canvas()
+
+    def keyPressEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
+        """A key that no control took, such as a slider that was moved: it is the canvas's."""
+        if event is None:
+            return
+        if not self._is_typed_into():
+            QApplication.sendEvent(self._canvas, event)
+        elif event.key() == Qt.Key.Key_Escape:
+            self.focus_canvas()
+
+    def keyReleaseEvent(self, event: QKeyEvent | None) -> None:  # noqa: N802 - Qt's name
+        """As with a key that is pressed."""
+        if event is not None and not self._is_typed_into():
+            QApplication.sendEvent(self._canvas, event)
+
+    def _is_typed_into(self) -> bool:
+        """Whether the keys are letters of a text."""
+        return isinstance(self._window.focusWidget(), (QLineEdit, QAbstractSpinBox))
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """The window closes: stop the model and finish what is being saved."""
@@ -221,6 +258,7 @@ class PathsegPanel(QWidget):
         self.pointer.detach()
         self.bindings.detach()
         self.controller.close()
+        self.last_move.detach()
         self.canvas_context.detach()
 
 

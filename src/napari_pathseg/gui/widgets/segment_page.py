@@ -44,6 +44,7 @@ class SegmentPage(QWidget):
         controller.busy_changed.connect(self._busy)
         self.prompt.edit.asked.connect(lambda _text: self._segment())
         self.prompt.edit.left.connect(self.asked)
+        self.classes.typed.connect(self.asked)
         self.refresh()
 
     def _lay_out(self) -> None:

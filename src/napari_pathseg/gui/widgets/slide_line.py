@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
@@ -21,7 +21,15 @@ AMBER = "#e3b617"
 
 
 class SlideLine(QWidget):
-    """Name and scale; amber with a way to set it where the scale is unknown."""
+    """Name and scale; amber with a way to set it where the scale is unknown.
+
+    Attributes
+    ----------
+    was_set : Signal()
+        A scale was given: the keys belong to the canvas again.
+    """
+
+    was_set = Signal()
 
     def __init__(self, controller: PathsegController, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -60,7 +68,10 @@ class SlideLine(QWidget):
         self.value.setSingleStep(0.01)
         self.value.setValue(0.25)
         self.value.setSuffix(" µm/px")
-        self.value.setToolTip("Micrometres per pixel at full resolution")
+        self.value.setToolTip("Micrometres per pixel at full resolution [Enter]")
+        line = self.value.lineEdit()
+        assert line is not None
+        line.returnPressed.connect(lambda: self._set(self.value.value()))
         row.addWidget(self.value, 1)
         self.use = QPushButton("Set", form)
         self.use.setToolTip("Use this scale; it is remembered for the slide")
@@ -71,6 +82,7 @@ class SlideLine(QWidget):
     def _set(self, mpp: float) -> None:
         self._scale.setChecked(False)
         self._controller.set_mpp((mpp, mpp))
+        self.was_set.emit()
 
     def refresh(self) -> None:
         """Show the slide in work."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QSize, Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.tools import Tool
@@ -12,10 +12,10 @@ from napari_pathseg.gui.widgets.themes import show_icon
 from napari_pathseg.gui.widgets.tooltips import explain
 
 ASKING = (
-    (Tool.ADD, "plus", "click_adds", "Click: this too. Shift+click: not this. Dragging pans."),
+    (Tool.ADD, "plus", "click_adds", "Click: this too. Shift+click: not this. Drag pans."),
     (Tool.REMOVE, "minus", "click_removes", "Click: not this. Shift+click: this too."),
     (Tool.BOX, "rectangle", "box", "Drag a box around what is meant."),
-    (Tool.LASSO, "polygon_lasso", "lasso", "Draw around what is meant; Shift: nothing in there."),
+    (Tool.LASSO, "polygon_lasso", "lasso", "Draw around what is meant; Shift: not there."),
     (Tool.SCRIBBLE, "path", "scribble", "Draw over what is meant; Shift: not this."),
     (Tool.PAN, "pan_arrows", "cancel", "Only pan and zoom; clicks do nothing."),
 )
@@ -23,8 +23,8 @@ DRAWING = (
     (Tool.BRUSH, "paint", "brush", "Draw in the selected class."),
     (Tool.ERASER, "erase", "eraser", "Erase."),
     (Tool.FILL, "fill", "fill", "Click fills the area under it with the selected class."),
-    (Tool.POLYGON, "polygon", "polygon", "Click corners, double-click fills; right click: back."),
-    (Tool.SPLIT, "vertical_separator", "split", "Drag a line to cut; click cuts at the waist."),
+    (Tool.POLYGON, "polygon", "polygon", "Click corners, double click fills, right: back."),
+    (Tool.SPLIT, "vertical_separator", "split", "Drag a line to cut; a click cuts at a waist."),
     (Tool.JOIN, "line", "join", "Drag from one object to another to make them one."),
 )
 SIDE, ICON = QSize(34, 28), QSize(18, 18)
@@ -70,7 +70,7 @@ class ToolRows(QWidget):
             row.addStretch(1)
             row.addWidget(button)
         self._hint = QLabel(self)
-        self._hint.setWordWrap(True)
+        self._hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)

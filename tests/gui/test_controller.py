@@ -18,6 +18,7 @@ from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.exporting import Exported
 from napari_pathseg.gui.jobs import Job
 from napari_pathseg.gui.models import SharedModel
+from napari_pathseg.gui.provenance import origin_of
 from napari_pathseg.gui.tools import Tool
 from napari_pathseg.labels.journal import LabelStore
 from napari_pathseg.progress import CancelToken
@@ -191,6 +192,51 @@ def test_reject_and_threshold(asked: PathsegController) -> None:
     np.testing.assert_array_equal(layer.data, whole)
 
 
+def listed(controller: PathsegController) -> list[str]:
+    return [c.name for c in controller.desk.listed()]
+
+
+def test_a_class_of_a_rejected_proposal_alone_goes_with_it(asked: PathsegController) -> None:
+    asked.editing.accept()
+    asked.selected = None
+    asked.add(PointPrompt(*NUCLEI[0].center))
+    asked.add(PointPrompt(*NUCLEI[1].center))
+    assert listed(asked) == ["gland", "object"]
+    asked.editing.reject()
+    assert listed(asked) == ["gland"]
+    assert [c.name for c in asked.desk.store.load(asked.desk.work.id)[0].classes] == ["gland"]
+    asked.editing.undo()
+    assert listed(asked) == ["gland", "object"]
+    asked.editing.redo()
+    assert listed(asked) == ["gland"]
+
+
+def test_a_class_that_a_person_made_or_drew_stays(asked: PathsegController) -> None:
+    asked.editing.accept()
+    asked.classing.add("mine")
+    asked.add(PointPrompt(*NUCLEI[0].center))
+    asked.editing.reject()
+    assert listed(asked) == ["gland", "mine"]
+    asked.selected = None
+    asked.add(PointPrompt(*NUCLEI[0].center))
+    asked.desk.field_layer.selected_label = asked.desk.classes.named("object").value
+    asked.desk.field_layer.paint((5, 5), asked.desk.field_layer.selected_label)
+    asked.editing.reject()
+    assert listed(asked) == ["gland", "mine", "object"]
+
+
+def test_each_class_says_what_it_was_asked_with(asked: PathsegController) -> None:
+    asked.editing.accept()
+    asked.selected = None
+    asked.add(PointPrompt(*NUCLEI[0].center))
+    record = asked.desk.work.record
+    gland, other = (asked.desk.classes.named(name).value for name in ("gland", "object"))
+    assert origin_of(record, gland)["prompt"] == "glands"
+    assert origin_of(record, gland)["clicks"] == ""
+    assert origin_of(record, other)["prompt"] == ""
+    assert origin_of(record, other)["clicks"] != ""
+
+
 def test_not_this_takes_an_accepted_object_away(controller, marked_slide) -> None:
     open_in(controller, marked_slide)
     look_at(controller, Region(350, 400, 150, 400))
@@ -325,6 +371,26 @@ def test_a_slide_without_scale_is_asked_for_it_once(
     again = make_controller()
     open_in(again, slide_without_scale)
     assert again.desk.mpp == (0.5, 0.5)
+
+
+@pytest.mark.parametrize("scaled_first", [True, False])
+def test_a_slide_without_scale_beside_one_with_is_asked_for_it_at_once(
+    controller: PathsegController, marked_slide: Path, slide_without_scale: Path, scaled_first: bool
+) -> None:
+    paths = [marked_slide, slide_without_scale]
+    for path in paths if scaled_first else paths[::-1]:
+        open_in(controller, path)
+    assert controller.message.text.startswith(f"{slide_without_scale.name} does not say")
+    assert controller.viewer.layers.units is None
+    camera = controller.viewer.scene.camera
+    camera.center = (0.0, 100.0, 120.0)
+    controller.message.actions[0].run()
+    given = next(desk for desk in controller.desks if desk.name == slide_without_scale.name)
+    assert given.mpp == (0.25, 0.25)
+    assert [str(unit) for unit in controller.viewer.layers.units] == ["micrometer"] * 2
+    # The view follows the slide in work only.
+    factor = 0.25 if scaled_first else 1.0
+    assert camera.center[-2:] == pytest.approx((100 * factor, 120 * factor))
 
 
 def test_a_view_that_is_too_wide_says_how_much(make_controller, marked_slide) -> None:

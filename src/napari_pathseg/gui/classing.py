@@ -59,6 +59,7 @@ class Classing:
         found = desk.classes.named(name)
         assert found is not None
         desk.removed.discard(found.value)
+        desk.made.add(found.value)
         self.changed(desk)
 
     def show(self, label_class: LabelClass, shown: bool) -> None:

@@ -140,6 +140,7 @@ class PathsegController:
             self.say,
             self.changed.emit,
             self._on_stage,
+            self.set_mpp_of,
         )
         self.reviewing = Reviewing(self)
         self.explaining = Explaining(self, runner)
@@ -224,8 +225,8 @@ class PathsegController:
     # Tools, scale, export.
 
     def set_tool(self, tool: Tool) -> None:
-        """Take a tool in hand; a second time puts it down."""
-        self.tool = Tool.PAN if tool is self.tool and tool is not Tool.PAN else tool
+        """Take a tool in hand; a second time it gives way to the usual one, clicking."""
+        self.tool = Tool.ADD if tool is self.tool and tool is not Tool.PAN else tool
         if self.desk is not None:
             try:
                 if self.tool in PAINTING and not self.may_change(self.desk):
@@ -248,15 +249,17 @@ class PathsegController:
         self.viewer.scene.camera.zoom *= 2
 
     def set_mpp(self, mpp: Pair) -> None:
-        """Give the slide a scale, remembered for it."""
-        desk = self.desk
-        if desk is None:
-            return
+        """Give the slide in work a scale, remembered for it."""
+        if self.desk is not None:
+            self.set_mpp_of(self.desk, mpp)
+
+    def set_mpp_of(self, desk: Desk, mpp: Pair) -> None:
+        """Give a slide a scale, remembered for it."""
         self.cancel()
         self.fields.leave(desk)
         self.stage.drop_field(desk)
         desk.rescale(mpp)
-        self.stage.rescale(desk, mpp)
+        self.stage.rescale(desk, mpp, follow=desk is self.desk)
         try:
             self.remembered.set_scale(desk.identity, mpp)
         except StoreError as error:

@@ -163,6 +163,8 @@ class Desk:
         Classes that are not shown, and that nothing may change.
     removed : set of int
         Classes that were taken out; their values are not given away again.
+    made : set of int
+        Classes that a person added to the list.
     """
 
     layer: Image
@@ -182,6 +184,7 @@ class Desk:
     hidden: set[int] = field(default_factory=set)
     locked: set[int] = field(default_factory=set)
     removed: set[int] = field(default_factory=set)
+    made: set[int] = field(default_factory=set)
     uncopied: bool = False
     copied_at: float = field(default_factory=time.monotonic)
     _counts: dict[str, dict[int, Count]] = field(default_factory=dict)
@@ -203,8 +206,12 @@ class Desk:
         return self.store.reason if self.store is not None and self.store.read_only else ""
 
     def listed(self) -> tuple[LabelClass, ...]:
-        """The classes in use."""
-        return tuple(c for c in self.classes if c.value not in self.removed)
+        """The classes in use: those of all fields, and those that a person added."""
+        records = dict(self.records)
+        if self.work is not None:
+            records[self.work.id] = self.work.record
+        known = self.made.union(*({c.value for c in r.classes} for r in records.values()))
+        return tuple(c for c in self.classes if c.value in known - self.removed)
 
     def add_record(self, record: FieldRecord) -> None:
         """Know a field and its classes."""

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_pathseg.errors import PathsegError
+from napari_pathseg.geometry import Pair
 from napari_pathseg.gui.desk import Desk, Opened, open_desk
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.layer_slide import LayerSlide, plane_of
 from napari_pathseg.gui.layers import KEY, place_slide
-from napari_pathseg.gui.messages import Action, Message, of_error
+from napari_pathseg.gui.messages import Action, Message, of_error, scales_differ
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.saving import Saving
 from napari_pathseg.gui.sources import open_source
@@ -43,6 +44,8 @@ class Desks:
         Called when a desk came, left or became the current one.
     put_on_stage : callable
         Called with a new desk, to show and bind what it has.
+    give_scale : callable
+        Gives a desk a scale that a person chose.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Desks:
         say: Callable[[Message], None],
         changed: Callable[[], None],
         put_on_stage: Callable[[Desk], None],
+        give_scale: Callable[[Desk, Pair], None],
     ) -> None:
         self._stage = stage
         self._runner = runner
@@ -64,6 +68,7 @@ class Desks:
         self._say = say
         self._changed = changed
         self._put_on_stage = put_on_stage
+        self._give_scale = give_scale
         self._desks: dict[Layer, Desk] = {}
         self._opening: set[Layer] = set()
         self._latest: Desk | None = None
@@ -207,11 +212,21 @@ class Desks:
             take = Action("Use it", lambda: self.reopen(desk.layer, take_newer=True))
             text = f"The labels beside {desk.name} are newer than those on this computer."
             self._say(Message(f"{text} Yours are kept aside if you use them.", "warning", (take,)))
+        elif (mixed := self._scales_differ(desk)) is not None:
+            self._say(mixed)
         elif opened.fields:
             many = "field is" if len(opened.fields) == 1 else "fields are"
             self._say(Message(f"{len(opened.fields)} {many} back as you left them."))
         else:
             self._say(Message("Type what to look for and press Enter, or click on one."))
+
+    def _scales_differ(self, desk: Desk) -> Message | None:
+        """What to say where a slide without a scale lies beside one with: napari has no unit."""
+        other = next((d for d in self if (d.mpp is None) is not (desk.mpp is None)), None)
+        if other is None:
+            return None
+        without, known = (desk, other) if desk.mpp is None else (other, desk)
+        return scales_differ(without.name, known.name, lambda mpp: self._give_scale(without, mpp))
 
     def why_read_only(self, desk: Desk) -> Message:
         """Why nothing may be changed on a desk, and what can be done."""

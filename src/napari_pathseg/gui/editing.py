@@ -34,6 +34,7 @@ class Editing:
 
     def apply(self, desk: Desk, request: Request, found: Answered) -> None:
         """Show and save the model's answer."""
+        known = {c.value for c in desk.listed()}
         desk.classes = found.classes
         fields = self._host.fields
         if not found.same_field or desk.work is None:
@@ -53,7 +54,9 @@ class Editing:
             getattr(card, "sha256", ""),
             getattr(card, "license", ""),
         )
-        work.push(State(found.draft, record, request.prompts), found.mask)
+        earlier = work.state.brought if work.pending is not None else frozenset()
+        brought = earlier | (set(found.values) - known)
+        work.push(State(found.draft, record, request.prompts, brought), found.mask)
         desk.counted(work.id, found.mask, found.counts)
         self.show_and_save(desk)
         self._host.stage.show_prompts(desk)
@@ -75,15 +78,20 @@ class Editing:
         self._host.accepted.emit(desk)
 
     def reject(self) -> None:
-        """Throw the proposal away; what was kept or drawn stays."""
+        """Throw the proposal away; what was kept or drawn stays.
+
+        A class that came with the proposal, and of which nothing is left, goes with it.
+        """
         desk = self._host.desk
         if desk is None or desk.work is None or desk.work.pending is None:
             self._host.say(Message("There is no proposal to reject."))
             return
         work = desk.work
         draft = work.state.draft.rejected()
-        some = draft.mask(work.classes).any()
-        record = work.record.with_status("corrected" if some else "proposed")
+        left = draft.mask(work.classes)
+        record = work.record.with_status("corrected" if left.any() else "proposed")
+        for value in work.state.brought - set(np.unique(left).tolist()):
+            record = record.without_class(value)
         work.push(State(draft, record))
         self.show_and_save(desk)
         self._host.stage.show_prompts(desk)
@@ -208,7 +216,7 @@ class Editing:
         work = desk.work
         assert work is not None
         known = {c.value for c in work.record.classes}
-        more = [c for c in desk.classes if c.value not in known]
+        more = [c for c in desk.listed() if c.value not in known]
         if more:
             record = replace(work.record, classes=ClassList((*work.record.classes, *more)))
             work.put(replace(work.state, record=record), work.mask)

@@ -35,12 +35,24 @@ class Message:
 
 def scale_wanted(choose: Callable[[Pair], None]) -> Message:
     """The slide's scale is unknown; `choose` takes one of the usual (micrometres per pixel)."""
-    actions = tuple(
+    text = "This file does not say its resolution, and words need it. Choose or set its scale."
+    return Message(text, "warning", _usual_scales(choose))
+
+
+def scales_differ(without: str, other: str, choose: Callable[[Pair], None]) -> Message:
+    """One of two slides has no scale; `choose` takes one for it (micrometres per pixel)."""
+    text = (
+        f"{without} does not say its resolution, {other} does: beside each other they have no"
+        f" common unit, and no scale bar. Choose or set the scale of {without}."
+    )
+    return Message(text, "warning", _usual_scales(choose))
+
+
+def _usual_scales(choose: Callable[[Pair], None]) -> tuple[Action, ...]:
+    return tuple(
         Action(f"{um} as for {lens}", lambda um=um: choose((um, um)), "µm per pixel")  # type: ignore[misc]
         for um, lens in ((0.25, "40x"), (0.5, "20x"))
     )
-    text = "This file does not say its resolution, and words need it. Choose or set its scale."
-    return Message(text, "warning", actions)
 
 
 def of_error(error: PathsegError, actions: Sequence[Action] = ()) -> Message:

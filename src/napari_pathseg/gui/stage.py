@@ -186,8 +186,8 @@ class Stage:
                 layer.colormap = mask_colormap(*wanted)
                 layer.metadata["colors"] = wanted
 
-    def rescale(self, desk: Desk, mpp: Pair | None) -> None:
-        """Another scale for every layer of the slide; the view stays on its place."""
+    def rescale(self, desk: Desk, mpp: Pair | None, *, follow: bool = True) -> None:
+        """Another scale for every layer of the slide; to `follow` keeps the view on its place."""
         before = desk.layer.scale[0]
         place_slide(desk.layer, mpp)
         if desk.overview is not None:
@@ -200,6 +200,8 @@ class Stage:
             place_field(desk.field_layer, desk.work.record.field, mpp)
         self._prompts(desk).rescale(mpp)
         self.show_prompts(desk)
+        if not follow:
+            return
         ratio = float(desk.layer.scale[0] / before)
         camera = self.viewer.scene.camera
         camera.center = tuple(float(c) * ratio for c in camera.center)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from napari_pathseg.geometry import Field, Shape
@@ -65,7 +66,8 @@ def tile_starts(
     step = max((tile_px - overlap_px) // START_STEP, 1) * START_STEP
     last = max(math.ceil((length - tile_px) / START_STEP), 0) * START_STEP
     end = math.ceil(last / step)  # the number of the last tile
-    first = min(max(math.floor((low - MARGIN_PX) / step), 0), end)
+    from_low = low - MARGIN_PX
+    first = end if from_low >= last else max(math.floor(from_low / step), 0)
     wanted = min(high, float(length)) + MARGIN_PX - tile_px
     stop = min(max(math.ceil(wanted / step), first), end)
     return Starts(min(first * step, last), step, min(stop * step, last))
@@ -144,20 +146,27 @@ def place_map(values: FloatMap, source: Field, target: Field) -> FloatMap:
         return resize_map(values, target.shape)
     y = _target_places(target.height, target.origin[0], target.downsample[0])
     x = _target_places(target.width, target.origin[1], target.downsample[1])
-    y = (y - source.origin[0]) / (source.height * source.downsample[0]) * 2 - 1
-    x = (x - source.origin[1]) / (source.width * source.downsample[1]) * 2 - 1
-    grid = torch.from_numpy(np.stack(np.meshgrid(x, y), axis=-1).astype(np.float32))[None]
-    placed = functional.grid_sample(
-        torch.from_numpy(values)[None, None],
-        grid,
-        mode="bilinear",
-        padding_mode="border",
-        align_corners=False,
-    )
-    out: FloatMap = placed[0, 0].numpy()
-    out[np.abs(y) > 1 + 2 / source.height] = OUTSIDE
-    out[:, np.abs(x) > 1 + 2 / source.width] = OUTSIDE
+    y = (y - source.origin[0]) / (source.height * source.downsample[0])
+    x = (x - source.origin[1]) / (source.width * source.downsample[1])
+    above, below, share = _neighbours(y, values.shape[0])
+    rows = torch.from_numpy(values)
+    rows = torch.lerp(rows.index_select(0, above), rows.index_select(0, below), share[:, None])
+    left, right, share = _neighbours(x, values.shape[1])
+    placed = torch.lerp(rows.index_select(1, left), rows.index_select(1, right), share)
+    out: FloatMap = placed.numpy()
+    out[np.abs(y - 0.5) > 0.5 + 1 / source.height] = OUTSIDE
+    out[:, np.abs(x - 0.5) > 0.5 + 1 / source.width] = OUTSIDE
     return out
+
+
+def _neighbours(places: npt.NDArray[np.float64], length: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The pixels of an axis on both sides of places along it, 0 to 1, and how far each place is
+    from the first to the second.
+    """
+    at = np.clip(places * length - 0.5, 0, length - 1)
+    low = np.floor(at).astype(np.int64)
+    high = np.minimum(low + 1, length - 1)
+    return torch.from_numpy(low), torch.from_numpy(high), torch.from_numpy(at - low).float()
 
 
 def _target_places(count: int, origin: float, downsample: float) -> npt.NDArray[np.float64]:

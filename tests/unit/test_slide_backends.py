@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +208,37 @@ def test_scale_of_resolution_tags(
     tifffile.imwrite(path, np.zeros((64, 64, 3), np.uint8), photometric="rgb", **make())
     with open_slide(path) as slide:
         assert slide.metadata.mpp == (None if mpp is None else pytest.approx(mpp, rel=1e-6))
+
+
+@pytest.mark.parametrize("layout", ["svs", "ome", "generic"])
+def test_many_threads_may_be_the_first_to_read(
+    written: Callable[..., Path], layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = _whole(written(layout, "jpeg"))
+    seek = tifffile.FileHandle.seek
+
+    def slow_seek(handle: tifffile.FileHandle, *place: int) -> int:
+        found = seek(handle, *place)
+        time.sleep(0.03)  # another thread may come between
+        return found
+
+    with open_slide(written(layout, "jpeg")) as slide:
+        monkeypatch.setattr(tifffile.FileHandle, "seek", slow_seek)
+        together = threading.Barrier(6)
+
+        def read(place: int) -> bool:
+            together.wait(30)
+            y, x = 256 * (place // 3), 256 * (place % 3)
+            pixels = slide.read(Field(0, y, x, 200, 200, (1.0, 1.0)))
+            return np.array_equal(pixels, truth[y : y + 200, x : x + 200])
+
+        with ThreadPoolExecutor(6) as threads:
+            assert list(threads.map(read, range(6))) == [True] * 6
+
+
+def _whole(path: Path) -> RGB:
+    with open_slide(path) as slide:
+        return slide.read(Field(0, 0, 0, *slide.shape, (1.0, 1.0)))
 
 
 def test_files_are_closed(written: Callable[..., Path]) -> None:

@@ -227,11 +227,13 @@ class SegmentReader:
         offset, count = page.dataoffsets[index], page.databytecounts[index]
         if count == 0 or offset == 0:
             return None
-        data = self._bytes_at(page, offset, count)
+        with self.lock:  # what decodes is made on first use, and looks into the file for it
+            data = self._bytes_at(page, offset, count)
+            tables = page.jpegtables if keyframe(page).compression in (6, 7) else None
+            decode = page.decode
         if len(data) < count:
             raise EOFError(f"{count} bytes are expected and {len(data)} are there")
-        tables = page.jpegtables if keyframe(page).compression in (6, 7) else None
-        tile: Samples | None = page.decode(data, index, jpegtables=tables)[0]
+        tile: Samples | None = decode(data, index, jpegtables=tables)[0]
         return None if tile is None else tile[0]
 
     def _bytes_at(self, page: Page, offset: int, count: int) -> bytes:

@@ -1,10 +1,12 @@
 """A slide in a viewer, in a process of its own: what opening, jumps and pans cost, and memory.
 
-    python viewer_slide.py {ours|zarr} SLIDE JUMPS
+    python viewer_slide.py READER SLIDE JUMPS [PACKAGES]
 
 Prints JSON: milliseconds of processor time, of all threads, to show the slide, for a jump to a
-random place of level 0 and for a pan of 60 pixels, and memory in MB after 50 jumps and after all.
-`zarr` shows the arrays of tifffile and zarr in the same viewer, without this package.
+random place of level 0 and for a pan of 60 pixels, each until the last pixel is drawn; milliseconds
+by the clock that the viewer stands still at a jump; and memory in MB after 50 jumps and after all.
+Readers other than `ours` show the same slide in the same viewer without this package; PACKAGES
+is a folder in which those are looked for that are not installed beside napari.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,66 @@ DRAWS = 3
 def ours(viewer: napari.Viewer, path: Path) -> None:
     """The reader of this package."""
     viewer.open(path, plugin="napari-pathseg")
+
+
+class Array:
+    """A level as dask slices it, read by a function of (y, x, height, width)."""
+
+    dtype, ndim = np.dtype(np.uint8), 3
+
+    def __init__(self, shape: tuple[int, int], read: Callable[[int, int, int, int], Any]) -> None:
+        self.shape = (*shape, 3)
+        self._read = read
+
+    def __getitem__(self, key: Any) -> Any:
+        rows, columns, colors = (*key, *[slice(None)] * (3 - len(key)))
+        y, stop_y, _ = rows.indices(self.shape[0])
+        x, stop_x, _ = columns.indices(self.shape[1])
+        return self._read(y, x, stop_y - y, stop_x - x)[..., colors]
+
+
+def raw_openslide(viewer: napari.Viewer, path: Path) -> None:
+    """OpenSlide's pixels as RGB."""
+    import openslide
+
+    slide = openslide.OpenSlide(path)
+
+    def read(level: int, y: int, x: int, height: int, width: int) -> Any:
+        step = slide.level_downsamples[level]
+        place = (round(x * step), round(y * step))
+        return np.asarray(slide.read_region(place, level, (width, height)).convert("RGB"))
+
+    _show(viewer, slide.level_dimensions, read)
+
+
+def raw_tiffslide(viewer: napari.Viewer, path: Path) -> None:
+    """tiffslide's pixels."""
+    import tiffslide
+
+    slide = tiffslide.TiffSlide(path)
+
+    def read(level: int, y: int, x: int, height: int, width: int) -> Any:
+        step = slide.level_downsamples[level]
+        place = (round(x * step), round(y * step))
+        return slide.read_region(place, level, (width, height), as_array=True)
+
+    _show(viewer, slide.level_dimensions, read)
+
+
+def _show(viewer: napari.Viewer, sizes_xy: Any, read: Callable[..., Any]) -> None:
+    import dask.array as da
+
+    arrays = [Array((h, w), partial(read, level)) for level, (w, h) in enumerate(sizes_xy)]
+    levels = [da.from_array(array, chunks=(1024, 1024, 3), asarray=False) for array in arrays]
+    viewer.add_image(levels, rgb=True, multiscale=True, scale=(0.5, 0.5))
+
+
+def napari_wsi(viewer: napari.Viewer, path: Path) -> None:
+    """The layers of napari-wsi."""
+    from napari_wsi.backends.openslide import OpenSlideStore
+
+    for data, options, *_ in OpenSlideStore(path).to_layer_data_tuples():
+        viewer.add_image(data, **options)
 
 
 def raw_zarr(viewer: napari.Viewer, path: Path) -> None:
@@ -53,11 +116,16 @@ def measure(show: Callable[[napari.Viewer, Path], None], path: Path, jumps: int)
     viewer.layers.clear()
 
     def timed(work: Callable[[], object]) -> float:
-        start = time.process_time()
+        start, clock = time.process_time(), time.perf_counter()
         work()
         draw(app)
+        stands.append((time.perf_counter() - clock) * 1000)
+        while viewer.layers and _is_late(viewer.layers[-1]):
+            draw(app)
+            time.sleep(0.005)
         return (time.process_time() - start) * 1000
 
+    stands: list[float] = []
     found: dict[str, Any] = {"show": timed(lambda: show(viewer, path))}
     layer = viewer.layers[-1]
     scale = float(layer.scale[-1])
@@ -71,6 +139,7 @@ def measure(show: Callable[[napari.Viewer, Path], None], path: Path, jumps: int)
         if index + 1 == min(FIRST_JUMPS, jumps):
             found["MB after 50 jumps"] = process.memory_info().rss / 1e6
     found["jump"] = statistics.median(times)
+    found["stands still"] = statistics.median(stands[1:])
     found["MB after all"] = process.memory_info().rss / 1e6
     pans = []
     for place in places[:10]:
@@ -85,6 +154,12 @@ def measure(show: Callable[[napari.Viewer, Path], None], path: Path, jumps: int)
     return found
 
 
+def _is_late(layer: Any) -> bool:
+    """Whether something in view is still being read."""
+    drawn = getattr(layer.data[layer.data_level], "drawn", None)
+    return drawn is not None and drawn.func.__self__.waiting
+
+
 def look_at(viewer: napari.Viewer, place: Any) -> None:
     """Move the camera to a place, (y, x) of the world."""
     viewer.scene.camera.center = (0.0, float(place[0]), float(place[1]))
@@ -97,5 +172,12 @@ def draw(app: QApplication) -> None:
 
 
 if __name__ == "__main__":
-    shown = {"ours": ours, "zarr": raw_zarr}[sys.argv[1]]
+    sys.path.extend(sys.argv[4:])  # at the end: what is installed beside napari goes first
+    shown = {
+        "ours": ours,
+        "tifffile+zarr": raw_zarr,
+        "openslide": raw_openslide,
+        "tiffslide": raw_tiffslide,
+        "napari-wsi": napari_wsi,
+    }[sys.argv[1]]
     print(json.dumps(measure(shown, Path(sys.argv[2]), int(sys.argv[3]))))

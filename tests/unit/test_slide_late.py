@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,6 @@ class Slow(Slide):
     """Each level has a shade of its own; level 0 is read only when it may be."""
 
     def __init__(self) -> None:
-        from pathlib import Path
-
         self.path = Path("slow")
         self.metadata = SlideMetadata("test", "test", None, None, "slow")
         self.levels = tuple(Level(s, exact_downsample(SHAPES[0], s), (256, 256)) for s in SHAPES)
@@ -125,9 +124,9 @@ def test_what_was_read_is_not_read_again_by_a_pan() -> None:
     shown.slide.may_read.set()
     shown.patience = math.inf
     shown.view(512, 512, 256, 512)
-    assert len(shown.slide.fields) == 2
+    assert len(shown.slide.fields) == 1
     shown.view(512, 560, 256, 512)
-    assert len(shown.slide.fields) == 3
+    assert len(shown.slide.fields) == 2
     assert shown.told == 0
 
 
@@ -170,13 +169,13 @@ def test_an_error_is_told_and_the_next_view_tries_again() -> None:
 def test_nothing_is_read_for_a_slide_that_nobody_shows() -> None:
     shown = Shown()
     slide = shown.slide
-    shown.view(0, 0, 2000, 3000)
+    shown.view(0, 0, 4096, 3000)
     threads = len(slide.fields)
     del shown
     slide.may_read.set()
     until(lambda: len(slide.fields) > threads)
     time.sleep(0.1)
-    assert len(slide.fields) <= 32
+    assert len(slide.fields) <= 24
 
 
 def test_the_coarsest_level_is_never_late() -> None:

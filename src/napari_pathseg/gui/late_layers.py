@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from napari import Viewer
 
-PATIENCE_S = 0.05
+PATIENCE_S = 0.1
 """How long a view waits for its pieces before it is drawn without them."""
 
 EVERY_MS = 120

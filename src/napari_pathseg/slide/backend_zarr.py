@@ -78,6 +78,8 @@ class ZarrSlide(PlaneSlide):
         When metadata or arrays are broken.
     """
 
+    reads_in_threads = True
+
     def __init__(self, path: Path, scene: int | None = None) -> None:
         super().__init__()
         self.path = path

@@ -117,6 +117,9 @@ class Slide(Closing):
     associated_names: tuple[str, ...] = ()
     """Names of the label, macro and thumbnail pictures; a label can carry a patient's name."""
 
+    reads_in_threads: bool = False
+    """Whether the chunks of one field are read side by side: cutting it would only cost."""
+
     stack: Stack = Stack()
     scenes: tuple[str, ...] = ("",)
     """Names of the pictures of one file that are slides of their own."""

@@ -26,6 +26,7 @@ class SrgbSlide(Slide):
         self._slide = slide
         self.path, self.metadata, self.levels = slide.path, slide.metadata, slide.levels
         self.associated_names, self.stack = slide.associated_names, slide.stack
+        self.reads_in_threads = slide.reads_in_threads
         self.scenes, self.scene = slide.scenes, slide.scene
         self._transform = _transform(slide.icc_profile())
         # LittleCMS keeps the last pixel in the transform: one thread at a time.

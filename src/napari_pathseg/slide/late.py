@@ -26,7 +26,7 @@ from napari_pathseg.slide.coarse import CoarseSource
 from napari_pathseg.slide.indexing import Block, corners
 from napari_pathseg.slide.sources import LevelSource, Source, is_wide
 
-PIECE_PX = 256
+PIECE_PX = 512
 """Pieces are whole stored tiles of at least so many pixels a side."""
 
 THREADS = 4

@@ -25,6 +25,9 @@ from napari_pathseg.slide.indexing import Block, Key
 SMALL = 3 * 512 * 512
 """What has no more values is read by one thread, and is one task for dask."""
 
+MOST_AT_ONCE = 3 * 2048 * 2048
+"""The same where the source has threads of its own."""
+
 
 class Sliceable(Protocol):
     """What a lazy array shows."""
@@ -49,12 +52,15 @@ class LevelArray(da.Array):
     ----------
     source : Sliceable
         What is shown; safe under threads.
+    at_once : int
+        Values of several chunks that are read in one piece.
     drawn : callable or None
         Gives a part to whoever draws it, and None to whoever else asks; without it all wait for
         what they get.
     """
 
     source: Sliceable
+    at_once: int = 0
     drawn: Callable[[Block], Pixels | None] | None = None
 
     @classmethod
@@ -75,7 +81,8 @@ class LevelArray(da.Array):
 
     def __getitem__(self, index: Any) -> da.Array:
         part = self._plain(index)
-        if part is None or math.prod(each.stop - each.start for each in part) > SMALL:
+        most = max(SMALL, self.at_once)
+        if part is None or math.prod(each.stop - each.start for each in part) > most:
             plain: da.Array = super().__getitem__(index)  # type: ignore[no-untyped-call]
             if part is None:
                 return plain
@@ -117,6 +124,8 @@ class _Part(da.Array):
         if len(blocks) == 1:
             # A copy, as dask gives it: the pixels may be those of a cache.
             return np.array(source[self.part], dtype=dtype)
+        if self.size <= self.level.at_once:
+            return np.asarray(source[self.part], dtype=dtype)
         out = np.empty(self.shape, dtype=dtype or self.dtype)
 
         def read(block: Block) -> None:

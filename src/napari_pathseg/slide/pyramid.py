@@ -14,10 +14,11 @@ from napari_pathseg.slide.base import Plane, Slide
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.coarse import CoarseLevels, CoarseSource, coarse_levels
 from napari_pathseg.slide.late import LateLevels
-from napari_pathseg.slide.level_array import LevelArray
+from napari_pathseg.slide.level_array import MOST_AT_ONCE, LevelArray
 from napari_pathseg.slide.sources import (
     CACHE_BYTES,
     AveragedSource,
+    LevelSource,
     Source,
     StackSource,
     level_sources,
@@ -141,4 +142,7 @@ def _lazy(source: Source | CoarseSource | StackSource, name: str) -> LevelArray:
     plane = source.planes[0] if isinstance(source, StackSource) else source
     lead = source.ndim - plane.ndim
     chunks = (*[1] * lead, *plane.chunk, *plane.shape[2:])
-    return LevelArray.of(source, chunks, f"pathseg-{name}")
+    array = LevelArray.of(source, chunks, f"pathseg-{name}")
+    if isinstance(source, LevelSource) and source.slide.reads_in_threads:
+        array.at_once = MOST_AT_ONCE
+    return array

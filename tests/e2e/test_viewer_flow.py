@@ -140,3 +140,19 @@ def test_the_first_page_fits_a_window_of_900_pixels(hand: Hand) -> None:
     assert level.width() >= level.sizeHint().width()
     window.resize(size)
     hand.wait()
+
+
+def test_of_two_slides_the_chosen_one_is_in_front(hand: Hand, tmp_path: Path) -> None:
+    choice = hand.panel.slide_line.choice
+    assert not choice.isVisible()
+    first = hand.controller.desk
+    other = slides.write_slide(tmp_path / "other.ome.tif", 1.0)
+    hand.viewer.open(str(other), plugin="napari-pathseg")
+    hand.wait(lambda: hand.controller.desk is not first, 60)
+    assert choice.isVisible()
+    assert [choice.itemText(i) for i in range(2)] == ["marked.ome.tif", "other.ome.tif"]
+    assert not first.layer.visible
+    choice.setFocus()
+    QTest.keyClick(choice, Qt.Key.Key_Up)
+    assert hand.controller.desk is first
+    assert first.layer.visible

@@ -393,6 +393,33 @@ def test_a_slide_without_scale_beside_one_with_is_asked_for_it_at_once(
     assert camera.center[-2:] == pytest.approx((100 * factor, 120 * factor))
 
 
+def seen(controller: PathsegController, name: str) -> bool:
+    return any(layer.visible for layer in controller.viewer.layers if layer.name.startswith(name))
+
+
+def test_a_second_slide_comes_to_the_front_whole_and_the_first_comes_back(
+    controller: PathsegController, marked_slide: Path, slide_without_scale: Path
+) -> None:
+    open_in(controller, marked_slide)
+    look_at(controller, VIEW)
+    controller.add(PointPrompt(*GLANDS[0].center))
+    first, camera = controller.desk, controller.viewer.scene.camera
+    looked = camera.center, camera.zoom
+    assert (seen(controller, "marked"), seen(controller, "plain")) == (True, False)
+    open_in(controller, slide_without_scale)
+    assert controller.desk.name == "plain.tif"
+    assert (seen(controller, "marked"), seen(controller, "plain")) == (False, True)
+    assert camera.center[-2:] == pytest.approx((SHAPE[0] / 2, SHAPE[1] / 2))
+    assert camera.zoom * SHAPE[0] == pytest.approx(0.95 * controller.viewer.canvas.size[0])
+    controller.desks.go_to(first)
+    assert controller.desk is first
+    assert (camera.center, camera.zoom) == looked
+    assert (seen(controller, "marked"), seen(controller, "plain")) == (True, False)
+    assert controller.viewer.layers["marked.ome.tif points"].visible
+    controller.viewer.layers.selection.active = controller.viewer.layers["plain.tif"]
+    assert (seen(controller, "marked"), seen(controller, "plain")) == (False, True)
+
+
 def test_a_view_that_is_too_wide_says_how_much(make_controller, marked_slide) -> None:
     from napari_pathseg.config import SegmentConfig
 

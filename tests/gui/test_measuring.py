@@ -193,6 +193,8 @@ def test_an_object_is_pointed_at(asked: PathsegController) -> None:
     y, x = asked.viewer.scene.camera.center[-2:]
     np.testing.assert_allclose(asked.level0_of((y, x)), one.region.center, atol=1)
     assert NAME in asked.viewer.layers
+    pointing.at_object(desk, Region(300, 400, 2, 2), rings)  # a speck, where it lies
+    assert asked.viewer.scene.camera.zoom * desk.mpp[0] == pytest.approx(8)
     pointing.clear()
     assert NAME not in asked.viewer.layers
 

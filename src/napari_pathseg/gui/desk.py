@@ -135,6 +135,10 @@ def _of_another(copy: Path, identity: str) -> bool:
     return copy.is_file() and not is_of(copy, identity)
 
 
+View = tuple[tuple[float, ...], float]
+"""Centre and zoom of the camera."""
+
+
 @dataclass(slots=True, eq=False)
 class Desk:
     """State of one slide in the viewer.
@@ -165,6 +169,8 @@ class Desk:
         Classes that were taken out; their values are not given away again.
     made : set of int
         Classes that a person added to the list.
+    view : View or None
+        Where the camera looked before another slide came to the front.
     """
 
     layer: Image
@@ -185,6 +191,7 @@ class Desk:
     locked: set[int] = field(default_factory=set)
     removed: set[int] = field(default_factory=set)
     made: set[int] = field(default_factory=set)
+    view: View | None = None
     uncopied: bool = False
     copied_at: float = field(default_factory=time.monotonic)
     _counts: dict[str, dict[int, Count]] = field(default_factory=dict)
@@ -251,7 +258,7 @@ class Desk:
     def rescale(self, mpp: Pair) -> None:
         """Another scale: areas change and the session must be made anew."""
         self.mpp = mpp
-        self.session = None
+        self.session = self.view = None
         for field_id, counts in self._counts.items():
             where = self.records[field_id].field.mpp(mpp)
             self._counts[field_id] = {value: c.at(where) for value, c in counts.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Pair
@@ -71,6 +72,7 @@ class Desks:
         self._give_scale = give_scale
         self._desks: dict[Layer, Desk] = {}
         self._opening: set[Layer] = set()
+        self._arrived: WeakSet[Layer] = WeakSet()
         self._latest: Desk | None = None
         layers = stage.viewer.layers
         layers.events.inserted.connect(self._inserted)
@@ -96,6 +98,34 @@ class Desks:
             if active is not None and active in tuple(desk.layers()):
                 self._latest = desk
         return self._latest
+
+    def bring_forward(self, desk: Desk) -> None:
+        """Slides lie on top of each other: only this one and what belongs to it is shown."""
+        others = [other for other in self if other is not desk]
+        for other in others:
+            self._stage.set_seen(other, False)
+        if others:
+            self._stage.set_seen(desk, True)
+        if not self.on_plane(desk):
+            self._stage.show_only_tissue(desk, True)
+        selection = self._stage.viewer.layers.selection
+        if selection.active is None or selection.active not in tuple(desk.layers()):
+            selection.active = desk.field_layer or desk.layer
+
+    def go_to(self, desk: Desk) -> None:
+        """Bring a slide forward, where it was looked at last; all of it the first time."""
+        self._leave_view(desk)
+        self.bring_forward(desk)
+        if desk.view is None:
+            self._stage.look_at_all(desk)
+        else:
+            self._stage.look_again(desk.view)
+
+    def _leave_view(self, other: Desk | None) -> None:
+        """Remember where the slide in work is looked at, before another one is."""
+        current = self.current
+        if current is not None and current is not other:
+            current.view = self._stage.view
 
     def close(self) -> None:
         """Leave the viewer alone and release all slides."""
@@ -127,9 +157,17 @@ class Desks:
         self._changed()
 
     def _inserted(self, event: Any) -> None:
+        if slide_path(event.value) is not None:
+            self._arrived.add(event.value)
+            self._leave_view(None)
         self._consider(event.value)
 
     def _activated(self, _event: Any) -> None:
+        """A slide that is hidden behind others comes forward when one of its layers is chosen."""
+        active = self._stage.viewer.layers.selection.active
+        for desk in self:
+            if active in tuple(desk.layers()) and not (active.visible or desk.layer.visible):
+                self.bring_forward(desk)
         self._changed()
 
     def _consider(self, layer: Layer, *, fresh: bool = False, take_newer: bool = False) -> None:
@@ -187,6 +225,9 @@ class Desks:
         place_slide(layer, mpp)
         self._bring_back(desk, opened)
         self._put_on_stage(desk)
+        if layer in self._arrived and len(self._desks) > 1:
+            self.go_to(desk)
+        self._arrived.discard(layer)
         self._report(desk, opened)
         self._changed()
 

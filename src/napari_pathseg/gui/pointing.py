@@ -23,6 +23,9 @@ FILLS = 0.9
 SEEN_AT_LEAST, SEEN_AT_MOST, COMFORTABLE = 0.03, 0.6, 0.25
 """An object that takes less or more of the canvas than this is looked at anew."""
 
+CLOSEST = 8.0
+"""Screen pixels of a level-0 pixel at most: of a speck one sees where it lies."""
+
 OUTLINE = "#ffffff"
 NAME = "selected object"
 Ring = npt.NDArray[np.float64]
@@ -43,7 +46,7 @@ class Pointing:
 
     def at_field(self, desk: Desk, region: Region) -> None:
         """Fill the view with a region of a slide (level-0 pixels)."""
-        self._bring_forward(desk)
+        self._desks.bring_forward(desk)
         self._look(desk, region, FILLS)
 
     def at_object(self, desk: Desk, region: Region, rings: list[Ring]) -> None:
@@ -57,7 +60,7 @@ class Pointing:
         rings : list of float arrays (points, 2)
             Closed rings, continuous level-0 pixels.
         """
-        self._bring_forward(desk)
+        self._desks.bring_forward(desk)
         now = self._taken(desk, region)
         comfortable = SEEN_AT_LEAST <= now <= SEEN_AT_MOST
         self._look(desk, region, now if comfortable else COMFORTABLE)
@@ -68,19 +71,6 @@ class Pointing:
         layer = self._layer()
         if layer is not None:
             self._viewer.layers.remove(layer)
-
-    def _bring_forward(self, desk: Desk) -> None:
-        """Slides lie on top of each other: only this one and what belongs to it is shown."""
-        others = [other for other in self._desks if other is not desk]
-        for other in others:
-            for layer in other.layers():
-                layer.visible = False
-        if others:
-            for layer in desk.layers():
-                layer.visible = True
-        active = self._viewer.layers.selection.active
-        if active is None or active not in tuple(desk.layers()):
-            self._viewer.layers.selection.active = desk.field_layer or desk.layer
 
     def _taken(self, desk: Desk, region: Region) -> float:
         """The part of the canvas's side that a region takes now."""
@@ -94,7 +84,8 @@ class Pointing:
         height, width = self._viewer.canvas.size
         camera = self._viewer.scene.camera
         camera.center = (0.0, *level0_to_world(*region.center, desk.mpp))
-        camera.zoom = part * min(height / tall, width / wide)
+        closest = CLOSEST / world_scale((1.0, 1.0), desk.mpp)[0]
+        camera.zoom = min(part * min(height / tall, width / wide), closest)
 
     def _extent(self, desk: Desk, region: Region) -> tuple[float, float]:
         scale = world_scale((1.0, 1.0), desk.mpp)

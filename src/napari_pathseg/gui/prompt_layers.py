@@ -81,6 +81,13 @@ class PromptLayers:
             if layer is not None:
                 layer.units = units(mpp)
 
+    def set_seen(self, seen: bool) -> None:
+        """Hide the layers, or show what they have."""
+        for name in (self._points_name, self._shapes_name):
+            layer = self._named(name)
+            if layer is not None:
+                layer.visible = seen and len(layer.data) > 0
+
     def drop(self) -> None:
         """Take the layers away."""
         for name in (self._points_name, self._shapes_name):

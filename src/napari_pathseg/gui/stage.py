@@ -16,7 +16,7 @@ from napari_pathseg.geometry import (
     world_scale,
     world_translate,
 )
-from napari_pathseg.gui.desk import Desk
+from napari_pathseg.gui.desk import Desk, View
 from napari_pathseg.gui.layers import (
     FIELD_OPACITY,
     KEY,
@@ -212,6 +212,16 @@ class Stage:
         for layer in desk.label_layers():
             layer.visible = not only and (layer is not desk.hand_layer or self._has_hand(desk))
 
+    def set_seen(self, desk: Desk, seen: bool) -> None:
+        """Show a slide with all that belongs to it, or nothing of it."""
+        desk.layer.visible = seen
+        if desk.field_layer is not None:
+            # napari takes up the tool that the layer had when it was hidden; another is in hand.
+            with desk.field_layer.events.mode.blocker():
+                desk.field_layer.visible = seen
+        self.show_only_tissue(desk, not seen)
+        self._prompts(desk).set_seen(seen)
+
     def outline(self, desks: Iterable[Desk], outlined: bool) -> None:
         """Show masks as outlines, or filled."""
         self._outlined = outlined
@@ -248,13 +258,29 @@ class Stage:
     def look_at(self, field: Field, mpp: Pair | None) -> None:
         """Move the camera so that a field fills the canvas."""
         scale = world_scale(field.downsample, mpp)
-        top, left = world_translate(field, mpp)
-        center = (top + field.height * scale[0] / 2, left + field.width * scale[1] / 2)
+        self._look(world_translate(field, mpp), (field.height * scale[0], field.width * scale[1]))
+
+    @property
+    def view(self) -> View:
+        """Where the camera looks: its centre and its zoom."""
+        camera = self.viewer.scene.camera
+        return tuple(float(at) for at in camera.center), float(camera.zoom)
+
+    def look_again(self, view: View) -> None:
+        """Move the camera to where it looked."""
+        self.viewer.scene.camera.center, self.viewer.scene.camera.zoom = view
+
+    def look_at_all(self, desk: Desk) -> None:
+        """Move the camera so that a slide fills the canvas."""
+        (height, width), scale = desk.slide.shape, world_scale((1.0, 1.0), desk.mpp)
+        self._look((0.0, 0.0), (height * scale[0], width * scale[1]))
+
+    def _look(self, first: Pair, extent: Pair) -> None:
+        """Move the camera so that a part of the world fills the canvas."""
+        (top, left), (tall, wide) = first, extent
         height, width = self.viewer.canvas.size
-        self.viewer.scene.camera.center = (0.0, *center)
-        self.viewer.scene.camera.zoom = 0.95 * min(
-            height / (field.height * scale[0]), width / (field.width * scale[1])
-        )
+        self.viewer.scene.camera.center = (0.0, top + tall / 2, left + wide / 2)
+        self.viewer.scene.camera.zoom = 0.95 * min(height / tall, width / wide)
 
 
 def _put(layer: Labels, data: npt.NDArray[np.uint8]) -> None:

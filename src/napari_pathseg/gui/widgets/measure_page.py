@@ -44,6 +44,7 @@ from napari_pathseg.gui.widgets.settling import settling_timer
 from napari_pathseg.gui.widgets.summary_box import SummaryBox, narrow_box
 from napari_pathseg.gui.widgets.tooltips import explain
 from napari_pathseg.gui.worker import QtRunner
+from napari_pathseg.labels.measure import MIN_INSTANCE_PX
 from napari_pathseg.labels.stains import STAINS
 from napari_pathseg.progress import CancelToken
 
@@ -224,7 +225,9 @@ class MeasurePage(QWidget):
     def _show_objects(self) -> None:
         objects = self._objects()
         many = f"{len(objects):,} objects" if len(objects) != 1 else "1 object"
-        self.count.setText(many)
+        small = sum(o.measure.area_px < MIN_INSTANCE_PX for o in objects)
+        specks = f", {small:,} under {MIN_INSTANCE_PX} px" if small else ""
+        self.count.setText(many + specks)
         if self._shown is not None:
             group = self.group.currentText()
             told = [c for c in self._shown.columns if c.group == group or c.name == "class"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import (
+    QComboBox,
     QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathseg.gui.controller import PathsegController
+from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.messages import scale_of
 
 USUAL = ((0.25, "40x"), (0.5, "20x"), (1.0, "10x"))
@@ -36,6 +38,14 @@ class SlideLine(QWidget):
         self._controller = controller
         self._name = QLabel(self)
         self._name.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.choice = QComboBox(self)
+        self.choice.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.choice.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.choice.setToolTip("The slide in work; another one comes to the front")
+        self.choice.activated.connect(self._go_to)
+        self.choice.hide()
         self._scale = QToolButton(self)
         self._scale.setToolTip("Micrometres per pixel of the slide. Click to set it.")
         self._scale.setCheckable(True)
@@ -44,6 +54,7 @@ class SlideLine(QWidget):
         top = QHBoxLayout()
         top.setContentsMargins(0, 0, 0, 0)
         top.addWidget(self._name, 1)
+        top.addWidget(self.choice, 1)
         top.addWidget(self._scale)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -79,6 +90,23 @@ class SlideLine(QWidget):
         row.addWidget(self.use)
         return form
 
+    def _go_to(self, index: int) -> None:
+        desks = list(self._controller.desks)
+        if index < len(desks):
+            self._controller.desks.go_to(desks[index])
+
+    def _show_choice(self, desk: Desk) -> None:
+        """Offer the slides that are open, where there are several."""
+        desks = list(self._controller.desks)
+        names = [each.name for each in desks]
+        if names != [self.choice.itemText(i) for i in range(self.choice.count())]:
+            self.choice.clear()
+            self.choice.addItems(names)
+        if desk in desks:
+            self.choice.setCurrentIndex(desks.index(desk))
+        self.choice.setVisible(len(desks) > 1)
+        self._name.setVisible(len(desks) < 2)
+
     def _set(self, mpp: float) -> None:
         self._scale.setChecked(False)
         self._controller.set_mpp((mpp, mpp))
@@ -89,9 +117,12 @@ class SlideLine(QWidget):
         desk = self._controller.desk
         self._scale.setVisible(desk is not None)
         if desk is None:
+            self.choice.hide()
+            self._name.show()
             opening = self._controller.desks.opening
             self._name.setText("Opening…" if opening else "No slide")
             return
+        self._show_choice(desk)
         metrics = self._name.fontMetrics()
         self._name.setText(metrics.elidedText(desk.name, Qt.TextElideMode.ElideMiddle, 150))
         meta = desk.slide.metadata

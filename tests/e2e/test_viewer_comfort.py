@@ -22,10 +22,7 @@ from napari_pathseg.gui.sources import slide_layers
 from napari_pathseg.gui.widgets.hand import Hand
 from napari_pathseg.slide.synthetic import SyntheticSlide
 
-ALLOWED_S = {
-    "pan": 2.0,  # napari reads the pixels of another place while it draws
-    "first click": 0.5,  # the first picture of a field, its outline and its row in the list
-}
+ALLOWED_S = {"pan": 0.6}  # what is there of another place is drawn, and drawn again as it comes
 AGAIN = {"ask", "click", "pan", "measure"}  # steps that can be done a second time
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import dask.array as da
 import numpy as np
+import numpy.typing as npt
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
@@ -27,10 +28,19 @@ class Coarse:
         self.ended = True
 
 
+class Changing:
+    """Pixels that dask looks at anew each time; it would copy an array of numpy."""
+
+    shape, dtype, ndim = (64, 64, 3), np.dtype(np.uint8), 3
+    shade = 0
+
+    def __getitem__(self, key: tuple[slice, ...]) -> npt.NDArray[np.uint8]:
+        return np.full(self.shape, self.shade, np.uint8)[key]
+
+
 @pytest.fixture
 def shown(qapp: object) -> SimpleNamespace:
-    viewer, coarse = ViewerModel(), Coarse()
-    pixels = np.zeros((64, 64, 3), np.uint8)
+    viewer, coarse, pixels = ViewerModel(), Coarse(), Changing()
     finest = da.zeros((512, 512, 3), dtype=np.uint8, chunks=128)
     middle = [da.zeros((side, side, 3), dtype=np.uint8, chunks=128) for side in (256, 128)]
     live = da.from_array(pixels, name="now", asarray=False, inline_array=True)
@@ -39,7 +49,9 @@ def shown(qapp: object) -> SimpleNamespace:
     seen: list[str] = []
     layer.events.set_data.connect(lambda _: seen.append("drawn"))
     watch = overview_watch._Watch(viewer, coarse, "now", "slide.tif")  # type: ignore[arg-type]
-    return SimpleNamespace(viewer=viewer, coarse=coarse, layer=layer, watch=watch, seen=seen)
+    return SimpleNamespace(
+        viewer=viewer, coarse=coarse, layer=layer, watch=watch, seen=seen, pixels=pixels
+    )
 
 
 def test_what_changed_is_drawn_and_nothing_else(shown: SimpleNamespace) -> None:
@@ -60,6 +72,16 @@ def test_what_changed_is_drawn_and_nothing_else(shown: SimpleNamespace) -> None:
     shown.coarse.ended = True
     assert not shown.watch.tick()
     assert shown.seen == ["drawn"]
+
+
+def test_the_coarsest_level_is_drawn_anew_too(shown: SimpleNamespace) -> None:
+    shown.layer.data_level = 3
+    shown.layer.refresh(extent=False)
+    assert np.asarray(shown.layer._slice.image.raw).max() == 0
+    shown.pixels.shade = 90
+    shown.coarse.changes = 1
+    assert shown.watch.tick()
+    assert np.asarray(shown.layer._slice.image.raw).min() == 90
 
 
 def test_places_that_can_not_be_read_are_told_once(

@@ -40,9 +40,10 @@ def holds_only_labels(path: Path) -> bool:
 
     try:
         if path.suffix.lower() == ".png":
-            from PIL import Image
+            from PIL import PngImagePlugin
 
-            with Image.open(path) as image:
+            # By its name: Image.open refuses what is large before it is known to be no slide.
+            with PngImagePlugin.PngImageFile(path) as image:
                 return image.mode.startswith("I") or PNG_KEY in image.info
         if path.suffix.lower() in (".tif", ".tiff"):
             import tifffile

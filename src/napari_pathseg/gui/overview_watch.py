@@ -61,7 +61,7 @@ class _Watch:
         if not coarse.ended:
             return True
         for layer in layers:
-            layer.refresh(extent=False, highlight=False)
+            _redraw(layer)
         if coarse.errors:
             _warn(coarse)
         return self._ended()
@@ -70,7 +70,7 @@ class _Watch:
         changes = coarse.changes
         for layer in layers if changes != self._shown else ():
             if layer.visible and layer.data_level >= len(layer.data) - len(coarse.levels):
-                layer.refresh(extent=False, highlight=False)
+                _redraw(layer)
         self._shown = changes
         if self._bar is None:
             self._bar = DockProgress(f"Overview of {self._name}", coarse.stop)
@@ -82,6 +82,12 @@ class _Watch:
         if bar is not None:
             bar.close()
         return False
+
+
+def _redraw(layer: Any) -> None:
+    # napari keeps the coarsest level as it was at the first look, here guessed.
+    layer._reset_thumbnail_level_data()
+    layer.refresh(extent=False, highlight=False)
 
 
 def _warn(coarse: CoarseLevels) -> None:

@@ -52,6 +52,9 @@ class SegmentConfig:
         Side of the one model input in which clicks and boxes without words are answered: a window
         around them, at the scale of the field on a screen of `screen_px`.
     screen_px : int
+    looks : tuple of str
+        Where clicks and boxes without words are answered: "near", in that window, "wide", in the
+        whole region; of several the surer answer is taken.
     overlap_px : int
         Shared by neighbouring tiles, blended on logits. The encoder and the words read windows of
         112 and 224 pixels: where `tile_px - overlap_px` is a multiple of 112, windows of
@@ -71,6 +74,7 @@ class SegmentConfig:
     tile_px: int = 448
     click_px: int = 448
     screen_px: int = 1024
+    looks: tuple[str, ...] = ("near", "wide")
     overlap_px: int = 112
     max_tiles: int = 150
     threshold: float = 0.5
@@ -82,6 +86,8 @@ class SegmentConfig:
         sides = (self.tile_px, self.click_px)
         if any(side < 64 or side % 32 for side in sides):
             raise ValueError(f"model inputs are multiples of 32 pixels, at least 64: {sides}")
+        if not self.looks or not set(self.looks) <= {"near", "wide"}:
+            raise ValueError(f"clicks are looked at near or wide: {self.looks}")
         if not 0 <= self.overlap_px < self.tile_px:
             raise ValueError(f"tiles of {self.tile_px} can not share {self.overlap_px} pixels")
         if not 0 < self.threshold < 1:

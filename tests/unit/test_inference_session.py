@@ -398,9 +398,10 @@ def test_of_what_is_seen_near_and_in_the_whole_field_the_surer_is_taken(
 
 
 def test_a_click_finds_nothing_beyond_its_window(vocabulary: Vocabulary) -> None:
-    config = SegmentConfig(click_px=192, screen_px=1024)
+    config = SegmentConfig(click_px=192, screen_px=1024, looks=("near",))
     session = Session(PlantedSlide(), Planted(), vocabulary, config=config)
     result = session.segment(Region(0, 0, 1000, 1000), [PointPrompt(200, 250)])
+    assert session.segmenter.encoder_passes == 1
     rows, columns = np.nonzero(result.mask)
     assert len(rows) > 0
     assert rows.max() < 200 + 192

@@ -329,9 +329,9 @@ class Session:
             field = self._field(region, min(plan.downsample[0] for plan in plans))
             return [(plan,) for plan in plans], field
         # What is clicked at may be small, or as large as the view.
-        near, wide = self.plan(self._window(region, spatial), None), self.plan(region, None)
-        field = self._field(region, self._screen_downsample(region))
-        return [(near, wide) if near != wide else (near,)], field
+        seen = {"near": self._window(region, spatial), "wide": region}
+        looks = dict.fromkeys(self.plan(seen[name], None) for name in self.config.looks)
+        return [tuple(looks)], self._field(region, self._screen_downsample(region))
 
     def _picture(self, plan: Plan, report: ProgressCallback, cancel: CancelToken) -> EncodedPicture:
         """What a plan looks at, as of the last question or now."""

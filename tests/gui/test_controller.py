@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from desk_slides import GLANDS, NUCLEI, SHAPE, look_at, open_in
 from marker_segmenter import MarkerSegmenter
+from napari.layers import Points
 
 from napari_pathseg.errors import ModelError, PathsegError
 from napari_pathseg.export.bundle import read_bundle
@@ -17,6 +18,7 @@ from napari_pathseg.geometry import Region
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.exporting import Exported
 from napari_pathseg.gui.jobs import Job
+from napari_pathseg.gui.layers import KEY
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.provenance import origin_of
 from napari_pathseg.gui.tools import Tool
@@ -404,6 +406,8 @@ def test_a_second_slide_comes_to_the_front_whole_and_the_first_comes_back(
     look_at(controller, VIEW)
     controller.add(PointPrompt(*GLANDS[0].center))
     first, camera = controller.desk, controller.viewer.scene.camera
+    points = Points(np.zeros((1, 2)), name="marked.ome.tif objects", metadata={KEY: "objects"})
+    controller.viewer.add_layer(points)
     looked = camera.center, camera.zoom
     assert (seen(controller, "marked"), seen(controller, "plain")) == (True, False)
     open_in(controller, slide_without_scale)

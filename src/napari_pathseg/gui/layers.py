@@ -15,7 +15,8 @@ from napari_pathseg.geometry import Field, Pair, world_scale, world_translate
 from napari_pathseg.inference.segmentation import Mask
 
 if TYPE_CHECKING:
-    from napari.layers import Image, Labels
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels, Layer
 
 KEY = "pathseg"
 PLACE = "pathseg-field"
@@ -45,6 +46,17 @@ def place_field(layer: Image | Labels, field: Field, mpp: Pair | None) -> None:
         layer.translate = translate
     if str(layer.units[-1]) != ("micrometer" if mpp else "pixel"):
         layer.units = units(mpp)
+
+
+def objects_name(slide_name: str) -> str:
+    """What the layer of a slide's objects is called."""
+    return f"{slide_name} objects"
+
+
+def objects_of(viewer: ViewerModel, slide_name: str) -> list[Layer]:
+    """The layers of a slide's objects that are in the viewer."""
+    found = (layer for layer in viewer.layers if layer.metadata.get(KEY) == "objects")
+    return [layer for layer in found if layer.name == objects_name(slide_name)]
 
 
 def mask_colormap(classes: ClassList, hidden: Iterable[int] = ()) -> Any:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_pathseg.geometry import Pair, level0_to_world
-from napari_pathseg.gui.layers import KEY, units
+from napari_pathseg.gui.layers import KEY, objects_name, objects_of, units
 from napari_pathseg.gui.measuring import SlideMeasures
 from napari_pathseg.gui.object_columns import columns, rows
 
@@ -31,15 +31,14 @@ def show_objects(viewer: ViewerModel, measures: SlideMeasures, mpp: Pair | None)
     """
     from napari.layers import Points
 
-    name = f"{measures.slide_name} objects"
-    for old in [layer for layer in viewer.layers if layer.name == name]:
+    for old in objects_of(viewer, measures.slide_name):
         viewer.layers.remove(old)
     told = columns(measures.stains, mpp is not None)
     cells = zip(*rows(measures, told), strict=True)
     colors = np.array([(*one.label_class.color, 255) for one in measures.objects]) / 255
     layer = Points(
         np.array([level0_to_world(*one.center, mpp) for one in measures.objects]),
-        name=name,
+        name=objects_name(measures.slide_name),
         features={c.name: list(values) for c, values in zip(told, cells, strict=True)},
         face_color=colors,
         border_color=colors,  # vispy gives points of a fixed size on the screen a wide rim

@@ -25,6 +25,7 @@ from napari_pathseg.gui.layers import (
     make_field_layer,
     make_hand_layer,
     mask_colormap,
+    objects_of,
     place_field,
     place_slide,
     show_mask,
@@ -221,6 +222,8 @@ class Stage:
                 desk.field_layer.visible = seen
         self.show_only_tissue(desk, not seen)
         self._prompts(desk).set_seen(seen)
+        for layer in objects_of(self.viewer, desk.slide.path.name):
+            layer.visible = seen
 
     def outline(self, desks: Iterable[Desk], outlined: bool) -> None:
         """Show masks as outlines, or filled."""

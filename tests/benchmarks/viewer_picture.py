@@ -51,7 +51,7 @@ def measure(path: Path, *, jump: bool) -> dict[str, float]:
             at = time.perf_counter()
             app.processEvents()
             longest = max(longest, time.perf_counter() - at)
-            time.sleep(0.005)
+            time.sleep(0.03)
         return round(time.perf_counter() - begun, 2)
 
     if jump:
@@ -74,7 +74,7 @@ def measure(path: Path, *, jump: bool) -> dict[str, float]:
 
 def _real(layer: Any) -> float:
     """Share of the rows on the screen that are not blank any more."""
-    shown = np.asarray(layer._slice.image.raw)[..., :3]
+    shown = np.asarray(layer._slice.image.raw)[::4, ::16, :3]
     return float((shown != BLANK).any(axis=(1, 2)).mean())
 
 

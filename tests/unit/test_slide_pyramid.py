@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -209,3 +211,17 @@ def test_planes_of_a_stack_are_leading_axes(tmp_path: Path) -> None:
         outside = slide.read_plane(Field(0, -5, 60, 40, 50, (1.0, 1.0)), Plane(2, 3, 1))
     assert (outside.dtype, int(outside[:5].max()), int(outside[:, 30:].max())) == (np.uint16, 0, 0)
     np.testing.assert_array_equal(outside[5:, :30], pixels[3, 2, 1, :35, 60:])
+
+
+def test_numpy_gets_a_whole_level_without_a_cluster() -> None:
+    script = (
+        "import sys, numpy as np\n"
+        "from napari_pathseg.slide.pyramid import dask_pyramid\n"
+        "from napari_pathseg.slide.synthetic import SyntheticSlide\n"
+        "level = dask_pyramid(SyntheticSlide((1100, 1100)))[0]\n"
+        "pixels = np.asarray(level)\n"
+        "assert 'distributed' not in sys.modules\n"
+        "assert np.array_equal(pixels, level.compute(scheduler='synchronous'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

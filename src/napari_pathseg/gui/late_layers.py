@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from napari import Viewer
 
-PATIENCE_S = 0.1
-"""How long a view waits for its pieces before it is drawn without them."""
+PATIENCE_S = 0.25
+"""How long a view waits for its pieces: to draw it without them, and then again, costs more."""
 
 EVERY_MS = 120
 """Drawing again takes the viewer's time too."""

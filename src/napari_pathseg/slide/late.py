@@ -29,6 +29,9 @@ from napari_pathseg.slide.sources import LevelSource, Source, is_wide
 PIECE_PX = 512
 """Pieces are whole stored tiles of at least so many pixels a side."""
 
+HURRY = 5
+"""A view of a slide whose last one came late waits so many times less."""
+
 THREADS = 4
 """At least: a picture that is still unpacked keeps those waiting that read it."""
 
@@ -63,6 +66,7 @@ class LateLevels:
     ) -> None:
         self._sources, self._cache, self._patience = sources, cache, patience
         self._reading: dict[Piece, Future[Pixels]] = {}
+        self._is_slow = False
         self._owed: tuple[Future[Pixels], ...] = ()
         self._lock = threading.Lock()
         self.on_late: Callable[[], None] = _nobody
@@ -133,8 +137,11 @@ class LateLevels:
             futures = {piece: self._reading[piece] for piece in missing}
         # Who has waited for them once is not kept waiting again.
         if futures and (fresh or patience_s == math.inf):
-            wait(futures.values(), None if patience_s == math.inf else patience_s)
+            seconds = patience_s / HURRY if self._is_slow else patience_s
+            wait(futures.values(), None if patience_s == math.inf else seconds)
         self._owed = tuple(future for future in futures.values() if not future.done())
+        if fresh:
+            self._is_slow = bool(self._owed)
         there = {piece: pixels for piece, pixels in held.items() if pixels is not None}
         for piece, future in futures.items():
             if future in self._owed:

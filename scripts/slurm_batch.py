@@ -16,9 +16,9 @@ MOST_JOBS = 50
 WALL_TIME = "04:00:00"
 
 
-def main(slides: str, out: str, prompt: str) -> int:
-    """Start a scheduler here and jobs as there is work; the exit code of the batch."""
-    cluster = SLURMCluster(
+def slurm_cluster() -> SLURMCluster:
+    """A scheduler here, and jobs of one worker for each core; none is asked for yet."""
+    return SLURMCluster(
         cores=CORES,
         processes=CORES,
         memory=MEMORY,
@@ -26,7 +26,11 @@ def main(slides: str, out: str, prompt: str) -> int:
         worker_extra_args=["--lifetime", "225m", "--lifetime-stagger", "5m"],
         job_script_prologue=["export OMP_NUM_THREADS=1"],
     )
-    with cluster:
+
+
+def main(slides: str, out: str, prompt: str) -> int:
+    """Start jobs as there is work; the exit code of the batch."""
+    with slurm_cluster() as cluster:
         cluster.adapt(minimum_jobs=1, maximum_jobs=MOST_JOBS)
         command = ["pathseg", "batch", slides, "--prompt", prompt, "--out", out, "--resume"]
         return subprocess.call([*command, "--scheduler", cluster.scheduler_address])

@@ -99,8 +99,11 @@ class Held:
             raise DamagedSlideError(f"{self.path}: it is broken.") from error
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_who_reads_waits_for_its_rows_alone(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "head_start_s"), [("a.png", 0.3), ("a.jpg", 0.0)])
+def test_who_reads_waits_for_its_rows_alone(
+    tmp_path: Path, name: str, head_start_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_pathseg.slide.unpacking.HEAD_START_S", head_start_s)
     held = Held(written(tmp_path / name))
     unpacking = Unpacking(held.opened)
     unpacking.begin()

@@ -65,7 +65,7 @@ class Unpacking:
         DamagedSlideError
             When the picture can not be decoded.
         """
-        if self._pixels is None or self._rows < stop:
+        if not self._timed:  # or who waits for the first rows would decode the last before
             self._decode()
         with self._changed:
             self._changed.wait_for(lambda: self._error is not None or self._rows >= stop)

@@ -22,7 +22,10 @@ from napari_pathseg.gui.sources import slide_layers
 from napari_pathseg.gui.widgets.hand import Hand
 from napari_pathseg.slide.synthetic import SyntheticSlide
 
-ALLOWED_S = {"pan": 0.6}  # what is there of another place is drawn, and drawn again as it comes
+ALLOWED_S = {
+    "pan": 0.6,  # what is there of another place is drawn, and drawn again as the rest comes
+    "first click": 0.5,  # the first picture of a field, its outline and its row in the list
+}
 AGAIN = {"ask", "click", "pan", "measure"}  # steps that can be done a second time
 
 

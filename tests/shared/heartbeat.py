@@ -12,7 +12,7 @@ from pathlib import Path
 from qtpy.QtCore import QTimer
 
 BEAT_MS = 5
-MAX_GAP_S = 0.35 if sys.platform == "linux" else 2.0
+MAX_GAP_S = 0.4 if sys.platform == "linux" else 2.0
 """Without a graphics card, on one core. Other systems do not say how long a thread waited."""
 
 

@@ -53,8 +53,8 @@ class SegmentConfig:
         around them, at the scale of the field on a screen of `screen_px`.
     screen_px : int
     looks : tuple of str
-        Where clicks and boxes without words are answered: "near", in that window, "wide", in the
-        whole region; of several the surer answer is taken.
+        Where a single click without words is answered: "near", in that window, "wide", in the
+        whole region; of several the surer answer is taken. Boxes and more clicks take the first.
     overlap_px : int
         Shared by neighbouring tiles, blended on logits. The encoder and the words read windows of
         112 and 224 pixels: where `tile_px - overlap_px` is a multiple of 112, windows of

@@ -395,6 +395,11 @@ def test_of_what_is_seen_near_and_in_the_whole_field_the_surer_is_taken(
     beyond_the_window = result.candidates[:, 500:, 600:] > 0
     assert beyond_the_window.any(axis=(1, 2)).tolist() == [wide > near, near > wide]
     assert np.array_equal(result.logits[0], result.candidates[0])
+    for prompts in (
+        [BoxPrompt(150, 200, 250, 300)],
+        [PointPrompt(200, 250), PointPrompt(210, 250)],
+    ):
+        assert session.segment(Region(0, 0, 1000, 1000), prompts).answers[0].score == near
 
 
 def test_a_click_finds_nothing_beyond_its_window(vocabulary: Vocabulary) -> None:

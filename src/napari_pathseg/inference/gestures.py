@@ -100,6 +100,11 @@ def square_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
     return Region.from_corners(y - half, x - half, y + half, x + half)
 
 
+def is_one_click(prompts: Sequence[SpatialPrompt]) -> bool:
+    """Whether all that is given is one point on the object."""
+    return len(prompts) == 1 and isinstance(prompts[0], PointPrompt)
+
+
 def well_inside(prompt: SpatialPrompt, window: Region) -> bool:
     """Whether a prompt keeps a tenth of the window's side from its edges."""
     margin = window.height / 10

@@ -27,6 +27,7 @@ from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture
 from napari_pathseg.inference.gestures import (
     check_places,
     cut_to_lassos,
+    is_one_click,
     spatial_prompts,
     square_around,
     well_inside,
@@ -154,8 +155,7 @@ class Session:
         prompts : sequence of Prompt
             Each term of the texts is a class, in order. Points and boxes refine all of them: a
             box or lasso restricts, a positive point or scribble adds what it lies on, a negative
-            one takes it away. Without any text they make one class named "object", which is
-            looked for around the places and in the whole region; the surer answer is taken.
+            one takes it away. Without any text they make one class named "object".
         threshold : float, optional
             Probability at which the masks are shown, and so what a click finds in or out;
             by default the config's.
@@ -328,9 +328,10 @@ class Session:
             plans = [self.plan(region, question.working_mpp) for question in questions]
             field = self._field(region, min(plan.downsample[0] for plan in plans))
             return [(plan,) for plan in plans], field
-        # What is clicked at may be small, or as large as the view.
+        # What one click means may be small, or as large as the view; a box or more clicks tell.
+        names = self.config.looks if is_one_click(spatial) else self.config.looks[:1]
         seen = {"near": self._window(region, spatial), "wide": region}
-        looks = dict.fromkeys(self.plan(seen[name], None) for name in self.config.looks)
+        looks = dict.fromkeys(self.plan(seen[name], None) for name in names)
         return [tuple(looks)], self._field(region, self._screen_downsample(region))
 
     def _picture(self, plan: Plan, report: ProgressCallback, cancel: CancelToken) -> EncodedPicture:

@@ -68,6 +68,15 @@ def test_every_number_of_the_table_comes_back(tmp_path: Path) -> None:
     assert "Jane" not in path.read_text(encoding="utf-8-sig")
 
 
+def test_objects_tell_the_words_of_their_own_class(tmp_path: Path) -> None:
+    field = make_field()
+    field = replace(field, record=replace(field.record, asked_by=((0,), ())))
+    write_table(tmp_path / "objects.csv", [field])
+    with (tmp_path / "objects.csv").open(encoding="utf-8-sig", newline="") as file:
+        told = {(row["class"], row["prompt"]) for row in csv.DictReader(file)}
+    assert told == {("'=gland", "gland, \\ud800\nstroma"), ("strøma", "")}
+
+
 def test_a_cancelled_table_is_not_there(tmp_path: Path) -> None:
     token = CancelToken()
     token.cancel()

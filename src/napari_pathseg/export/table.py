@@ -9,6 +9,7 @@ from napari_pathseg.export.fields import ExportField, hidden_name
 from napari_pathseg.export.objects import objects_of
 from napari_pathseg.export.sheet import Cell, write_sheet
 from napari_pathseg.labels.measure import ObjectMeasure
+from napari_pathseg.labels.origin import asked_with
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 
 COLUMNS = (
@@ -104,7 +105,7 @@ def _row(field: ExportField, measure: ObjectMeasure) -> tuple[Cell, ...]:
         mpp_y,
         mpp_x,
         record.field.level,
-        "; ".join(record.texts),
+        asked_with(record, measure.class_value)["prompt"],
         record.model,
         record.status,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,10 +11,10 @@ import numpy.typing as npt
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
+from tests.shared.slow_slide import SlowSlide
 
-from napari_pathseg.geometry import Field, exact_downsample
+from napari_pathseg.geometry import Field
 from napari_pathseg.gui import late_layers
-from napari_pathseg.slide.base import Level, Slide, SlideMetadata
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.pyramid import viewer_pyramid
 
@@ -23,23 +22,15 @@ SHAPES = ((4096, 4096), (512, 512))
 FINE, COARSE = 200, 50
 
 
-class Slow(Slide):
-    """Level 0 is read only when it may be."""
+class Slow(SlowSlide):
+    """Level 0 has another shade than what is coarser."""
 
     def __init__(self) -> None:
-        self.path = Path("slow")
-        self.metadata = SlideMetadata("test", "test", None, None, "slow")
-        self.levels = tuple(Level(s, exact_downsample(SHAPES[0], s), (256, 256)) for s in SHAPES)
-        self.may_read = threading.Event()
+        super().__init__(SHAPES)
 
-    def read(self, field: Field) -> npt.NDArray[np.uint8]:
-        if field.level == 0:
-            assert self.may_read.wait(30)
+    def pixels(self, field: Field) -> npt.NDArray[np.uint8]:
         shade = COARSE if field.level else FINE
         return np.full((*field.shape, 3), shade, np.uint8)
-
-    def close(self) -> None:
-        self.may_read.set()
 
 
 @pytest.fixture

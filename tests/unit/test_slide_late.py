@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from tests.shared.slow_slide import SlowSlide
 
 from napari_pathseg.errors import DamagedSlideError
-from napari_pathseg.geometry import Field, exact_downsample
-from napari_pathseg.slide.base import Level, Slide, SlideMetadata
+from napari_pathseg.geometry import Field
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.late import LateLevels
 from napari_pathseg.slide.pyramid import viewer_pyramid
@@ -24,29 +22,22 @@ SHAPES = ((4096, 3000), (1024, 750), (256, 188))
 WHOLE = slice(0, 3)
 
 
-class Slow(Slide):
-    """Each level has a shade of its own; level 0 is read only when it may be."""
+class Slow(SlowSlide):
+    """Each level has a shade of its own; level 0 may be broken."""
 
     def __init__(self) -> None:
-        self.path = Path("slow")
-        self.metadata = SlideMetadata("test", "test", None, None, "slow")
-        self.levels = tuple(Level(s, exact_downsample(SHAPES[0], s), (256, 256)) for s in SHAPES)
-        self.may_read = threading.Event()
+        super().__init__(SHAPES)
         self.broken = False
         self.fields: list[Field] = []
 
-    def read(self, field: Field) -> npt.NDArray[np.uint8]:
+    def pixels(self, field: Field) -> npt.NDArray[np.uint8]:
         if field.level == 0:
-            assert self.may_read.wait(30)
             self.fields.append(field)
             if self.broken:
                 raise DamagedSlideError("slow: it is broken.")
         y, x = np.mgrid[field.y : field.y + field.height, field.x : field.x + field.width]
         shade = np.full_like(y, 50 * field.level)
         return np.stack([y % 251, x % 241, shade], axis=-1).astype(np.uint8)
-
-    def close(self) -> None:
-        self.may_read.set()
 
 
 class Shown:

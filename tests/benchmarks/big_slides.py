@@ -118,12 +118,22 @@ def _tiles(
         for x in range(many):
             tile = pixels[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]
             known[y, x] = _encoded(tile, quality)
-    glass = _encoded(np.full((TILE, TILE, 3), 240, np.uint8), quality)
+    bare = np.full((TILE, TILE, 3), 240, np.uint8)
+    glass, border = _encoded(bare, quality), round(share * shape[1])
+    edge = {}
+    for y in range(many):
+        tile = bare.copy()
+        x = border // TILE % many
+        inside = pixels[y * TILE : (y + 1) * TILE, x * TILE : (x + 1) * TILE]
+        tile[:, : border % TILE] = inside[:, : border % TILE]
+        edge[y] = _encoded(tile, quality)
     down, across = -(-shape[0] // TILE), -(-shape[1] // TILE)
     for row in range(down):
         for column in range(across):
-            inside = (column + 0.5) * TILE < share * shape[1]
-            yield known[row % many, column % many] if inside else glass
+            if column == border // TILE:
+                yield edge[row % many]
+            else:
+                yield known[row % many, column % many] if column * TILE < border else glass
 
 
 def _encoded(tile: np.ndarray, quality: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_pathseg.classes import ClassList, LabelClass
+from napari_pathseg.classes import PALETTE, ClassList, LabelClass
 from napari_pathseg.errors import ExportError
 from napari_pathseg.export.canvas import Canvas, Loaded
 from napari_pathseg.export.fields import ExportField
@@ -126,8 +126,7 @@ def _classes(mask: Any, meta: Mapping[str, Any]) -> ClassList:
         classes = shown[0]
         if isinstance(classes, ClassList):
             return classes
-    colors = [(0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233)]
     values = [int(value) for value in np.unique(mask) if value]
     return ClassList(
-        tuple(LabelClass(v, f"label {v}", None, colors[v % len(colors)]) for v in values)
+        tuple(LabelClass(v, f"label {v}", None, PALETTE[v % len(PALETTE)]) for v in values)
     )

@@ -23,6 +23,7 @@ from typing import Any
 import napari
 import numpy as np
 import psutil
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QApplication
 
 PAN_PX = 60
@@ -166,9 +167,14 @@ def look_at(viewer: napari.Viewer, place: Any) -> None:
 
 
 def draw(app: QApplication) -> None:
-    """Let the canvas be drawn."""
+    """Let the canvas be drawn.
+
+    Outside of an event loop Qt keeps what is to be deleted: with it napari's wheel of what is going
+    on would turn for ever after a file was opened, and each turn draws the whole window.
+    """
     for _ in range(DRAWS):
         app.processEvents()
+        app.sendPostedEvents(None, QEvent.Type.DeferredDelete)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import pytest
 from desk_slides import GLANDS, open_in
 from marker_segmenter import MarkerSegmenter
 from napari.layers import Labels
+from pytestqt.qtbot import QtBot
 
 from napari_pathseg.batch import slide_files
 from napari_pathseg.batch.settings import BatchSettings
@@ -18,6 +19,7 @@ from napari_pathseg.gui.batching import Batching
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.jobs import ImmediateRunner
 from napari_pathseg.gui.models import SharedModel
+from napari_pathseg.gui.widgets.batch_page import BatchPage
 
 SETTINGS = BatchSettings(("gland; nucleus",))
 
@@ -79,14 +81,17 @@ def test_a_pyramid_of_labels_is_read_as_it_is_looked_at(
 
 
 def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
-    make_controller: Callable[..., PathsegController], marked_slide: Path, tmp_path: Path
+    make_controller: Callable[..., PathsegController],
+    marked_slide: Path,
+    tmp_path: Path,
+    qtbot: QtBot,
 ) -> None:
-    segmenter = MarkerSegmenter()
+    segmenter, settings = MarkerSegmenter(), replace(SETTINGS, where="all", instances=True)
     controller = make_controller(model=SharedModel(lambda: segmenter))
     open_in(controller, marked_slide)
     batching = Batching(controller, ImmediateRunner())
     out = tmp_path / "out"
-    batching.estimate(SETTINGS, out, every=False)
+    batching.estimate(settings, out, every=False)
     take = batching._tiles.put
 
     def crash(item: object) -> None:
@@ -98,10 +103,18 @@ def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
     batching._tiles = type("Broken", (), {"put": staticmethod(crash), "empty": lambda _: True})()  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
         batching.start()
-    assert batching.unfinished(out) == SETTINGS
+    assert batching.unfinished(out) == settings
+    page = BatchPage(controller, ImmediateRunner())
+    qtbot.addWidget(page)
+    page.show()
+    assert page.out == out
+    assert page.words.text() == "gland; nucleus"
+    assert page.apart.isChecked()
+    assert not page.tissue.isChecked()
+    assert "was stopped" in page.outlook.text()
 
     again = Batching(controller, ImmediateRunner())
-    again.estimate(SETTINGS, out, every=False)
+    again.estimate(settings, out, every=False)
     before, tiles = segmenter.encoder_passes, again.rows[0].plan.tiles  # type: ignore[union-attr]
     again.start()
     assert segmenter.encoder_passes == before + tiles - 3
@@ -109,7 +122,7 @@ def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
 
     last = Batching(controller, ImmediateRunner())
     before = segmenter.encoder_passes
-    last.estimate(SETTINGS, out, every=False)
+    last.estimate(settings, out, every=False)
     last.start()
     assert segmenter.encoder_passes == before
     assert last.rows[0].facts is not None

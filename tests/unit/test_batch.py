@@ -19,11 +19,18 @@ from PIL import Image
 from napari_pathseg.batch import label_pyramid, one_slide, run, slide_files
 from napari_pathseg.batch.inputs import find_slides, name_slides
 from napari_pathseg.batch.label_pyramid import halved_labels
+from napari_pathseg.batch.one_run import only_run_in
 from napari_pathseg.batch.one_slide import run_slide
 from napari_pathseg.batch.run import Batch, prepare, run_batch
 from napari_pathseg.batch.settings import BatchSettings, SlideJob
 from napari_pathseg.cli.batch import batch as batch_command
-from napari_pathseg.errors import ModelError, PathsegError, PromptError, UnknownTermError
+from napari_pathseg.errors import (
+    ExportError,
+    ModelError,
+    PathsegError,
+    PromptError,
+    UnknownTermError,
+)
 from napari_pathseg.inference.spool import TILE_PX
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
@@ -150,6 +157,21 @@ def test_results_appear_whole_or_not_at_all(
     segmenter = MarkerSegmenter()
     assert run_slide(job, segmenter, VOCABULARY)["status"] == "done"
     assert segmenter.encoder_passes == 0  # its tiles were kept
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
+    path, out = picture(tmp_path / "a.png"), tmp_path / "out"
+    left = out / ".pathseg" / "b" / "tiles.log"
+    with only_run_in(out):
+        left.parent.mkdir()
+        left.touch()
+        with pytest.raises(ExportError, match="at work there"):
+            run_batch(batch_of([path], out))
+        assert left.exists()
+    assert run_batch(batch_of([path], out, resume=True))["counts"]["done"] == 1
+    assert left.exists()  # of a slide that was not asked for again
+    run_batch(batch_of([path], out))
+    assert not (out / ".pathseg").exists()  # begun anew
 
 
 def test_names_are_told_apart_and_kept(tmp_path: Path) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +11,7 @@ from pathlib import Path
 
 from napari_pathseg.batch.cluster import run_jobs, threads_each
 from napari_pathseg.batch.inputs import find_slides, name_slides
+from napari_pathseg.batch.one_run import forget_unfinished, only_run_in
 from napari_pathseg.batch.one_slide import Facts, finished
 from napari_pathseg.batch.report import names_before, write_reports
 from napari_pathseg.batch.settings import BatchSettings, SlideJob
@@ -39,6 +38,8 @@ class Batch:
     model : ModelCard
     rows : dict of str to dict
         Facts by name; a slide without any is waiting.
+    anew : bool
+        Throw away what a run that was stopped left of slides at work.
     """
 
     out: Path
@@ -48,6 +49,7 @@ class Batch:
     rows: dict[str, Facts] = field(default_factory=dict)
     started: float = field(default_factory=time.time)
     workers: int | str = 1
+    anew: bool = False
 
     @property
     def waiting(self) -> list[SlideJob]:
@@ -92,14 +94,12 @@ def prepare(
     out = out.absolute()
     names = name_slides(found, names_before(out) if resume else {})
     jobs = tuple(SlideJob(slide.path, name, out, slide.mpp, settings) for slide, name in names)
-    batch = Batch(out, settings, jobs, segmenter.card)
+    batch = Batch(out, settings, jobs, segmenter.card, anew=not resume)
     fingerprint = settings.fingerprint(segmenter.card.identity)
     for job in jobs if resume else ():
         facts = finished(job, fingerprint)
         if facts is not None:
             batch.rows[job.name] = facts | {"kept": True}
-    if not resume:
-        shutil.rmtree(out / ".pathseg", ignore_errors=True)
     return batch
 
 
@@ -124,22 +124,24 @@ def run_batch(
     Raises
     ------
     PathsegError, KeyboardInterrupt
+        Also when another run is at work in the same folder.
     """
     waiting = batch.waiting
     count = worker_count(workers, len(waiting))
     batch.workers = scheduler or count
     last = time.monotonic()
-    try:
-        for facts in _ends(waiting, count, scheduler, batch, progress):
-            batch.rows[facts["name"]] = facts
-            ended(facts)
-            if time.monotonic() - last > REPORT_EVERY_S:
-                batch.report()
-                last = time.monotonic()
-    finally:
-        facts = batch.report()
-    with contextlib.suppress(OSError):  # what a slide left that failed in its midst is kept
-        (batch.out / ".pathseg").rmdir()
+    with only_run_in(batch.out):
+        if batch.anew:
+            forget_unfinished(batch.out)
+        try:
+            for facts in _ends(waiting, count, scheduler, batch, progress):
+                batch.rows[facts["name"]] = facts
+                ended(facts)
+                if time.monotonic() - last > REPORT_EVERY_S:
+                    batch.report()
+                    last = time.monotonic()
+        finally:
+            facts = batch.report()
     return facts
 
 

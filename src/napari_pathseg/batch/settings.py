@@ -14,6 +14,8 @@ from napari_pathseg.prompts import TextPrompt
 Format = Literal["tif", "geojson", "zarr", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 ALWAYS: tuple[Format, ...] = ("tif", "geojson")
+UNFINISHED = ".pathseg"
+"""The folder, in that of the results, of what is not finished."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class SlideJob:
     @property
     def folder(self) -> Path:
         """Where work that is not finished is kept."""
-        return self.out / ".pathseg" / self.name
+        return self.out / UNFINISHED / self.name
 
     @property
     def facts_path(self) -> Path:

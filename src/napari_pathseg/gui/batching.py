@@ -13,11 +13,18 @@ from typing import TYPE_CHECKING, Any, Literal
 from psygnal import Signal
 
 from napari_pathseg.batch.inputs import Found, name_slides
+from napari_pathseg.batch.one_run import only_run_in
 from napari_pathseg.batch.one_slide import Facts, describe, failed, finished, segment_to_files
 from napari_pathseg.batch.report import PAGE, names_before
 from napari_pathseg.batch.run import Batch
-from napari_pathseg.batch.settings import BatchSettings, SlideJob
-from napari_pathseg.errors import CancelledError, ExportError, PathsegError, PromptError
+from napari_pathseg.batch.settings import UNFINISHED, BatchSettings, SlideJob
+from napari_pathseg.errors import (
+    CancelledError,
+    ExportError,
+    PathsegError,
+    PromptError,
+    StoreError,
+)
 from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.jobs import Job, Runner
@@ -105,7 +112,7 @@ class Batching:
     def unfinished(self, out: Path) -> BatchSettings | None:
         """What a run into a folder was asked that was stopped or has crashed, else None."""
         try:
-            text = (out / ".pathseg" / WORK).read_text(encoding="utf-8")
+            text = (out / UNFINISHED / WORK).read_text(encoding="utf-8")
             facts: dict[str, Any] = json.loads(text)
             listed = {n: tuple(v) for n, v in facts.items() if isinstance(v, list)}
             return BatchSettings(**facts | listed)
@@ -151,6 +158,10 @@ class Batching:
         batch = Batch(rows[0].job.out, rows[0].job.settings, tuple(r.job for r in rows), model.card)
         batch.rows |= {row.job.name: row.facts for row in rows if row.facts is not None}
         self._batch = batch
+        try:
+            self._controller.remembered.set_results_folder(batch.out)
+        except StoreError as error:
+            self._controller.say(of_error(error))
         for row in rows:
             if row.plan is not None:
                 slide, name = row.desk.slide, f"{row.desk.name} whole slide"
@@ -224,19 +235,20 @@ class Batching:
         report: ProgressCallback,
         cancel: CancelToken,
     ) -> None:
-        folder = batch.out / ".pathseg"
-        with whole_file(folder / WORK) as part:
-            part.write_text(json.dumps(asdict(batch.settings)), encoding="utf-8")
-        try:
-            for row in rows:
-                if row.plan is None or row.session is None:
-                    continue
-                row.facts = self._do(row, report, cancel)
-                batch.rows[row.job.name] = row.facts
-                report(Progress(row.plan.tiles, row.plan.tiles, row.desk.name))
-        finally:
-            batch.report()
-        (folder / WORK).unlink(missing_ok=True)
+        work = batch.out / UNFINISHED / WORK
+        with only_run_in(batch.out):
+            with whole_file(work) as part:
+                part.write_text(json.dumps(asdict(batch.settings)), encoding="utf-8")
+            try:
+                for row in rows:
+                    if row.plan is None or row.session is None:
+                        continue
+                    row.facts = self._do(row, report, cancel)
+                    batch.rows[row.job.name] = row.facts
+                    report(Progress(row.plan.tiles, row.plan.tiles, row.desk.name))
+            finally:
+                batch.report()
+            work.unlink(missing_ok=True)
 
     def _do(self, row: SlideRow, report: ProgressCallback, cancel: CancelToken) -> Facts:
         assert row.plan is not None

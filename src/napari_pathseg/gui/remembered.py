@@ -53,6 +53,17 @@ class Remembered:
         self._write()
 
     @property
+    def results_folder(self) -> Path | None:
+        """Where the last run over whole slides wrote its results."""
+        found = self._values.get("results_folder")
+        return Path(found) if isinstance(found, str) else None
+
+    def set_results_folder(self, folder: Path) -> None:
+        """Remember where results are; StoreError when it can not be saved."""
+        self._values["results_folder"] = str(folder)
+        self._write()
+
+    @property
     def recent(self) -> tuple[str, ...]:
         """Prompts that were asked, latest first."""
         found = self._values.get("recent")

@@ -42,7 +42,7 @@ class BatchPage(QWidget):
     controller : PathsegController
     runner : Runner, optional
     out : Path, optional
-        Where results go first; a folder in the user's documents by default.
+        Where results go first; that of the last run by default, or one in the user's documents.
     parent : QWidget, optional
     """
 
@@ -56,7 +56,8 @@ class BatchPage(QWidget):
         super().__init__(parent)
         self.controller = controller
         self.batching = Batching(controller, runner or QtRunner())
-        self._make_choices(out or user_documents_path() / FOLDER)
+        usual = controller.remembered.results_folder or user_documents_path() / FOLDER
+        self._make_choices(out or usual)
         self._make_buttons()
         self._make_report()
         self._lay_out()
@@ -160,10 +161,12 @@ class BatchPage(QWidget):
             self._folder_chosen()
 
     def _folder_chosen(self) -> None:
-        """Take over the words of a run that was stopped there."""
+        """Take over what a run was asked that was stopped there, where no words stand yet."""
         stopped = self.batching.unfinished(self.out)
         if not self.words.text() and stopped is not None:
             self.words.setText("; ".join(stopped.prompts))
+            self.tissue.setChecked(stopped.where != "all")
+            self.apart.setChecked(stopped.instances)
         self.refresh()
 
     def _open_report(self) -> None:
@@ -237,13 +240,14 @@ class BatchPage(QWidget):
             self.refresh()
 
     def showEvent(self, event: QShowEvent | None) -> None:  # noqa: N802 - Qt's name
-        """Take over the words of the field in work, the first time."""
+        """Take over what a stopped run was asked, or the words of the field in work."""
         super().showEvent(event)
+        self._folder_chosen()
         desk = self.controller.desk
         work = None if desk is None else desk.work
         if not self.words.text() and work is not None:
             self.words.setText("; ".join(work.record.texts))
-        self._folder_chosen()
+            self.refresh()
 
     def closeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Stop with the panel; the same run goes on from there."""

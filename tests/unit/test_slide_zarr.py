@@ -119,6 +119,24 @@ def test_channels_are_mixed_in_their_colours(tmp_path: Path) -> None:
     assert pixels[0, 95].tolist() == [0, 0, 0]
 
 
+def test_channels_are_shown_as_the_file_wants(tmp_path: Path) -> None:
+    planes = np.random.default_rng(0).integers(100, 900, (4, 64, 96), dtype=np.uint16)
+    windows: list[object] = [
+        {"min": 0, "max": 65535, "start": 50, "end": 250},
+        {"start": 0, "end": 65535},
+        {"start": 9, "end": 9},
+        "bright",
+    ]
+    omero = {"channels": [{"color": "FFFFFF", "window": window} for window in windows]}
+    path = write_zarr(tmp_path / "w.zarr", [planes], "cyx", omero=omero)
+    with open_slide(path) as slide:
+        assert isinstance(slide, ZarrSlide)
+        said, *measured = slide.display_windows()
+        assert said == (50, 250)
+        for window, plane in zip(measured, planes[1:], strict=True):
+            assert window == pytest.approx(tuple(np.percentile(plane, (0.1, 99.9))), rel=1e-3)
+
+
 def test_identity_of_a_folder_stays_when_it_moves(tmp_path: Path) -> None:
     path = write_zarr(tmp_path / "a.zarr", scene()[1:], "yxc")
     with open_slide(path) as slide:

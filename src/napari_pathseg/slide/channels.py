@@ -21,10 +21,20 @@ PALETTE: tuple[Color, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One channel of a slide and the sRGB colour it is shown in."""
+    """One channel of a slide and how it is shown.
+
+    Attributes
+    ----------
+    name : str
+    color : (int, int, int)
+        sRGB, of its brightest pixels.
+    window : (float, float) or None
+        Values that the file wants shown as nothing and as full colour; None where it says none.
+    """
 
     name: str
     color: Color
+    window: tuple[float, float] | None = None
 
 
 def default_channels(count: int, names: Sequence[str] = ()) -> tuple[Channel, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from napari_pathseg.errors import DamagedSlideError, one_line
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide.base import RGB, Pixels, Plane, Slide
+from napari_pathseg.slide.channels import Channel
 from napari_pathseg.slide.mixing import Window, display_windows, middle_window, mixed
 from napari_pathseg.slide.pixels import inside_of, read_on_white
 
@@ -55,15 +56,30 @@ class PlaneSlide(Slide):
         return inside_of(field, level_shape, inside, empty)
 
     def display_windows(self) -> tuple[Window, ...]:
-        """Values of each channel shown as nothing and as full colour; measured once."""
+        """Values of each channel shown as nothing and as full colour.
+
+        The file's own, or else measured, once.
+        """
         with self._window_lock:
             if self._windows is None:
-                last = len(self.levels) - 1
-                place = middle_window(*self.levels[last].shape)
-                shown = self.stack.shown
-                wanted = [replace(shown, channel=i) for i in range(len(self.stack.channels))]
-                self._windows = tuple(display_windows(self._planes(last, *place, wanted)))
+                said = [self._said(channel) for channel in self.stack.channels]
+                found = self._measured() if None in said else said
+                self._windows = tuple(own or other for own, other in zip(said, found, strict=True))
             return self._windows
+
+    def _said(self, channel: Channel) -> Window:
+        """The file's own window, None where it is all that the type holds: that says nothing."""
+        dtype, window = np.dtype(self.stack.dtype), channel.window
+        if window is None or dtype.kind not in "iu":
+            return window
+        return window if window != (np.iinfo(dtype).min, np.iinfo(dtype).max) else None
+
+    def _measured(self) -> list[Window]:
+        last = len(self.levels) - 1
+        place = middle_window(*self.levels[last].shape)
+        shown = self.stack.shown
+        wanted = [replace(shown, channel=i) for i in range(len(self.stack.channels))]
+        return list(display_windows(self._planes(last, *place, wanted)))
 
 
 class LibrarySlide(PlaneSlide):

@@ -6,6 +6,7 @@ J. Moore et al., "OME-NGFF: a next-generation file format" (2021).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -116,10 +117,20 @@ def _channels(facts: Mapping[str, Any]) -> tuple[Channel, ...]:
         try:
             red, green, blue = bytes.fromhex(str(entry.get("color", "")))[:3]
         except ValueError:
-            channels.append(default)
-        else:
-            channels.append(Channel(default.name, (red, green, blue)))
+            red, green, blue = default.color
+        channels.append(Channel(default.name, (red, green, blue), _window(entry.get("window"))))
     return tuple(channels)
+
+
+def _window(said: object) -> tuple[float, float] | None:
+    """Where a channel's colour begins and is full; `min` and `max` only bound what one may set."""
+    if not isinstance(said, Mapping):
+        return None
+    try:
+        start, end = float(said["start"]), float(said["end"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (start, end) if math.isfinite(end - start) and end > start else None
 
 
 def _steps(

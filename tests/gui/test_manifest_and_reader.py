@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from desk_slides import SHAPE
+from desk_slides import SHAPE, open_in
 from napari.components import ViewerModel
 from napari.layers import Image
 from npe2 import PluginManifest
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 import napari_pathseg
 from napari_pathseg.errors import SlideError
 from napari_pathseg.gui import sample_data
+from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.reader import get_reader, read_slides
 from napari_pathseg.gui.sources import open_source
 
@@ -103,7 +104,7 @@ def test_channels_are_layers_and_planes_are_axes(tmp_path: Path) -> None:
     viewer = ViewerModel()
     for data, options, _ in read_slides(str(path)):
         viewer.add_layer(Image(data, **options))
-    dapi, keratin = viewer.layers
+    keratin, dapi = viewer.layers
     assert (dapi.name, keratin.name) == ("stack.ome.tif DAPI", "stack.ome.tif CK")
     assert dapi.colormap.colors[-1, :3].tolist() == [0, 0, 1]
     assert keratin.colormap.colors[-1, :3].tolist() == [0, 1, 0]
@@ -117,6 +118,27 @@ def test_channels_are_layers_and_planes_are_axes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(keratin._slice.image.raw, pixels[1, 2, 1])
     assert "path" in dapi.metadata["pathseg"]
     assert "path" not in keratin.metadata["pathseg"]
+
+
+def test_channels_go_with_their_slide(controller: PathsegController, marked_slide: Path) -> None:
+    path = marked_slide.with_name("fluorescence.ome.tif")
+    pixels = np.random.default_rng(1).integers(0, 4000, (3, 70, 90), dtype=np.uint16)
+    facts = {"axes": "CYX", "Channel": {"Name": ["DAPI", "CD3", "CK"]}}
+    tifffile.imwrite(path, pixels, photometric="minisblack", ome=True, metadata=facts)
+    open_in(controller, path)
+    layers = controller.viewer.layers
+    dapi, cd3, keratin = (layers[f"{path.name} {name}"] for name in ("DAPI", "CD3", "CK"))
+    labels = [layers.index(layer) for layer in controller.desk.label_layers()]
+    assert min(labels) > max(layers.index(layer) for layer in (dapi, cd3, keratin))
+    controller.set_mpp((0.5, 0.5))
+    for layer in (dapi, cd3, keratin):
+        assert tuple(layer.scale) == (0.5, 0.5)
+        assert str(layer.units[-1]) == "micrometer"
+    first, cd3.visible = controller.desk, False
+    open_in(controller, marked_slide)
+    assert [layer.visible for layer in (dapi, cd3, keratin)] == [False] * 3
+    controller.desks.go_to(first)
+    assert [layer.visible for layer in (dapi, cd3, keratin)] == [True, False, True]
 
 
 def test_scenes_are_layers_and_the_label_is_none(tmp_path: Path) -> None:

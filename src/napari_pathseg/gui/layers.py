@@ -48,6 +48,15 @@ def place_field(layer: Image | Labels, field: Field, mpp: Pair | None) -> None:
         layer.units = units(mpp)
 
 
+def channels_of(viewer: ViewerModel, slide_layer: Layer) -> list[Layer]:
+    """The layers of a slide's other channels that are in the viewer."""
+    own = slide_layer.metadata.get(KEY)
+    identity = own.get("identity") if isinstance(own, dict) else None
+    said = ((layer, layer.metadata.get(KEY)) for layer in viewer.layers)
+    channels = [(layer, each) for layer, each in said if isinstance(each, dict)]
+    return [x for x, each in channels if "channel_of" in each and each["identity"] == identity]
+
+
 def objects_name(slide_name: str) -> str:
     """What the layer of a slide's objects is called."""
     return f"{slide_name} objects"

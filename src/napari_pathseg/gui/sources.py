@@ -95,7 +95,8 @@ def slide_layers(slide: Slide) -> list[LayerData]:
     """What napari needs to show one slide: a layer in colours, or one for each channel.
 
     The pixels are read when they come into view; the scale is in micrometres, or in level-0
-    pixels where the slide does not say its resolution. Time and focus are leading axes.
+    pixels where the slide does not say its resolution. Time and focus are leading axes. The first
+    channel lies on top: it is the one that is worked on, and labels come over it and all others.
     """
     channels = slide.stack.channels
     if not channels:
@@ -112,7 +113,7 @@ def slide_layers(slide: Slide) -> list[LayerData]:
             "blending": "translucent" if single else "additive",
         }
         layers.append(_layer(slide, index, options))
-    return layers
+    return layers[::-1]
 
 
 def _layer(slide: Slide, channel: int | None, options: dict[str, Any]) -> LayerData:

@@ -20,6 +20,7 @@ from napari_pathseg.gui.desk import Desk, View
 from napari_pathseg.gui.layers import (
     FIELD_OPACITY,
     KEY,
+    channels_of,
     display_dtype,
     hatched,
     make_field_layer,
@@ -190,7 +191,8 @@ class Stage:
     def rescale(self, desk: Desk, mpp: Pair | None, *, follow: bool = True) -> None:
         """Another scale for every layer of the slide; to `follow` keeps the view on its place."""
         before = desk.layer.scale[0]
-        place_slide(desk.layer, mpp)
+        for layer in (desk.layer, *channels_of(self.viewer, desk.layer)):
+            place_slide(layer, mpp)
         if desk.overview is not None:
             place_slide(desk.overview, mpp)
         if desk.hand_layer is not None:
@@ -215,7 +217,9 @@ class Stage:
 
     def set_seen(self, desk: Desk, seen: bool) -> None:
         """Show a slide with all that belongs to it, or nothing of it."""
-        desk.layer.visible = seen
+        if desk.layer.visible != seen:
+            desk.layer.visible = seen
+            self._set_channels_seen(desk, seen)
         if desk.field_layer is not None:
             # napari takes up the tool that the layer had when it was hidden; another is in hand.
             with desk.field_layer.events.mode.blocker():
@@ -224,6 +228,14 @@ class Stage:
         self._prompts(desk).set_seen(seen)
         for layer in objects_of(self.viewer, desk.slide.path.name):
             layer.visible = seen
+
+    def _set_channels_seen(self, desk: Desk, seen: bool) -> None:
+        """Hide the other channels, or show those that were seen before, of a new slide all."""
+        for layer in channels_of(self.viewer, desk.layer):
+            known = layer.metadata[KEY]
+            if not seen:
+                known["was_seen"] = layer.visible
+            layer.visible = seen and known.get("was_seen", True)
 
     def outline(self, desks: Iterable[Desk], outlined: bool) -> None:
         """Show masks as outlines, or filled."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import pickle
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -64,9 +68,13 @@ def check_slide_frames(slide: Slide) -> None:
 
 
 def check_slide_travels(slide: Slide) -> None:
-    """A copy that went through pickle reads the same pixels; so do eight threads at once."""
+    """A copy in another process reads the same pixels; so do eight threads at once."""
     fields = list(fields_of(slide, len(slide.levels) - 1, seed=9))
     before = [slide.read(field) for field in fields]
+    far, left_open = _other_process().submit(_read_and_close, slide, fields).result(60)
+    for pixels, again in zip(before, far, strict=True):
+        np.testing.assert_array_equal(again, pixels)
+    assert left_open == []
     with pickle.loads(pickle.dumps(slide)) as copy:
         assert copy.metadata == slide.metadata
         for field, pixels in zip(fields, before, strict=True):
@@ -78,11 +86,36 @@ def check_slide_travels(slide: Slide) -> None:
             np.testing.assert_array_equal(pixels, again)
 
 
+@functools.cache
+def _other_process() -> ProcessPoolExecutor:
+    """One for all, as Windows and macOS start it: it has nothing but what is pickled."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
+def _read_and_close(slide: Slide, fields: Sequence[Field]) -> tuple[list[RGB], list[str]]:
+    """In another process: pixels, and the files of the slide that stay open."""
+    with slide:
+        pixels = [slide.read(field) for field in fields]
+    return pixels, files_open(slide.path)
+
+
+def files_open(path: Path) -> list[str]:
+    """The open files of this process that are a slide's; none where the system lists none."""
+    found = []
+    for link in Path("/proc/self/fd").glob("*"):
+        with contextlib.suppress(OSError):  # the list itself is open while it is read
+            target = link.readlink()
+            if path in (target, *target.parents) or target.parent == path.with_suffix(""):
+                found.append(str(target))
+    return found
+
+
 def check_slide_closes(slide: Slide) -> None:
-    """A closed slide says so, or has nothing left to read from a file."""
+    """A closed slide holds no file open, and says so or needs none to read from."""
     field = next(fields_of(slide, 0))
     slide.close()
     slide.close()
+    assert files_open(slide.path) == []
     if slide.metadata.backend in ("pillow", "synthetic"):
         return
     with pytest.raises(SlideError, match="closed"):

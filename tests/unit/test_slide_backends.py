@@ -239,18 +239,3 @@ def test_many_threads_may_be_the_first_to_read(
 def _whole(path: Path) -> RGB:
     with open_slide(path) as slide:
         return slide.read(Field(0, 0, 0, *slide.shape, (1.0, 1.0)))
-
-
-def test_files_are_closed(written: Callable[..., Path]) -> None:
-    if not Path("/proc/self/fd").is_dir():
-        pytest.skip("this system does not list open files")
-
-    def open_here() -> list[str]:
-        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
-        return [str(link.readlink()) for link in links if "scene" in str(link.readlink())]
-
-    for layout in ("svs", "ome"):
-        slide = open_slide(written(layout))
-        slide.read(Field(0, 0, 0, 64, 64, (1.0, 1.0)))
-        slide.close()
-        assert open_here() == []

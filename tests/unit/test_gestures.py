@@ -6,8 +6,14 @@ import numpy as np
 import pytest
 
 from napari_pathseg.classes import ClassList
-from napari_pathseg.geometry import Field
-from napari_pathseg.inference.gestures import cut_to_lassos, points_along, spatial_prompts
+from napari_pathseg.geometry import Field, Region
+from napari_pathseg.inference.gestures import (
+    carried_on,
+    cut_to_lassos,
+    ends_at_window,
+    points_along,
+    spatial_prompts,
+)
 from napari_pathseg.inference.segmentation import no_candidates
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.prompts import (
@@ -49,6 +55,32 @@ def test_a_lasso_keeps_what_is_inside_and_no_more() -> None:
     assert (without[0] < 0).sum() == 400
     assert cut_to_lassos(logits, [PointPrompt(1, 1)], FIELD) is logits
     assert cut_to_lassos(no_candidates(), [LassoPrompt(SQUARE)], FIELD).size == 0
+
+
+WIDE = Field(0, 100, 200, 60, 80, (1.0, 1.0))
+WINDOW = Region(110, 220, 30, 40)
+
+
+def box(y0: int, x0: int, y1: int, x1: int) -> np.ndarray:
+    """Logits of a rectangle of level-0 pixels."""
+    found = np.full(WIDE.shape, -5, np.float32)
+    found[y0 - 100 : y1 - 100, x0 - 200 : x1 - 200] = 5
+    return found
+
+
+def test_an_answer_ends_at_its_window_where_the_field_goes_on() -> None:
+    assert not ends_at_window(box(115, 225, 135, 255) > 0, WIDE, WINDOW)
+    assert ends_at_window(box(115, 225, 140, 255) > 0, WIDE, WINDOW)
+    whole = Region(100, 200, 60, 80)
+    assert not ends_at_window(box(100, 200, 160, 280) > 0, WIDE, whole)
+
+
+def test_what_ends_at_its_window_goes_on_with_what_hangs_together_with_it() -> None:
+    near = box(115, 225, 140, 255)
+    wide = np.maximum(box(112, 222, 155, 258), box(100, 200, 104, 204))
+    joined = carried_on(near, wide, WIDE, WINDOW, 0.0) > 0
+    expected = (near > 0) | (box(140, 222, 155, 258) > 0)
+    np.testing.assert_array_equal(joined, expected)
 
 
 @pytest.mark.parametrize(

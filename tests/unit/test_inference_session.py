@@ -402,6 +402,20 @@ def test_of_what_is_seen_near_and_in_the_whole_field_the_surer_is_taken(
         assert session.segment(Region(0, 0, 1000, 1000), prompts).answers[0].score == near
 
 
+def test_what_several_clicks_mean_goes_on_beyond_their_window(vocabulary: Vocabulary) -> None:
+    config = SegmentConfig(click_px=128, screen_px=1024)
+    session = Session(PlantedSlide(), Planted(), vocabulary, config=config)
+    view, disk = Region(0, 0, 1000, 1000), (np.s_[115:285], np.s_[165:335])
+    small = session.segment(view, [PointPrompt(200, 250), PointPrompt(205, 250)])
+    assert session.segmenter.encoder_passes == 2, "its window is smaller than the disk"
+    found, truth = small.mask > 0, truth_on(small.field, "red")
+    assert dice(found[disk], truth[disk]) > 0.85
+    assert found.sum() < 1.2 * truth[disk].sum(), "other disks do not hang together with it"
+    lone = session.segment(view, [PointPrompt(40, 50), PointPrompt(60, 50)])
+    assert session.segmenter.encoder_passes == 3
+    assert not (lone.mask[500:] > 0).any()
+
+
 def test_a_click_finds_nothing_beyond_its_window(vocabulary: Vocabulary) -> None:
     config = SegmentConfig(click_px=192, screen_px=1024, looks=("near",))
     session = Session(PlantedSlide(), Planted(), vocabulary, config=config)

@@ -11,9 +11,10 @@ import numpy as np
 from scipy.special import expit
 
 from napari_pathseg.classes import Term
-from napari_pathseg.geometry import Field
+from napari_pathseg.geometry import Field, Region
 from napari_pathseg.inference.corrections import Click, correct, cut_to_boxes
 from napari_pathseg.inference.embeddings import EncodedPicture, WordsAnswer
+from napari_pathseg.inference.gestures import carried_on
 from napari_pathseg.inference.segmentation import Answer, Logits, logit, no_candidates
 from napari_pathseg.inference.tiling import OUTSIDE, Blend, FloatMap, Tile, place_map, resize_map
 from napari_pathseg.inference.understanding import Question
@@ -41,6 +42,11 @@ class FieldAnswers:
     answer: Answer
     logits: Logits
     candidates: Logits = dataclass_field(default_factory=no_candidates)
+
+    def carried_on(self, wide: Logits, field: Field, window: Region, cut: float) -> FieldAnswers:
+        """The same, with what it hangs together with beyond a window; as :func:`carried_on`."""
+        logits = carried_on(self.logits, wide, field, window, cut)
+        return replace(self, logits=logits, candidates=np.stack([logits, *self.candidates[1:]]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,8 @@ def surest(found: Sequence[FieldAnswers]) -> tuple[int, FieldAnswers]:
     """Which of the answers to one question has the highest score, the first of equals; and this
     answer, with the other views' own first ones in place of its last candidates.
     """
+    if len(found) == 1:
+        return 0, found[0]
     best = max(range(len(found)), key=lambda i: (found[i].answer.score, -i))
     others = [other.candidates[:1] for i, other in enumerate(found) if i != best]
     own = found[best].candidates

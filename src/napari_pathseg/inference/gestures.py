@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from napari_pathseg.errors import RegionError
 from napari_pathseg.geometry import Field, Region
@@ -24,6 +26,9 @@ from napari_pathseg.prompts import (
 SCRIBBLE_POINTS = 4
 """As many as the model was taught with at once; docs/correcting.md has the figures."""
 WINDOW_MARGIN = 1.6  # of the largest extent of the prompts
+EDGE_PX = 2
+CUT_SHARE = 0.05
+"""An answer that takes more of the edges of what was looked at goes on beyond them."""
 Bool = npt.NDArray[np.bool_]
 
 
@@ -98,6 +103,62 @@ def square_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
     half = max(side, WINDOW_MARGIN * float((high - low).max())) / 2
     y, x = (low + high) / 2
     return Region.from_corners(y - half, x - half, y + half, x + half)
+
+
+def ends_at_window(found: Bool, field: Field, window: Region) -> bool:
+    """Whether an answer reaches the edges of what was looked at, where the field goes on.
+
+    Parameters
+    ----------
+    found : bool array (height, width)
+        On the grid of `field`.
+    field : Field
+    window : Region
+        What was looked at, level-0 pixels.
+    """
+    rows, columns = _pixels_in(field, window)
+    inside, last = found[rows, columns], -EDGE_PX - 1
+    edges = [
+        line
+        for line, is_within in (
+            (inside[EDGE_PX : EDGE_PX + 1], rows.start > EDGE_PX),
+            (inside[last : last + 1], rows.stop < field.height - EDGE_PX),
+            (inside[:, EDGE_PX : EDGE_PX + 1], columns.start > EDGE_PX),
+            (inside[:, last : last + 1], columns.stop < field.width - EDGE_PX),
+        )
+        if is_within
+    ]
+    taken = sum(int(line.sum()) for line in edges)
+    return taken > CUT_SHARE * sum(line.size for line in edges)
+
+
+def carried_on(near: Logits, wide: Logits, field: Field, window: Region, cut: float) -> Logits:
+    """An answer from a window, and beyond it what hangs together with it in a wider answer.
+
+    Parameters
+    ----------
+    near, wide : float32 array (height, width)
+        On the grid of `field`.
+    field : Field
+    window : Region
+        Where `near` holds, level-0 pixels.
+    cut : float
+        Logit from which a pixel belongs to the answer.
+    """
+    within = np.zeros(field.shape, dtype=bool)
+    within[_pixels_in(field, window)] = True
+    joined = np.where(within, near, wide)
+    pieces, _ = ndimage.label(joined > cut, np.ones((3, 3)))
+    hangs = np.zeros(int(pieces.max()) + 1, dtype=bool)
+    hangs[pieces[within]] = True
+    return np.where(within | hangs[pieces], joined, np.minimum(joined, OUTSIDE))
+
+
+def _pixels_in(field: Field, region: Region) -> tuple[slice, slice]:
+    """Rows and columns of a field that lie wholly in a region that meets it."""
+    y0, x0 = (max(math.ceil(at), 0) for at in field.from_level0(region.y, region.x))
+    y1, x1 = (int(at) for at in field.from_level0(region.stop_y, region.stop_x))
+    return slice(y0, min(y1, field.height)), slice(x0, min(x1, field.width))
 
 
 def is_one_click(prompts: Sequence[SpatialPrompt]) -> bool:

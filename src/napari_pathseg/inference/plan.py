@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from napari_pathseg.config import SegmentConfig
-from napari_pathseg.errors import RegionError
-from napari_pathseg.geometry import Field, Pair, Shape
+from napari_pathseg.errors import RegionError, UnknownScaleError
+from napari_pathseg.geometry import Field, Pair, Region, Shape
 from napari_pathseg.inference.tiling import Starts, Tile
+from napari_pathseg.slide.base import Slide
+from napari_pathseg.slide.scale import unscaled_downsample
 
 MAX_FIELD_PIXELS = 64_000_000
+PICTURE_BACKEND = "pillow"
+FINEST_DOWNSAMPLE = 0.25
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,47 @@ class Plan:
         stop_x = min(self.columns.last + self.tile_px, self.shape[1])
         y, x = self.rows.first, self.columns.first
         return Field(self.field.level, y, x, stop_y - y, stop_x - x, self.downsample)
+
+
+def wanted_downsample(
+    slide: Slide, mpp: Pair | None, region: Region, working_mpp: float | None, click_px: int
+) -> Pair:
+    """Level-0 pixels per model pixel with which a region is to be looked at.
+
+    Parameters
+    ----------
+    slide : Slide
+    mpp : (float, float) or None
+        Micrometres per level-0 pixel.
+    region : Region
+    working_mpp : float or None
+        None = so that the region fits one model input of side `click_px`.
+
+    Raises
+    ------
+    UnknownScaleError
+        When words need a scale and the slide has none, or an absurd one.
+    """
+    longest = max(region.height, region.width)
+    if working_mpp is None:
+        fit = max(longest / click_px, FINEST_DOWNSAMPLE)
+        return fit, fit
+    if mpp is not None:
+        wanted = working_mpp / mpp[0], working_mpp / mpp[1]
+        if max(wanted) > min(region.height, region.width):
+            raise UnknownScaleError(
+                f"{slide.path}: at {mpp[0]:g} µm/px the region is smaller than one "
+                f"pixel at the working resolution of {working_mpp:g} µm/px.",
+                "Give the slide's true resolution (--mpp), or a larger region.",
+            )
+        return wanted
+    if slide.metadata.backend == PICTURE_BACKEND:
+        as_is = unscaled_downsample(longest, working_mpp)
+        return as_is, as_is
+    raise UnknownScaleError(
+        f"{slide.path}: the file does not say its resolution, and words need it.",
+        "Give it as micrometres per pixel (--mpp 0.25 for a 40x scan, 0.5 for 20x).",
+    )
 
 
 def check_size(plan: Plan, field: Field, config: SegmentConfig) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_pathseg.config import SegmentConfig
-from napari_pathseg.errors import PromptError, UnknownScaleError
+from napari_pathseg.errors import PromptError
 from napari_pathseg.geometry import (
     Field,
     Pair,
@@ -27,14 +27,15 @@ from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture
 from napari_pathseg.inference.gestures import (
     check_places,
     cut_to_lassos,
+    ends_at_window,
     is_one_click,
     spatial_prompts,
     square_around,
     well_inside,
 )
-from napari_pathseg.inference.plan import Plan, check_size
+from napari_pathseg.inference.plan import FINEST_DOWNSAMPLE, Plan, check_size, wanted_downsample
 from napari_pathseg.inference.seeing import read_seen
-from napari_pathseg.inference.segmentation import Segmentation
+from napari_pathseg.inference.segmentation import Segmentation, logit
 from napari_pathseg.inference.tiling import one_start, tile_starts
 from napari_pathseg.inference.understanding import (
     Question,
@@ -44,14 +45,10 @@ from napari_pathseg.inference.understanding import (
 )
 from napari_pathseg.models.base import Segmenter, TileEmbedding
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
-from napari_pathseg.prompts import Prompt, SpatialPrompt, TextPrompt
+from napari_pathseg.prompts import BoxPrompt, Prompt, SpatialPrompt, TextPrompt
 from napari_pathseg.slide.base import Slide
-from napari_pathseg.slide.scale import unscaled_downsample
 from napari_pathseg.vocabulary.entry import Resolution
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
-
-PICTURE_BACKEND = "pillow"
-FINEST_DOWNSAMPLE = 0.25
 
 
 class Session:
@@ -116,14 +113,14 @@ class Session:
             When words need a scale and the slide has none.
         """
         region = region_inside(region, self.slide.shape)
-        wanted = self._wanted_downsample(region, working_mpp)
+        side = self.config.click_px
+        wanted = wanted_downsample(self.slide, self.mpp, region, working_mpp, side)
         whole = self._field(Region.whole(self.slide.shape), wanted[0])
         shape = (
             max(round(whole.height * whole.downsample[0] / wanted[0]), 1),
             max(round(whole.width * whole.downsample[1] / wanted[1]), 1),
         )
         if working_mpp is None:
-            side = self.config.click_px
             spans = zip(region.center, wanted, shape, strict=True)
             rows, columns = (one_start(at / down, length, side) for at, down, length in spans)
         else:
@@ -191,14 +188,10 @@ class Session:
         answers: list[FieldAnswers] = []
         working: list[float] = []
         for question, own in zip(questions, looks, strict=True):
-            pictures = [self._picture(plan, progress, cancel) for plan in own]
-            found = [
-                answer_question(question, seen, field, spatial, self.segmenter, threshold, cancel)
-                for seen in pictures
-            ]
-            best, answer = surest(found)
+            found = self._answers(question, own, field, spatial, threshold, progress, cancel)
+            best, answer = surest([each for _, each in found])
             answers.append(answer)
-            working.append(own[best].mpp or math.inf)
+            working.append(found[best][0].mpp or math.inf)
         cancel.raise_if_cancelled()
         return Segmentation(
             field=field,
@@ -297,29 +290,6 @@ class Session:
             window = square_around(spatial, side)
         return region_inside(window, self.slide.shape)
 
-    def _wanted_downsample(self, region: Region, working_mpp: float | None) -> Pair:
-        """Level-0 pixels per model pixel."""
-        longest = max(region.height, region.width)
-        if working_mpp is None:
-            fit = max(longest / self.config.click_px, FINEST_DOWNSAMPLE)
-            return fit, fit
-        if self.mpp is not None:
-            wanted = working_mpp / self.mpp[0], working_mpp / self.mpp[1]
-            if max(wanted) > min(region.height, region.width):
-                raise UnknownScaleError(
-                    f"{self.slide.path}: at {self.mpp[0]:g} µm/px the region is smaller than one "
-                    f"pixel at the working resolution of {working_mpp:g} µm/px.",
-                    "Give the slide's true resolution (--mpp), or a larger region.",
-                )
-            return wanted
-        if self.slide.metadata.backend == PICTURE_BACKEND:
-            as_is = unscaled_downsample(longest, working_mpp)
-            return as_is, as_is
-        raise UnknownScaleError(
-            f"{self.slide.path}: the file does not say its resolution, and words need it.",
-            "Give it as micrometres per pixel (--mpp 0.25 for a 40x scan, 0.5 for 20x).",
-        )
-
     def _looks(
         self, region: Region, questions: Sequence[Question], spatial: Sequence[SpatialPrompt]
     ) -> tuple[list[tuple[Plan, ...]], Field]:
@@ -328,11 +298,41 @@ class Session:
             plans = [self.plan(region, question.working_mpp) for question in questions]
             field = self._field(region, min(plan.downsample[0] for plan in plans))
             return [(plan,) for plan in plans], field
-        # What one click means may be small, or as large as the view; a box or more clicks tell.
-        names = self.config.looks if is_one_click(spatial) else self.config.looks[:1]
+        # What clicks mean may be small, or as large as the view; a box tells.
+        boxed = any(isinstance(prompt, BoxPrompt) for prompt in spatial)
+        names = self.config.looks[:1] if boxed else self.config.looks
         seen = {"near": self._window(region, spatial), "wide": region}
         looks = dict.fromkeys(self.plan(seen[name], None) for name in names)
         return [tuple(looks)], self._field(region, self._screen_downsample(region))
+
+    def _answers(
+        self,
+        question: Question,
+        plans: Sequence[Plan],
+        field: Field,
+        spatial: Sequence[SpatialPrompt],
+        threshold: float,
+        progress: ProgressCallback,
+        cancel: CancelToken,
+    ) -> list[tuple[Plan, FieldAnswers]]:
+        """What is seen in each way; near goes on in the whole view where its window ends.
+
+        Several clicks are looked at in the whole view only for that.
+        """
+
+        def ask(plan: Plan) -> FieldAnswers:
+            own = self._picture(plan, progress, cancel)
+            return answer_question(question, own, field, spatial, self.segmenter, threshold, cancel)
+
+        found = [(plans[0], ask(plans[0]))]
+        window, cut = plans[0].seen.region, logit(threshold)
+        ends = len(plans) > 1 and ends_at_window(found[0][1].logits > cut, field, window)
+        if ends or is_one_click(spatial):
+            found += [(plan, ask(plan)) for plan in plans[1:]]
+        if ends:
+            near, wide = found[0][1], found[1][1]
+            found[0] = plans[0], near.carried_on(wide.logits, field, window, cut)
+        return found if is_one_click(spatial) else found[:1]
 
     def _picture(self, plan: Plan, report: ProgressCallback, cancel: CancelToken) -> EncodedPicture:
         """What a plan looks at, as of the last question or now."""

@@ -270,6 +270,17 @@ def test_a_click_without_words_belongs_to_the_selected_class(controller, marked_
     assert [c.name for c in controller.desk.classes] == ["my own thing"]
 
 
+def test_a_class_of_another_slide_comes_to_this_one_with_its_term_and_colour(
+    asked: PathsegController, slide_without_scale: Path
+) -> None:
+    gland = asked.desk.classes.named("gland")
+    open_in(asked, slide_without_scale)
+    look_at(asked, VIEW)
+    asked.add(PointPrompt(*GLANDS[0].center))
+    assert asked.desk.classes.named("gland") == gland
+    assert asked.desk.made == set()
+
+
 def test_everything_comes_back_when_the_slide_is_opened_again(
     make_controller: Callable[..., PathsegController], marked_slide: Path
 ) -> None:

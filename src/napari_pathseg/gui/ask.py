@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.classes import ClassList
+from napari_pathseg.classes import ClassList, LabelClass
 from napari_pathseg.errors import RegionError
 from napari_pathseg.geometry import Field, Region
 from napari_pathseg.gui.counts import Count, count_classes
@@ -43,8 +43,8 @@ class Request:
         The grid of `base`.
     classes : ClassList
         Of the slide when it was asked.
-    spatial_class : str or None
-        Class that a click or box without words belongs to.
+    spatial_class : LabelClass or None
+        Class that a click or box without words belongs to; the slide need not have it yet.
     threshold : float
     locked : frozenset of int
         Classes that nothing may change.
@@ -57,7 +57,7 @@ class Request:
     base: Draft | None
     field: Field | None
     classes: ClassList
-    spatial_class: str | None
+    spatial_class: LabelClass | None
     threshold: float
     locked: frozenset[int] = frozenset()
     others: tuple[PlacedMask, ...] = ()
@@ -215,17 +215,17 @@ def _at_places(maps: Logits, rows: Places, columns: Places) -> Logits:
 
 
 def _values(
-    segmentation: Segmentation, classes: ClassList, spatial_class: str | None
+    segmentation: Segmentation, classes: ClassList, spatial_class: LabelClass | None
 ) -> tuple[ClassList, tuple[int, ...]]:
     values = []
     for label_class in segmentation.classes:
-        name = label_class.name
+        meant: LabelClass = label_class
         if label_class.term is None and spatial_class is not None:
-            name = spatial_class
+            meant = spatial_class
         elif (renamed := classes.of_term(label_class.term)) is not None:
-            name = renamed.name
-        classes = classes.with_class(name, label_class.term, label_class.color)
-        found = classes.named(name)
+            meant = renamed
+        classes = classes.with_class(meant.name, meant.term, meant.color)
+        found = classes.named(meant.name)
         assert found is not None
         values.append(found.value)
     return classes, tuple(values)

@@ -126,13 +126,14 @@ class Asking:
         self, desk: Desk, region: Region, prompts: tuple[Prompt, ...], *, refine: bool
     ) -> None:
         work = desk.work if refine else None
+        chosen = self._host.selected
         request = Request(
             region,
             prompts,
             work.state.draft if work is not None else None,
             work.record.field if work is not None else None,
             desk.classes,
-            self._host.selected,
+            None if chosen is None else self._host.classing.of_name(desk, chosen),
             self._host.threshold,
             frozenset(desk.locked),
             self._others(desk),

@@ -51,16 +51,24 @@ class Classing:
         self.include(desk, name)
         self.select(name)
 
+    def of_name(self, desk: Desk, name: str) -> LabelClass:
+        """The class of a name as a slide has it, or would get it."""
+        return self._with(desk, name)[1]
+
     def include(self, desk: Desk, name: str) -> None:
         """Give a slide a class, of a term of the vocabulary where it is one's name."""
-        known = next((e for e in self._host.vocabulary.entries if e.name == name), None)
-        term = known.term if known is not None else None
-        desk.classes = desk.classes.with_class(name, term, self._host.vocabulary.color(name))
-        found = desk.classes.named(name)
-        assert found is not None
+        desk.classes, found = self._with(desk, name)
         desk.removed.discard(found.value)
         desk.made.add(found.value)
         self.changed(desk)
+
+    def _with(self, desk: Desk, name: str) -> tuple[ClassList, LabelClass]:
+        known = next((e for e in self._host.vocabulary.entries if e.name == name), None)
+        term = known.term if known is not None else None
+        classes = desk.classes.with_class(name, term, self._host.vocabulary.color(name))
+        found = classes.named(name)
+        assert found is not None
+        return classes, found
 
     def show(self, label_class: LabelClass, shown: bool) -> None:
         """The eye of a class."""

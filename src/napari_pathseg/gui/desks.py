@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from napari_pathseg.errors import PathsegError
 from napari_pathseg.geometry import Pair
 from napari_pathseg.gui.desk import Desk, Opened, open_desk
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.layer_slide import LayerSlide, plane_of
 from napari_pathseg.gui.layers import KEY, place_slide
-from napari_pathseg.gui.messages import Action, Message, of_error, scales_differ
+from napari_pathseg.gui.messages import Action, Message, of_error, scales_differ, tell_failure
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.saving import Saving
 from napari_pathseg.gui.sources import open_source
@@ -179,6 +178,7 @@ class Desks:
             return
         plane, make = source
         self._opening.add(layer)
+        self._say(Message(f"Opening {layer.name}…", "busy"))  # it may wait for the model to load
 
         def work(_report: ProgressCallback, _cancel: CancelToken) -> Opened:
             self._saving.flush()  # what closes the same labels comes first
@@ -211,6 +211,8 @@ class Desks:
             opened.slide.close()
             if opened.store is not None:
                 opened.store.close()
+            text = f"{layer.name} is gone, or shows other pixels than its file: open it again."
+            self._say(Message(text, "warning"))
             self._changed()
             return
         identity = opened.slide.metadata.identity
@@ -278,10 +280,7 @@ class Desks:
     def _not_opened(self, layer: Layer, error: BaseException) -> None:
         self._opening.discard(layer)
         self._changed()
-        if not isinstance(error, PathsegError):
-            raise error
-        if slide_path(layer) is not None:
-            self._say(of_error(error))
+        tell_failure(error, self._say, f"{layer.name} was not opened.")
 
     def _removed(self, event: Any) -> None:
         layer = event.value

@@ -11,7 +11,7 @@ from napari_pathseg.gui.provenance import ORIGIN, origin_of
 from napari_pathseg.labels.stains import StainPair
 
 Cell = str | float
-SIZES, ORIGINS = "Sizes and stains", "Origin"
+SIZES, ORIGINS = "Measures", "Origin"
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,16 @@ class Refining:
             base = draft.accepted(classes, locked) if other else draft
             return base.with_cleanup(cleanup, values)
 
-        self._want(_Wish("cleanup", change, final, lambda _work: None))
+        def say(work: FieldWork) -> None:
+            if not desk.objects_in(work.id):
+                text = "Nothing is left. Take remove small or smooth back a little."
+                self._host.say(Message(text, "warning"))
+            elif work.pending is not None:
+                self._host.say(read_and_found(work.pending))
+            else:
+                self._host.say(Message("Cleaned up. Ctrl+Z goes back."))
+
+        self._want(_Wish("cleanup", change, final, say))
 
     def next_candidate(self, step: int = 1) -> None:
         """Show the next of what a click could mean."""

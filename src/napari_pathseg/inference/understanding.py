@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from napari_pathseg.classes import ClassList, Color, LabelClass, Term
+from napari_pathseg.classes import PALETTE, ClassList, LabelClass, Term
 from napari_pathseg.errors import PromptError, UnknownTermError
 from napari_pathseg.models.base import Segmenter
 from napari_pathseg.prompts import TextPrompt
 from napari_pathseg.vocabulary.entry import Entry, Match
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
-OBJECT_COLOR: Color = (0, 158, 115)
+OBJECT_COLOR = PALETTE[2]
 NEAREST = 3
 
 

@@ -156,6 +156,25 @@ def test_scenes_are_layers_and_the_label_is_none(tmp_path: Path) -> None:
     assert (int(np.asarray(left[0])[0, 0, 0]), int(np.asarray(right[0])[0, 0, 0])) == (40, 80)
 
 
+def test_all_of_the_scene_that_is_seen_is_in_view(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "scenes.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        for shape in ((100, 90), (400, 1000)):
+            pixels = np.zeros((*shape, 3), np.uint8)
+            tif.write(pixels, photometric="rgb", metadata={"axes": "YXS", "Name": str(shape)})
+    viewer = ViewerModel()
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    for data, options, _ in read_slides(str(path)):
+        viewer.add_layer(Image(data, **options))
+    camera = viewer.scene.camera
+    assert camera.center[-2:] == pytest.approx((200, 500), abs=1)
+    camera.zoom = 7
+    viewer.add_layer(Image(np.zeros((9, 9))))
+    assert camera.zoom == 7, "only once"
+
+
 def test_slides_of_layers_that_are_gone_are_closed(tmp_path: Path) -> None:
     if not Path("/proc/self/fd").is_dir():
         pytest.skip("this system does not list open files")

@@ -74,6 +74,8 @@ def read_file(path: Path) -> list[LayerData]:
         When the file can not be opened.
     """
     first = open_source(path)
+    if len(first.scenes) > 1:
+        _look_at_all_when_there()
     layers = {first.scene: slide_layers(first)}
     for scene in range(len(first.scenes)):
         if scene != first.scene:
@@ -89,6 +91,23 @@ def read_file(path: Path) -> list[LayerData]:
     shown = layers.pop(first.scene)
     # The last layer lies on top.
     return [layer for scene in sorted(layers) for layer in layers[scene]] + shown
+
+
+def _look_at_all_when_there() -> None:
+    """An empty viewer fits the first layer that it is given, here a hidden scene: fit the seen."""
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if viewer is None or viewer.layers:
+        return
+    inserted = viewer.layers.events.inserted
+
+    def look(event: Any) -> None:
+        if event.value.visible:
+            inserted.disconnect(look)
+            viewer.reset_view()
+
+    inserted.connect(look, position="last")
 
 
 def slide_layers(slide: Slide) -> list[LayerData]:

@@ -84,6 +84,8 @@ def main() -> None:
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
+    # A copy of its own: labels of an earlier run lie beside the sample and would come back.
+    path = Path(shutil.copy2(path, out))
 
     import napari
 
@@ -98,7 +100,8 @@ def main() -> None:
     try:
         perform(hand, scene, path, out, film)
         if docs is not None:
-            perform_correcting(hand, fetch_sample(CORRECTED, _meter()), film)
+            corrected = shutil.copy2(fetch_sample(CORRECTED, _meter()), out)
+            perform_correcting(hand, Path(corrected), film)
         film.save((docs or out / "pictures") / FILM, MAX_FILM_BYTES)
         say(f"pictures of each step and a film of {film.seconds:.0f} s: {docs or out / 'pictures'}")
     except PathsegError as error:

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from marker_segmenter import MarkerSegmenter
 from PIL import Image
 
+from napari_pathseg.batch.one_run import only_run_in
 from napari_pathseg.batch.run import prepare, run_batch
 from napari_pathseg.batch.settings import BatchSettings
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 SLIDES, BAD = 8, 2
+SETTINGS = BatchSettings(("gland",))
 
 
 def make_slides(folder: Path) -> list[str]:
@@ -35,7 +43,7 @@ def test_all_but_the_bad_are_done_though_a_worker_is_killed(tmp_path: Path) -> N
     from distributed import Client, LocalCluster
 
     inputs, out = make_slides(tmp_path / "in"), tmp_path / "out"
-    settings, vocabulary = BatchSettings(("gland",)), Vocabulary.load()
+    vocabulary = Vocabulary.load()
     killed: list[int] = []
 
     def kill_one(client: Client) -> None:
@@ -60,7 +68,7 @@ def test_all_but_the_bad_are_done_though_a_worker_is_killed(tmp_path: Path) -> N
     ):
 
         def go(*, resume: bool) -> dict[str, object]:
-            batch = prepare(inputs, out, settings, MarkerSegmenter(), vocabulary, resume=resume)
+            batch = prepare(inputs, out, SETTINGS, MarkerSegmenter(), vocabulary, resume=resume)
             facts: dict[str, object] = run_batch(batch, scheduler=cluster.scheduler_address)
             return facts
 
@@ -79,6 +87,56 @@ def test_all_but_the_bad_are_done_though_a_worker_is_killed(tmp_path: Path) -> N
         assert before == {path: path.stat().st_mtime_ns for path in out.glob("*.labels.tif")}
 
 
+RUN = """
+import sys
+from pathlib import Path
+from marker_segmenter import MarkerSegmenter
+from napari_pathseg.batch.run import prepare, run_batch
+from napari_pathseg.batch.settings import BatchSettings
+from napari_pathseg.vocabulary.vocabulary import Vocabulary
+
+if __name__ == "__main__":
+    settings, model = BatchSettings(("gland",)), MarkerSegmenter()
+    out, vocabulary = Path(sys.argv[2]), Vocabulary.load()
+    batch = prepare([sys.argv[1]], out, settings, model, vocabulary, resume=False)
+    run_batch(batch, workers=1)
+"""
+
+
+def test_after_a_power_cut_it_goes_on_and_no_process_is_left(tmp_path: Path) -> None:
+    inputs, out, program = make_slides(tmp_path / "in"), tmp_path / "out", tmp_path / "run.py"
+    program.write_text(RUN, encoding="utf-8")
+    shared = str(Path(__file__).parents[1] / "shared")
+    double = str(Path(__file__).with_name("double_model.py"))
+    known = os.environ | {"PYTHONPATH": shared, "DASK_DISTRIBUTED__WORKER__PRELOAD": double}
+    command = [sys.executable, str(program), *inputs, str(out)]
+    run = subprocess.Popen(command, env=known)
+    try:
+        wait_until(lambda: len(list(out.glob("[0-9].json"))) >= 2)
+        children = psutil.Process(run.pid).children(recursive=True)
+    finally:
+        run.kill()
+        run.wait()
+    assert children
+    assert not psutil.wait_procs(children, timeout=60)[1]
+    finished = {path.stem for path in out.glob("*.json")} - {"run"}
+    again = prepare(inputs, out, SETTINGS, MarkerSegmenter(), Vocabulary.load(), resume=True)
+    assert set(again.rows) == finished
+    assert len(finished) >= 2
+    assert {job.name for job in again.waiting} == {str(i) for i in range(SLIDES)} - finished
+    with only_run_in(out):  # nobody holds it any more
+        again.report()
+    facts = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    assert facts["counts"] | {"kept": len(finished), "segmented": 0} == facts["counts"]
+
+
+def wait_until(happened: Callable[[], bool], seconds: float = 300) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
 def test_a_scheduler_that_does_not_answer_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,7 +147,7 @@ def test_a_scheduler_that_does_not_answer_is_named(
     batch = prepare(
         inputs,
         tmp_path / "out",
-        BatchSettings(("gland",)),
+        SETTINGS,
         MarkerSegmenter(),
         Vocabulary.load(),
         resume=False,

@@ -120,6 +120,7 @@ def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
     assert segmenter.encoder_passes == before + tiles - 3
     assert again.unfinished(out) is None
 
+    controller.viewer.layers.remove(label_layer(again))
     last = Batching(controller, ImmediateRunner())
     before = segmenter.encoder_passes
     last.estimate(settings, out, every=False)
@@ -127,6 +128,9 @@ def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
     assert segmenter.encoder_passes == before
     assert last.rows[0].facts is not None
     assert last.rows[0].facts["kept"]
+    shown = label_layer(last)
+    for region in GLANDS:
+        assert shown.get_value(level0_to_world(*region.center, (0.5, 0.5)), world=True) == 1
 
 
 def test_what_can_not_be_done_is_said(

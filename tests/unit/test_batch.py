@@ -174,6 +174,23 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
     assert not (out / ".pathseg").exists()  # begun anew
 
 
+def test_slides_of_one_name_in_runs_of_their_own_do_not_replace_each_other(tmp_path: Path) -> None:
+    paths = [picture(tmp_path / where / "x.png") for where in "abc"]
+    out = tmp_path / "out"
+    for path in paths:
+        facts = run_batch(batch_of([path], out))
+    assert sorted(path.name for path in out.glob("*.labels.tif")) == [
+        "x-2.labels.tif",
+        "x-3.labels.tif",
+        "x.labels.tif",
+    ]
+    assert {row["slide"] for row in table(out)} == set(map(str, paths))
+    assert facts["counts"] | {"slides": 3, "kept": 2, "segmented": 1} == facts["counts"]
+    (out / "x-2.json").unlink()  # thrown away by hand
+    run_batch(batch_of([paths[0]], out))
+    assert [row["name"] for row in table(out)] == ["x", "x-3"]
+
+
 def test_names_are_told_apart_and_kept(tmp_path: Path) -> None:
     paths = [picture(tmp_path / where) for where in ("a/x.png", "b/X.png", "b/x.tif", "c/x-2.png")]
     named = name_slides(find_slides([str(p) for p in paths]), {})

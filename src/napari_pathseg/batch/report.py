@@ -71,13 +71,18 @@ def write_reports(
     return facts
 
 
-def names_before(out: Path) -> dict[str, str]:
-    """Name of each slide (absolute path) in an earlier run into the same folder."""
+def rows_before(out: Path) -> list[Facts]:
+    """Facts of the slides of earlier runs into the same folder, done or not."""
     try:
         facts = json.loads((out / RUN).read_text(encoding="utf-8"))
-        return {slide["slide"]: slide["name"] for slide in facts["slides"]}
+        return [row for row in facts["slides"] if row["slide"] and row["name"] and row["status"]]
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return []
+
+
+def names_before(out: Path) -> dict[str, str]:
+    """Name of each slide (absolute path) in earlier runs into the same folder."""
+    return {row["slide"]: row["name"] for row in rows_before(out)}
 
 
 def class_names(rows: Iterable[Facts]) -> list[str]:
@@ -171,7 +176,8 @@ img{max-width:240px;max-height:180px;display:block}.failed{background:#fdf0ee}
 def page(rows: Sequence[Facts], run: Facts) -> str:
     """The report as one HTML page beside the folder of thumbnails; it loads nothing else."""
     number = counts(rows)
-    title = f"{number['done']} of {number['slides']} slides: {'; '.join(run['prompts'])}"
+    prompts = dict.fromkeys([*run["prompts"], *(p for row in rows for p in row.get("prompts", ()))])
+    title = f"{number['done']} of {number['slides']} slides: {'; '.join(prompts)}"
     body = "\n".join(_row(row) for row in rows)
     model = html.escape(f"{run.get('model', '')}, {run.get('model_license', '')}")
     return f"""<!doctype html>

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from napari_pathseg.batch.cluster import run_jobs, threads_each
 from napari_pathseg.batch.inputs import find_slides, name_slides
 from napari_pathseg.batch.one_run import forget_unfinished, only_run_in
 from napari_pathseg.batch.one_slide import Facts, finished
-from napari_pathseg.batch.report import names_before, write_reports
+from napari_pathseg.batch.report import names_before, rows_before, write_reports
 from napari_pathseg.batch.settings import BatchSettings, SlideJob
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.inference.understanding import prompt_of_each_class
@@ -57,8 +57,12 @@ class Batch:
         return [job for job in self.jobs if job.name not in self.rows]
 
     def report(self) -> Facts:
-        """Write the reports as things stand; what run.json holds."""
+        """Write the reports as things stand; what run.json holds.
+
+        Slides that other runs did in the same folder stay in them.
+        """
         rows = [self.rows.get(job.name, _waiting(job)) for job in self.jobs]
+        rows += _of_other_runs(self.out, {job.name for job in self.jobs})
         now = time.time()
         run = {
             "started": datetime.fromtimestamp(self.started, UTC).isoformat(),
@@ -92,7 +96,7 @@ def prepare(
     if not found:
         raise PathsegError("There is no slide to segment.", "Name files, folders or a list.")
     out = out.absolute()
-    names = name_slides(found, names_before(out) if resume else {})
+    names = name_slides(found, names_before(out))
     jobs = tuple(SlideJob(slide.path, name, out, slide.mpp, settings) for slide, name in names)
     batch = Batch(out, settings, jobs, segmenter.card, anew=not resume)
     fingerprint = settings.fingerprint(segmenter.card.identity)
@@ -133,6 +137,7 @@ def run_batch(
     with only_run_in(batch.out):
         if batch.anew:
             forget_unfinished(batch.out)
+        batch.report()  # names are kept, however soon it is stopped
         try:
             for facts in _ends(waiting, count, scheduler, batch, progress):
                 batch.rows[facts["name"]] = facts
@@ -171,6 +176,17 @@ def _ends(
         progress(Progress(len(batch.rows), len(batch.jobs), text))
 
     yield from run_jobs(waiting, workers=workers, scheduler=scheduler, progress=tell)
+
+
+def _of_other_runs(out: Path, names: Collection[str]) -> list[Facts]:
+    """Facts of the slides that are done in a folder besides those of these names."""
+    return [
+        row | {"kept": True}
+        for row in rows_before(out)
+        if row["status"] == "done"
+        and row["name"] not in names
+        and (out / f"{row['name']}.json").exists()
+    ]
 
 
 def _waiting(job: SlideJob) -> Facts:

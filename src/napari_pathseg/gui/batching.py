@@ -18,6 +18,7 @@ from napari_pathseg.batch.one_slide import Facts, describe, failed, finished, se
 from napari_pathseg.batch.report import PAGE, names_before
 from napari_pathseg.batch.run import Batch
 from napari_pathseg.batch.settings import UNFINISHED, BatchSettings, SlideJob
+from napari_pathseg.classes import ClassList
 from napari_pathseg.errors import (
     CancelledError,
     ExportError,
@@ -61,6 +62,8 @@ class SlideRow:
         Tiles.
     facts : dict or None
         Once it has ended.
+    classes : ClassList or None
+        Of a slide that was done before.
     """
 
     job: SlideJob
@@ -70,6 +73,7 @@ class SlideRow:
     seconds: float = 0.0
     done: int = 0
     facts: Facts | None = None
+    classes: ClassList | None = None
     live: LiveLabels | None = field(default=None, repr=False)
 
 
@@ -120,7 +124,7 @@ class Batching:
             return None
 
     def estimate(self, settings: BatchSettings, out: Path, *, every: bool) -> None:
-        """Plan the slide in work, or all that are open, and time one tile of each."""
+        """Plan the slide in work, or all that are open after it, and time one tile of each."""
         settings = replace(settings, context=self._controller.config.context)
         desk = self._controller.desk
         if desk is None:
@@ -131,7 +135,8 @@ class Batching:
             self._controller.say(of_error(text))
             return
         out = out.absolute()
-        desks = list(self._controller.desks) if every else [desk]
+        others = [each for each in self._controller.desks if each is not desk]
+        desks = [desk, *others] if every else [desk]  # the one that is seen comes first
         found = [Found(each.slide.path.absolute()) for each in desks]
         jobs = [
             SlideJob(slide.path, name, out, _own_scale(each), settings)
@@ -146,7 +151,7 @@ class Batching:
             "estimating",
             "Estimating",
             lambda report, cancel: self._plan(rows, report, cancel),
-            lambda _none: self._set("ready"),
+            lambda _none: self._planned(),
         )
 
     def start(self) -> None:
@@ -164,16 +169,8 @@ class Batching:
             self._controller.say(of_error(error))
         for row in rows:
             if row.plan is not None:
-                slide, name = row.desk.slide, f"{row.desk.name} whole slide"
-                row.live = LiveLabels(
-                    self._controller.viewer,
-                    name,
-                    slide.shape,
-                    row.desk.mpp,
-                    row.plan.classes,
-                    above=row.desk.overview or row.desk.layer,
-                )
-        self._controller.say(Message("Whole slides are segmented; you can go on with fields."))
+                row.live = self._over(row.desk, row.plan.classes)
+        self._controller.say(Message("Whole slides are at work; you can go on with fields."))
         self._submit(
             "running",
             "Segmenting whole slides",
@@ -205,16 +202,19 @@ class Batching:
         self, rows: Sequence[SlideRow], report: ProgressCallback, cancel: CancelToken
     ) -> None:
         from napari_pathseg.inference.session import Session
+        from napari_pathseg.inference.understanding import class_list, understand
 
         model = self._controller.model.get()
         settings = rows[0].job.settings
         fingerprint = settings.fingerprint(model.card.identity)
+        classes = class_list(understand(settings.texts, self._controller.vocabulary, model))
         for number, row in enumerate(rows):
             cancel.raise_if_cancelled()
             report(Progress(number, len(rows), f"Looking at {row.desk.name}"))
             row.facts = finished(row.job, fingerprint)
             if row.facts is not None:
                 row.facts |= {"kept": True}
+                row.classes = classes
                 continue
             desk, vocabulary = row.desk, self._controller.vocabulary
             row.session = Session(
@@ -239,15 +239,14 @@ class Batching:
         with only_run_in(batch.out):
             with whole_file(work) as part:
                 part.write_text(json.dumps(asdict(batch.settings)), encoding="utf-8")
-            try:
-                for row in rows:
-                    if row.plan is None or row.session is None:
-                        continue
-                    row.facts = self._do(row, report, cancel)
-                    batch.rows[row.job.name] = row.facts
-                    report(Progress(row.plan.tiles, row.plan.tiles, row.desk.name))
-            finally:
+            batch.report()  # names are kept, however soon it is stopped
+            for row in rows:
+                if row.plan is None or row.session is None:
+                    continue
+                row.facts = self._do(row, report, cancel)
+                batch.rows[row.job.name] = row.facts
                 batch.report()
+                report(Progress(row.plan.tiles, row.plan.tiles, row.desk.name))
             work.unlink(missing_ok=True)
 
     def _do(self, row: SlideRow, report: ProgressCallback, cancel: CancelToken) -> Facts:
@@ -299,6 +298,25 @@ class Batching:
                 row.live.paint(done)
         self._show_files()
         self.changed.emit()
+
+    def _planned(self) -> None:
+        """Show what was done before, and say how long the rest takes."""
+        for row in self.rows:
+            if row.classes is not None:
+                row.live = self._over(row.desk, row.classes)
+        self._show_files()
+        self._set("ready")
+
+    def _over(self, desk: Desk, classes: ClassList) -> LiveLabels:
+        """An empty layer of labels over a slide."""
+        return LiveLabels(
+            self._controller.viewer,
+            f"{desk.name} whole slide",
+            desk.slide.shape,
+            desk.mpp,
+            classes,
+            above=desk.overview or desk.layer,
+        )
 
     def _show_files(self) -> None:
         """The exact labels of slides that have just been done."""

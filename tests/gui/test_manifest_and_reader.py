@@ -139,6 +139,9 @@ def test_channels_go_with_their_slide(controller: PathsegController, marked_slid
     assert [layer.visible for layer in (dapi, cd3, keratin)] == [False] * 3
     controller.desks.go_to(first)
     assert [layer.visible for layer in (dapi, cd3, keratin)] == [True, False, True]
+    layers.clear()
+    open_in(controller, path)
+    assert [tuple(layer.scale) for layer in layers[:3]] == [(0.5, 0.5)] * 3, "as it is remembered"
 
 
 def test_scenes_are_layers_and_the_label_is_none(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from napari_pathseg.geometry import Pair
 from napari_pathseg.gui.desk import Desk, Opened, open_desk
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.layer_slide import LayerSlide, plane_of
-from napari_pathseg.gui.layers import KEY, place_slide
+from napari_pathseg.gui.layers import KEY
 from napari_pathseg.gui.messages import Action, Message, of_error, scales_differ, tell_failure
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.saving import Saving
@@ -224,7 +224,7 @@ class Desks:
             }
         desk = Desk(layer, opened.slide, opened.store, mpp, plane, opened.copy)
         self._desks[layer] = self._latest = desk
-        place_slide(layer, mpp)
+        self._stage.place(layer, mpp)
         self._bring_back(desk, opened)
         self._put_on_stage(desk)
         if layer in self._arrived and len(self._desks) > 1:

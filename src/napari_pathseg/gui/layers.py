@@ -48,7 +48,7 @@ def place_field(layer: Image | Labels, field: Field, mpp: Pair | None) -> None:
         layer.units = units(mpp)
 
 
-def channels_of(viewer: ViewerModel, slide_layer: Layer) -> list[Layer]:
+def channels_of(viewer: ViewerModel, slide_layer: Image) -> list[Image]:
     """The layers of a slide's other channels that are in the viewer."""
     own = slide_layer.metadata.get(KEY)
     identity = own.get("identity") if isinstance(own, dict) else None

@@ -38,7 +38,7 @@ from napari_pathseg.prompts import Prompt
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Labels, Layer
+    from napari.layers import Image, Labels, Layer
 
 OUTLINE_PX, OUTLINE_OPACITY = 2, 0.9
 CLOSE_UP = 1.0
@@ -188,11 +188,15 @@ class Stage:
                 layer.colormap = mask_colormap(*wanted)
                 layer.metadata["colors"] = wanted
 
+    def place(self, slide_layer: Image, mpp: Pair | None) -> None:
+        """Give a slide its scale in all of its channels."""
+        for layer in (slide_layer, *channels_of(self.viewer, slide_layer)):
+            place_slide(layer, mpp)
+
     def rescale(self, desk: Desk, mpp: Pair | None, *, follow: bool = True) -> None:
         """Another scale for every layer of the slide; to `follow` keeps the view on its place."""
         before = desk.layer.scale[0]
-        for layer in (desk.layer, *channels_of(self.viewer, desk.layer)):
-            place_slide(layer, mpp)
+        self.place(desk.layer, mpp)
         if desk.overview is not None:
             place_slide(desk.overview, mpp)
         if desk.hand_layer is not None:

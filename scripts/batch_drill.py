@@ -55,15 +55,7 @@ def damage(path: Path, kind: str) -> None:
 
 def start(slides: Path, out: Path, workers: int, *more: str) -> subprocess.Popen[str]:
     """Start the batch."""
-    command = [
-        sys.executable,
-        "-m",
-        "napari_pathseg.cli",
-        "batch",
-        str(slides),
-        "--prompt",
-        "gland",
-    ]
+    command = [sys.executable, "-m", "napari_pathseg.cli", "batch", str(slides)]
     command += ["--prompt", "gland", "--out", str(out), "--workers", str(workers), *more]
     return subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 

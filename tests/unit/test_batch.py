@@ -245,21 +245,28 @@ def test_large_labels_are_a_pyramid_of_tiles(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slide_files, "WHOLE_PX", 500)
-    monkeypatch.setattr(label_pyramid, "COARSEST_PX", 300)
-    path = picture(tmp_path / "a.tif", side=1100, mpp=1.0)
-    run_batch(batch_of([path], tmp_path / "out", formats=("tif", "zarr")))
+    monkeypatch.setattr(label_pyramid, "COARSEST_PX", 330)
+    path = picture(tmp_path / "a.tif", side=1300, mpp=1.0)
+    run_batch(batch_of([path], tmp_path / "out", instances=True, formats=("tif", "zarr")))
     with tifffile.TiffFile(tmp_path / "out" / "a.labels.tif") as tif:
         levels = tif.series[0].levels
-        assert [level.shape for level in levels] == [(1100, 1100), (550, 550), (275, 275)]
+        assert [level.shape for level in levels] == [(1300, 1300), (650, 650), (325, 325)]
         assert tif.pages[0].is_tiled
         fine, coarse = levels[0].asarray(), levels[2].asarray()
-    assert fine[366, 366] == coarse[91, 91] == 1
+    assert fine[433, 433] == coarse[108, 108] == 1
     assert abs(int((fine == 1).sum()) - 16 * int((coarse == 1).sum())) < 0.05 * (fine == 1).sum()
     with open_slide(tmp_path / "out" / "a.labels.tif") as slide:
         assert slide.metadata.mpp == pytest.approx((1.0, 1.0))
     root = zarr.open_group(tmp_path / "out" / "a.labels.ome.zarr")
     assert (root["2"][...] == coarse).all()
     assert root["0"].chunks[0] == TILE_PX
+    objects = tifffile.imread(tmp_path / "out" / "a.instances.tif")
+    features = json.loads((tmp_path / "out" / "a.geojson").read_text())["features"]
+    numbers = {
+        feature["properties"]["classification"]["name"]: feature["properties"]["metadata"]["number"]
+        for feature in features
+    }
+    assert numbers == {"gland": str(objects[433, 433]), "nucleus": str(objects[325, 975])}
 
 
 def test_a_coarse_label_is_what_most_of_its_pixels_are() -> None:

@@ -222,7 +222,8 @@ def _write_geojson(
         file.write('{"type": "FeatureCollection", "features": [')
         for number, (outline, measure) in enumerate(_measured(joined, record.mpp, cancel)):
             counts[measure.class_value] += 1
-            feature = object_feature(record, outline, measure, metadata, objects=kind)
+            known = metadata | {"number": str(outline.value)}  # QuPath takes text alone
+            feature = object_feature(record, outline, measure, known, objects=kind)
             file.write(",\n" if number else "\n")
             file.write(json.dumps(feature, allow_nan=False))
         file.write("\n]}\n")
@@ -246,7 +247,7 @@ def _write_tiff(path: Path, levels: list[LabelSpool], mpp: Pair | None, classes:
 
 
 def _write_instances(path: Path, job: SlideJob, joined: Joined, mpp: Pair | None) -> None:
-    """The number of the object at each pixel, as in the GeoJSON's order of numbers."""
+    """The number of the object at each pixel, which the GeoJSON tells too."""
     parts = joined.parts
     spool = job.folder / "objects.spool"
     with ExitStack() as stack:

@@ -124,6 +124,9 @@ def test_cleanup_is_live_and_one_step(desk_of: PathsegController) -> None:
         desk_of.refining.set_cleanup(Cleanup(small_px=size), final=False)
     assert not shown(desk_of).any()
     np.testing.assert_array_equal(stored(desk_of), before)
+    desk_of.refining.set_cleanup(Cleanup(small_px=3000), final=True)
+    assert "Nothing is left" in desk_of.message.text
+    desk_of.editing.undo()
     desk_of.refining.set_cleanup(Cleanup(small_px=1200), final=True)
     assert objects(shown(desk_of)) == 1
     np.testing.assert_array_equal(stored(desk_of), shown(desk_of))
@@ -189,7 +192,9 @@ def test_cut_and_join(desk_of: PathsegController) -> None:
     desk_of.editing.accept()
     before = shown(desk_of)
     y, x = NUCLEI[1].center
-    desk_of.drew_line(Tool.SPLIT, ((y - 40, x), (y + 40, x)), True)
+    desk_of.drew_line(
+        Tool.SPLIT, ((50, x), (y - 40, x), (y + 40, x)), True
+    )  # from beside the field
     assert objects(shown(desk_of)) == 3
     desk_of.drew_line(Tool.JOIN, ((y, x - 10), (y, x + 10)), True)
     assert objects(shown(desk_of)) == 2

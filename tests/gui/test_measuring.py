@@ -195,6 +195,8 @@ def test_an_object_is_pointed_at(asked: PathsegController) -> None:
     assert NAME in asked.viewer.layers
     pointing.at_object(desk, Region(300, 400, 2, 2), rings)  # a speck, where it lies
     assert asked.viewer.scene.camera.zoom * desk.mpp[0] == pytest.approx(8)
+    layer = asked.viewer.layers[-1]
+    assert (layer.name, len(layer.data)) == (NAME, len(rings))
     pointing.clear()
     assert NAME not in asked.viewer.layers
 

@@ -192,8 +192,13 @@ class Drawing:
         otherwise: str,
     ) -> None:
         desk = self._host.desk
-        place = None if desk is None else self._place(desk, path[0], otherwise)
-        if desk is None or place is None:
+        if desk is None:
+            return
+        # A line may begin beside the field, such as to cut what lies at its edge.
+        region = None if desk.work is None else desk.work.record.field.region
+        inside = (at for at in path if region is not None and region.contains(*at))
+        place = self._place(desk, next(inside, path[0]), otherwise)
+        if place is None:
             return
         work = place[0]
         places = [work.record.field.from_level0(*p) for p in path]

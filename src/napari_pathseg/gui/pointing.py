@@ -92,27 +92,25 @@ class Pointing:
         return region.height * scale[0], region.width * scale[1]
 
     def _outline(self, desk: Desk, rings: list[Ring]) -> None:
-        from napari.layers import Shapes
-
         scale = np.array(world_scale((1.0, 1.0), desk.mpp))
         paths = [(ring - 0.5) * scale for ring in rings]
         width = 2 / float(self._viewer.scene.camera.zoom)
-        layer = self._layer()
-        if layer is not None:
-            self._viewer.layers.remove(layer)
+        layer = self._layer() or self._new_layer()
+        layers = self._viewer.layers
+        if layers[-1] is not layer:
+            layers.move(layers.index(layer), len(layers))
+        layer.units = units(desk.mpp)
+        layer.data = []  # napari takes long to remove a layer
+        layer.add_paths(paths, edge_color=OUTLINE, edge_width=width, face_color="transparent")
+
+    def _new_layer(self) -> Shapes:
+        from napari.layers import Shapes
+
         active = self._viewer.layers.selection.active
-        layer = Shapes(
-            paths,
-            shape_type="path",
-            name=NAME,
-            edge_color=OUTLINE,
-            edge_width=width,
-            face_color="transparent",
-            units=units(desk.mpp),
-            metadata={KEY: "prompts"},
-        )
+        layer = Shapes(name=NAME, ndim=2, metadata={KEY: "prompts"})
         self._viewer.add_layer(layer)
         self._viewer.layers.selection.active = active
+        return layer
 
     def _layer(self) -> Shapes | None:
         found: Any = (layer for layer in self._viewer.layers if layer.name == NAME)

@@ -21,12 +21,14 @@ Rendered = tuple[State, Mask, dict[int, Count]]
 
 @dataclass(frozen=True, slots=True)
 class _Wish:
-    """A change that is wanted: what it does to the draft, and whether the slider was let go."""
+    """A change that is wanted: what it does to the draft, whether the slider was let go, and what
+    is said then, where that is not what there is to see.
+    """
 
     kind: str
     change: Callable[[Draft], Draft]
     final: bool
-    done: Callable[[FieldWork], None]
+    told: Message | None = None
 
 
 class Refining:
@@ -60,11 +62,7 @@ class Refining:
         if desk is None or desk.work is None or desk.work.pending is None:
             return
 
-        def say(work: FieldWork) -> None:
-            if work.pending is not None:
-                self._host.say(read_and_found(work.pending))
-
-        self._want(_Wish("threshold", lambda d: d.with_threshold(threshold), final, say))
+        self._want(_Wish("threshold", lambda d: d.with_threshold(threshold), final))
 
     def set_cleanup(self, cleanup: Cleanup, final: bool) -> None:
         """Clean up the proposal, or the selected class where none is pending; saved when `final`.
@@ -87,16 +85,7 @@ class Refining:
             base = draft.accepted(classes, locked) if other else draft
             return base.with_cleanup(cleanup, values)
 
-        def say(work: FieldWork) -> None:
-            if not desk.objects_in(work.id):
-                text = "Nothing is left. Take remove small or smooth back a little."
-                self._host.say(Message(text, "warning"))
-            elif work.pending is not None:
-                self._host.say(read_and_found(work.pending))
-            else:
-                self._host.say(Message("Cleaned up. Ctrl+Z goes back."))
-
-        self._want(_Wish("cleanup", change, final, say))
+        self._want(_Wish("cleanup", change, final))
 
     def next_candidate(self, step: int = 1) -> None:
         """Show the next of what a click could mean."""
@@ -108,11 +97,8 @@ class Refining:
         # Pressed again before the last one was shown, it goes on from there.
         wanted = ((candidate if self._stepping is None else self._stepping) + step) % count
         self._stepping = wanted
-
-        def say(_work: FieldWork) -> None:
-            self._host.say(Message(f"Candidate {wanted + 1} of {count}."))
-
-        self._want(_Wish("candidate", lambda d: d.with_candidate(wanted), True, say))
+        told = Message(f"Candidate {wanted + 1} of {count}.")
+        self._want(_Wish("candidate", lambda d: d.with_candidate(wanted), True, told))
 
     def recount(self, desk: Desk, work: FieldWork) -> None:
         """Count the objects of the field under work, if its mask is another one than last time."""
@@ -179,6 +165,17 @@ class Refining:
             self._show(desk, work, wish, rendered)
         self._start()
 
+    def _found(self, desk: Desk, work: FieldWork) -> Message:
+        """What there is after a slider moved."""
+        if work.pending is None:
+            told = Message("Cleaned up. Ctrl+Z goes back.")
+        else:
+            told = read_and_found(work.pending)
+        if told.kind != "warning" and not desk.objects_in(work.id):
+            text = "Nothing is left: take remove small or smooth back a little."
+            told = Message(text, "warning")
+        return told
+
     def _show(self, desk: Desk, work: FieldWork, wish: _Wish, rendered: Rendered) -> None:
         state, mask, counts = rendered
         goes_on = self._sliding == (wish.kind, work.state)
@@ -187,7 +184,7 @@ class Refining:
         desk.counted(work.id, mask, counts)
         if wish.final:
             self._host.editing.show_and_save(desk)
-            wish.done(work)
+            self._host.say(wish.told or self._found(desk, work))
         else:
             self._host.editing.show(desk)
 

@@ -67,7 +67,7 @@ def kill_a_worker(batch: subprocess.Popen[str], out: Path, after: int) -> int | 
             workers = [
                 child
                 for child in psutil.Process(batch.pid).children(recursive=True)
-                if "spawn_main" in " ".join(child.cmdline())
+                if is_worker(child)
             ]
             if workers:
                 busiest = max(workers, key=lambda child: sum(child.cpu_times()[:2]))
@@ -75,6 +75,14 @@ def kill_a_worker(batch: subprocess.Popen[str], out: Path, after: int) -> int | 
                 return busiest.pid
         time.sleep(0.05)
     return None
+
+
+def is_worker(process: psutil.Process) -> bool:
+    """Whether it does slides, and did not end this moment."""
+    try:
+        return "spawn_main" in " ".join(process.cmdline())
+    except psutil.Error:
+        return False
 
 
 def times(out: Path) -> dict[str, int]:

@@ -220,6 +220,7 @@ def _terms(result: SlideLabels, owners: list[str], written: Written) -> list[Fac
         {
             "value": label_class.value,
             "name": label_class.name,
+            "color": list(label_class.color),
             "prompt": owners[i],
             **term_facts(result.answers[i].term),
             "asked_as": [term_facts(term) for term in result.answers[i].asked_as],

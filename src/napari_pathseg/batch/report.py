@@ -217,7 +217,9 @@ def _term(term: Facts) -> str:
     size = f"{term['pixels']:,} px"
     if term["area_um2"] is not None:
         size = f"{term['area_um2'] / 1e6:.3f} mm²"
+    color = ",".join(str(part) for part in term.get("color", ()))
     return (
+        f'<span class="sw" style="background:rgb({color})"></span>'
         f"{term['value']} {html.escape(term['name'])}: {term['objects']:,} objects, {size}, "
         f"presence {term['presence']:.2f}"
     )

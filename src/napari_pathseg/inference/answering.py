@@ -94,19 +94,6 @@ def answer_question(
     return FieldAnswers(answer, place_map(logits, picture.field, field))
 
 
-def surest(found: Sequence[FieldAnswers]) -> tuple[int, FieldAnswers]:
-    """Which of the answers to one question has the highest score, the first of equals; and this
-    answer, with the other views' own first ones in place of its last candidates.
-    """
-    if len(found) == 1:
-        return 0, found[0]
-    best = max(range(len(found)), key=lambda i: (found[i].answer.score, -i))
-    others = [other.candidates[:1] for i, other in enumerate(found) if i != best]
-    own = found[best].candidates
-    kept = own[: max(len(own) - len(others), 1)]
-    return best, replace(found[best], candidates=np.concatenate([kept, *others]))
-
-
 def _words(
     terms: tuple[Term, ...],
     picture: EncodedPicture,

@@ -21,7 +21,7 @@ from napari_pathseg.geometry import (
     nearest_level,
     region_inside,
 )
-from napari_pathseg.inference.answering import FieldAnswers, answer_question, surest
+from napari_pathseg.inference.answering import FieldAnswers, answer_question
 from napari_pathseg.inference.embedding_store import EmbeddingStore, default_folder
 from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture
 from napari_pathseg.inference.gestures import (
@@ -33,6 +33,7 @@ from napari_pathseg.inference.gestures import (
     square_around,
     well_inside,
 )
+from napari_pathseg.inference.meaning import surest
 from napari_pathseg.inference.plan import FINEST_DOWNSAMPLE, Plan, check_size, wanted_downsample
 from napari_pathseg.inference.seeing import read_seen
 from napari_pathseg.inference.segmentation import Segmentation, logit
@@ -181,17 +182,16 @@ class Session:
         check_places(region, spatial)
         questions = self.understand(texts) if texts else (clicks_only(),)
         looks, field = self._looks(region, questions, spatial)
-        every = [plan for own in looks for plan in own]
+        every = {plan for own in looks for plan in own}
         for plan in every:
             check_size(plan, field, self.config)
-        self._pictures = {plan: p for plan, p in self._pictures.items() if plan in every}
-        answers: list[FieldAnswers] = []
-        working: list[float] = []
+        self._pictures = {plan: self._pictures[plan] for plan in every & self._pictures.keys()}
+        chosen: list[tuple[Plan, FieldAnswers]] = []
         for question, own in zip(questions, looks, strict=True):
             found = self._answers(question, own, field, spatial, threshold, progress, cancel)
-            best, answer = surest([each for _, each in found])
-            answers.append(answer)
-            working.append(found[best][0].mpp or math.inf)
+            near = self._pictures[own[0]]
+            chosen.append(surest(found, field, near, spatial, self.segmenter))
+        answers = [answer for _, answer in chosen]
         cancel.raise_if_cancelled()
         return Segmentation(
             field=field,
@@ -201,7 +201,7 @@ class Session:
             prompts=tuple(prompts),
             model=self.segmenter.card.identity,
             mpp=field.mpp(self.mpp),
-            working_mpp=min(working) if self.mpp else None,
+            working_mpp=min(plan.mpp or math.inf for plan, _ in chosen) if self.mpp else None,
             seconds=time.perf_counter() - start,
             threshold=threshold,
             notes=tuple(q.note for q in questions if q.note),

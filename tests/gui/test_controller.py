@@ -601,8 +601,9 @@ def test_layers_leave_with_the_slide(asked: PathsegController) -> None:
     asked.viewer.layers.remove(asked.desk.layer)
     assert len(asked.viewer.layers) == 0
     assert asked.desk is None
-    asked.segment_field("gland")
     assert asked.message.text.startswith("Open a slide")
+    asked.segment_field("gland")
+    assert asked.message.kind == "warning"
 
 
 def test_a_field_layer_that_is_deleted_is_still_stored(asked: PathsegController) -> None:

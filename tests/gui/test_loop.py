@@ -327,6 +327,30 @@ def test_classes_are_renamed_locked_and_removed_while_in_use(
     assert {r.classes.named("crypt").value for r, m in again.desk.fields() if m.any()} == {1}
 
 
+def test_a_removed_class_comes_back_by_undo_and_is_never_drawn_in(
+    make_controller: Make, marked_slide: Path
+) -> None:
+    controller = make_controller()
+    open_in(controller, marked_slide)
+    look_at(controller, VIEW)
+    controller.segment_field("gland")
+    controller.classing.add("scar")
+    controller.set_tool(Tool.BRUSH)
+    layer = controller.desk.field_layer
+    gland, scar = controller.desk.classes
+    controller.classing.select("gland")
+    controller.classing.remove(gland)
+    assert layer.selected_label == scar.value
+    controller.editing.undo()
+    assert [c.name for c in controller.desk.listed()] == ["gland", "scar"]
+    controller.editing.redo()
+    controller.classing.remove(scar)
+    assert controller.selected is None
+    controller.pressed(*VIEW.center)
+    assert [c.name for c in controller.desk.listed()] == ["object"]
+    assert controller.desk.classes[layer.selected_label].name == "object"
+
+
 def test_a_second_window_changes_nothing_and_says_why(
     make_controller: Make, marked_slide: Path
 ) -> None:

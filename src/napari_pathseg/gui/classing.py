@@ -125,10 +125,12 @@ class Classing:
             self._put(desk, record.without_class(value), gone)
         if self._host.selected == label_class.name:
             self._host.selected = next((c.name for c in desk.listed()), None)
+            self._host.drawing.hold(desk, self._host.tool)
         self._shown(desk)
         many = 0 if objects is None else objects.objects
         back = Action("Bring it back", lambda: self._bring_back(desk, label_class, before))
-        text = f"{label_class.name} and its {many:,} objects are removed."
+        its = "its object" if many == 1 else f"its {many:,} objects"
+        text = f"{label_class.name} and {its} are removed."
         self._host.say(Message(text, actions=(back,)))
 
     def changed(self, desk: Desk) -> None:

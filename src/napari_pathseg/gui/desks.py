@@ -12,7 +12,14 @@ from napari_pathseg.gui.desk import Desk, Opened, open_desk
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.layer_slide import LayerSlide, plane_of
 from napari_pathseg.gui.layers import KEY
-from napari_pathseg.gui.messages import Action, Message, of_error, scales_differ, tell_failure
+from napari_pathseg.gui.messages import (
+    OPEN_FIRST,
+    Action,
+    Message,
+    of_error,
+    scales_differ,
+    tell_failure,
+)
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.saving import Saving
 from napari_pathseg.gui.sources import open_source
@@ -309,6 +316,8 @@ class Desks:
             if layer in layers:
                 layers.remove(layer)
         self._saving.leave(desk)
+        if self._latest is None:
+            self._say(Message(OPEN_FIRST))
         self._changed()
 
 

@@ -116,15 +116,15 @@ class Drawing:
 
     def _is_in_hand(self, desk: Desk) -> bool:
         """Make the tool and the class that were taken in hand on another slide ready here."""
-        name, layer = self._host.selected, desk.field_layer
-        knows = name is None or desk.classes.named(name) is not None
-        active = self._host.viewer.layers.selection.active
-        if knows and desk.work is not None and active is layer:
+        host, layer = self._host, desk.field_layer
+        knows = host.tool is Tool.ERASER or host.selected in {c.name for c in desk.listed()}
+        if knows and desk.work is not None and host.viewer.layers.selection.active is layer:
             return True
-        if not self._host.may_change(desk):
+        if not host.may_change(desk):
             return False
-        if name is not None:
-            self._host.classing.include(desk, name)
+        if not knows:
+            host.selected = host.selected or OWN_CLASS
+            host.classing.include(desk, host.selected)
         try:
             self.hold(desk, self._host.tool)
         except RegionError as error:

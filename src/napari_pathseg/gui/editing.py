@@ -191,6 +191,7 @@ class Editing:
 
     def _after_walk(self, desk: Desk, forward: bool) -> None:
         assert desk.work is not None
+        desk.removed -= {c.value for c in desk.work.record.classes}  # its removal was undone
         if desk.work.pending is not None:
             self._host.threshold = desk.work.pending.threshold
         self.show(desk)

@@ -19,7 +19,7 @@ from PIL import Image
 from napari_pathseg.batch import label_pyramid, one_slide, run, slide_files
 from napari_pathseg.batch.inputs import find_slides, name_slides
 from napari_pathseg.batch.label_pyramid import halved_labels
-from napari_pathseg.batch.one_run import only_run_in
+from napari_pathseg.batch.one_run import only_one_at, only_run_in
 from napari_pathseg.batch.one_slide import run_slide
 from napari_pathseg.batch.run import Batch, prepare, run_batch
 from napari_pathseg.batch.settings import BatchSettings, SlideJob
@@ -170,8 +170,14 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
         assert left.exists()
     assert run_batch(batch_of([path], out, resume=True))["counts"]["done"] == 1
     assert left.exists()  # of a slide that was not asked for again
-    run_batch(batch_of([path], out))
-    assert not (out / ".pathseg").exists()  # begun anew
+    with only_one_at(SlideJob(path, "a", out, None, SETTINGS)):  # a worker lives on
+        facts = run_batch(batch_of([path], out))
+        assert not left.exists()  # begun anew
+        assert facts["counts"] | {"failed": 1, "done": 0} == facts["counts"]
+        assert "at work there" in facts["failed"][0]["error"]
+        assert (out / "a.labels.tif").exists()
+    assert run_batch(batch_of([path], out))["counts"]["done"] == 1
+    assert not (out / ".pathseg").exists()
 
 
 def test_slides_of_one_name_in_runs_of_their_own_do_not_replace_each_other(tmp_path: Path) -> None:

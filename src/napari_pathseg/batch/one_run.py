@@ -1,4 +1,9 @@
-"""One run at a time in a folder of results: two would write over each other's work."""
+"""One run at a time in a folder of results, and one process at a slide: two would write over each
+other's work.
+
+The operating system gives a lock back when its process dies. Where the file system knows no locks
+nobody is kept out.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +12,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from napari_pathseg.batch.settings import UNFINISHED
+from napari_pathseg.batch.settings import UNFINISHED, SlideJob
 from napari_pathseg.errors import ExportError, StoreError
 from napari_pathseg.labels.lock import WriterLock
 
@@ -18,9 +23,6 @@ LOCK = "run.lock"
 def only_run_in(out: Path) -> Iterator[None]:
     """Keep other runs out of a folder of results, which is made when missing.
 
-    The operating system gives it back when the process dies. Where the file system knows no locks
-    nobody is kept out.
-
     Raises
     ------
     ExportError
@@ -28,22 +30,23 @@ def only_run_in(out: Path) -> Iterator[None]:
     OSError
         When the folder can not be written.
     """
-    folder = out / UNFINISHED
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = WriterLock(folder / LOCK)
-    with contextlib.suppress(StoreError):
-        if not lock.take():
-            raise ExportError(
-                f"{out}: {lock.holder()} is at work there.",
-                "Wait until it has ended, or choose another folder.",
-            )
-    try:
+    with _held(out / UNFINISHED, out, "Wait until it has ended, or choose another folder."):
         yield
-    finally:
-        lock.release()
-        with contextlib.suppress(OSError):  # what a slide left that failed in its midst is kept
-            lock.path.unlink()
-            folder.rmdir()
+
+
+@contextlib.contextmanager
+def only_one_at(job: SlideJob) -> Iterator[None]:
+    """Keep other processes from a slide: a worker that nobody listens to any more ends its slide.
+
+    Raises
+    ------
+    ExportError
+        When another process is at work on it.
+    OSError
+        When the folder can not be written.
+    """
+    with _held(job.folder, job.path, "Wait until it has ended, and go on then."):
+        yield
 
 
 def forget_unfinished(out: Path) -> None:
@@ -51,6 +54,24 @@ def forget_unfinished(out: Path) -> None:
     folder = out / UNFINISHED
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+            with contextlib.suppress(ExportError), _held(path, path, ""):
+                shutil.rmtree(path, ignore_errors=True)
         elif path.name != LOCK:
             path.unlink()
+
+
+@contextlib.contextmanager
+def _held(folder: Path, what: Path, remedy: str) -> Iterator[None]:
+    """Hold a folder of unfinished work, made when missing and removed when it ends up empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = WriterLock(folder / LOCK)
+    with contextlib.suppress(StoreError):
+        if not lock.take():
+            raise ExportError(f"{what}: {lock.holder()} is at work there.", remedy)
+    try:
+        yield
+    finally:
+        lock.release()
+        with contextlib.suppress(OSError):  # what was stopped in its midst is kept
+            lock.path.unlink(missing_ok=True)
+            folder.rmdir()

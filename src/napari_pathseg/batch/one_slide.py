@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_pathseg import __version__
+from napari_pathseg.batch.one_run import only_one_at
 from napari_pathseg.batch.settings import SlideJob
 from napari_pathseg.batch.slide_files import Numbering, Written, publish, write_slide
 from napari_pathseg.classes import term_facts
@@ -91,23 +92,24 @@ def segment_to_files(
     stamp = job.stamp()
     settings = job.settings
     plan = plan or plan_slide(session, settings.texts, settings.where)
-    with (
-        Numbering(job, plan.classes, plan.field.mpp(session.mpp), cancel) as numbering,
-        segment_slide(
-            session,
-            plan,
-            job.folder,
-            live=live,
-            follow=numbering.follow,
-            progress=progress,
-            cancel=cancel,
-        ) as result,
-    ):
-        record, joined = _record(session, result), numbering.joined(result.labels)
-        written = write_slide(job, session.slide, result, record, joined, cancel)
-        facts = _facts(job, session, result, written, stamp)
-        facts["seconds"] = round(time.perf_counter() - start, 3)
-    publish(job, facts)
+    with only_one_at(job):
+        with (
+            Numbering(job, plan.classes, plan.field.mpp(session.mpp), cancel) as numbering,
+            segment_slide(
+                session,
+                plan,
+                job.folder,
+                live=live,
+                follow=numbering.follow,
+                progress=progress,
+                cancel=cancel,
+            ) as result,
+        ):
+            record, joined = _record(session, result), numbering.joined(result.labels)
+            written = write_slide(job, session.slide, result, record, joined, cancel)
+            facts = _facts(job, session, result, written, stamp)
+            facts["seconds"] = round(time.perf_counter() - start, 3)
+        publish(job, facts)
     return facts
 
 

@@ -32,10 +32,12 @@ def make_slides(folder: Path, count: int, damaged: int) -> set[str]:
     bad = set()
     for i in range(count):
         path = folder / f"slide-{i:03d}.tif"
-        if not path.exists():
+        new = not path.exists()
+        if new:
             write_synthetic(path, (SIDE_PX, SIDE_PX), mpp=MPP, seed=i, layout="ome")
         if i % max(count // max(damaged, 1), 1) == 3 and len(bad) < damaged:
-            damage(path, KINDS[len(bad) % len(KINDS)])
+            if new:
+                damage(path, KINDS[len(bad) % len(KINDS)])
             bad.add(path.name)
     return bad
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -179,3 +180,16 @@ def test_objects_numbered_while_labels_are_made_are_the_same(
     assert np.array_equal(drawn(joined, mask.shape), drawn(whole, mask.shape))
     assert np.array_equal(joined.classes, whole.classes)
     assert np.array_equal(joined.crossing, whole.crossing)
+
+
+def test_of_a_block_that_is_done_only_its_edges_are_held(tmp_path: Path) -> None:
+    y, x = np.mgrid[:TILE_PX, : 12 * TILE_PX]
+    mask = (np.sin(y / 19) + np.cos(x / 23) > 0.4).astype(np.uint16)
+    with spooled(tmp_path, mask) as labels:
+        tracemalloc.start()
+        joiner = ObjectJoiner(labels, tmp_path / "parts")
+        joiner.advance(TILE_PX)
+        held = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        joiner.parts.close()
+    assert held < TILE_PX**2 * 8  # less than the numbers of one block

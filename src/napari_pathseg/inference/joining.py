@@ -203,8 +203,8 @@ class ObjectJoiner:
         edges = np.stack([classes, objects, parts]).astype(np.int64)
         self._meet(block, edges, cut)
         self._held[block.row, block.column] = _Lines(
-            edges[:, :, -1],
-            edges[:, -1],
+            edges[:, :, -1].copy(),  # a view would keep the whole block
+            edges[:, -1].copy(),
             _packed(cut[:, cut.shape[1] - 2 * halo :]),
             _packed(cut[cut.shape[0] - 2 * halo :]),
         )

@@ -12,13 +12,14 @@ from heartbeat import MAX_GAP_S, longest_gap
 from napari.layers import Image
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QLabel, QToolButton
+from qtpy.QtWidgets import QToolButton
 
 from napari_pathseg.geometry import Region
 from napari_pathseg.gui.pages import PAGES
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.settings import Settings, SettingsStore
 from napari_pathseg.gui.sources import slide_layers
+from napari_pathseg.gui.widgets.failures_window import FailuresWindow
 from napari_pathseg.gui.widgets.hand import Hand
 from napari_pathseg.slide.synthetic import SyntheticSlide
 
@@ -126,8 +127,13 @@ def test_empty_pages_say_what_to_do(make_hand: Callable[..., Hand]) -> None:
     assert review.empty.isVisible()
     assert "Segment a field" in review.empty.text()
     model = hand.panel.tabs.show_page("Model")
-    told = [label.text() for label in model.findChildren(QLabel)]
-    assert any("marker" in text for text in told)
+    hand.wait(lambda: "marker" in model.text.text(), 60)
+    model.pictures.click()
+    (window,) = model.findChildren(FailuresWindow)
+    assert window.isVisible()
+    assert window.picture.pixmap().width() > 600
+    QTest.keyClick(window, Qt.Key.Key_Escape)
+    assert not window.isVisible()
 
 
 def test_pictures_are_sharp_on_dense_screens(make_hand: Callable[..., Hand]) -> None:

@@ -9,10 +9,17 @@ from pathlib import Path
 
 from desk_slides import look_at, open_in
 from marker_segmenter import MarkerSegmenter
+from PIL import Image
 
 from napari_pathseg.geometry import Region
 from napari_pathseg.gui.controller import PathsegController
-from napari_pathseg.gui.model_choice import choices, datasets, failures, use_model
+from napari_pathseg.gui.model_choice import (
+    choices,
+    datasets,
+    failures,
+    pictured_failures,
+    use_model,
+)
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.settings import SettingsStore
 from napari_pathseg.models.base import Figure
@@ -44,6 +51,17 @@ def test_registry_and_own_files_can_be_chosen() -> None:
         "/models/mine.safetensors",
         "mine.safetensors",
     )
+
+
+def test_pictures_of_failures_lie_beside_the_model(tmp_path: Path) -> None:
+    shipped = pictured_failures("default")
+    assert shipped is not None
+    assert min(Image.open(shipped).size) > 300
+    assert pictured_failures("mobile-sam") is None
+    own = tmp_path / "mine.safetensors"
+    assert pictured_failures(str(own)) is None
+    (tmp_path / "mine.failures.jpg").write_bytes(shipped.read_bytes())
+    assert pictured_failures(str(own)) == tmp_path / "mine.failures.jpg"
 
 
 def test_another_model_answers_from_now_on(

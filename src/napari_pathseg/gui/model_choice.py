@@ -51,5 +51,16 @@ def failures(card: ModelCard) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def pictured_failures(chosen: str) -> Path | None:
+    """The picture of what a model does wrong that lies beside its file; None where there is none.
+
+    Imports the registry, as `choices` does.
+    """
+    from napari_pathseg.models.registry import FAILURES_SUFFIX, MODELS
+
+    picture = MODELS.get(chosen, Path(chosen)).with_suffix(FAILURES_SUFFIX)
+    return picture if picture.is_file() else None
+
+
 def _order(figure: Figure) -> tuple[bool, float]:
     return figure.prompt != "text", figure.dice

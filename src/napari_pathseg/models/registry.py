@@ -19,6 +19,8 @@ from napari_pathseg.models.weights import load_weights, read_card
 
 DEFAULT = "default"
 SUFFIX = ".safetensors"
+# Of a picture beside a model: what it is known to do wrong.
+FAILURES_SUFFIX = ".failures.jpg"
 MODELS: Mapping[str, Path] = {
     DEFAULT: Path(__file__).parent / "data" / "pathseg-default.safetensors",
 }

@@ -18,8 +18,16 @@ from qtpy.QtWidgets import (
 )
 
 from napari_pathseg.gui.controller import PathsegController
-from napari_pathseg.gui.model_choice import POOR_DICE, choices, datasets, failures, use_model
+from napari_pathseg.gui.model_choice import (
+    POOR_DICE,
+    choices,
+    datasets,
+    failures,
+    pictured_failures,
+    use_model,
+)
 from napari_pathseg.gui.models import MODEL_FILE
+from napari_pathseg.gui.widgets.failures_window import FailuresWindow
 from napari_pathseg.gui.widgets.message_line import COLORS
 from napari_pathseg.gui.widgets.summary_box import narrow_box
 from napari_pathseg.gui.widgets.tooltips import explain
@@ -51,6 +59,9 @@ class ModelPage(QWidget):
         self.file.clicked.connect(self._choose_file)
         self.text = self._label()
         self.failures = self._label()
+        self.pictures = QPushButton("Pictures of failures…", self)
+        explain(self.pictures, "What this model is known to do wrong, on slides that you can fetch")
+        self.pictures.clicked.connect(self._show_pictures)
         self.search = QLineEdit(self)
         self.search.setPlaceholderText("find a term, a data set…")
         explain(self.search, "Show only the figures that have this text")
@@ -92,6 +103,7 @@ class ModelPage(QWidget):
         layout.addLayout(row)
         layout.addWidget(self.text)
         layout.addWidget(self.failures)
+        layout.addWidget(self.pictures)
         layout.addWidget(self.search)
         layout.addWidget(self.figures, 1)
 
@@ -105,6 +117,7 @@ class ModelPage(QWidget):
             self._card = None
             self.text.setText(LOADING)
             self.failures.clear()
+            self.pictures.hide()
             self.figures.clear()
         elif card != self._card:
             self._card = card
@@ -121,9 +134,15 @@ class ModelPage(QWidget):
         few = known[:3] + ((f"and {len(known) - 3} more below",) if len(known) > 3 else ())
         self.failures.setText("Fails at\n" + "\n".join(f"· {line}" for line in few) if few else "")
         self.failures.setToolTip("\n".join(known))
+        self.pictures.setVisible(pictured_failures(chosen) is not None)
         self.figures.clear()
         self.figures.addTopLevelItems([_Row(figure) for figure in card.figures])
         self._filter(self.search.text())
+
+    def _show_pictures(self) -> None:
+        picture = pictured_failures(self.controller.settings.value.model)
+        if picture is not None and self._card is not None:
+            FailuresWindow(picture, f"{self._card.name} {self._card.version}", self).show()
 
     def _filter(self, text: str) -> None:
         for i in range(self.figures.topLevelItemCount()):

@@ -1,16 +1,17 @@
 """A large picture of one level in a viewer: seconds by the clock until it can be seen.
 
-    python viewer_picture.py PICTURE
+    python viewer_picture.py PICTURE [jump]
 
-Prints JSON: seconds until the viewer shows the layer, until the first of its own pixels are on the
-screen, until half of its rows are, and until all are. With a further argument: seconds from a jump,
-while the rest is unpacked, to rows that are there already until the view of 1000 pixels is exact.
-Both tell the longest time that the viewer stood still.
+Prints JSON: seconds until the viewer shows the layer, until all of it can be seen, if only guessed,
+and until its levels are exact. With a further argument: seconds from a jump, while levels are made,
+until the view of 1000 pixels is exact. Both tell the longest time that the viewer stood still, and
+the memory at most, in MB.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -56,7 +57,7 @@ def measure(path: Path, *, jump: bool) -> dict[str, float]:
 
     if jump:
         height, width = layer.level_shapes[0][:2]
-        until(lambda: _real(layer) > 0.12)
+        until(lambda: _real(layer) > 0)
         jumped = until(lambda: True)
         viewer.scene.camera.zoom = 1 / float(layer.scale[-1])
         viewer.scene.camera.center = (0, height * 0.05, width * 0.5)
@@ -64,12 +65,19 @@ def measure(path: Path, *, jump: bool) -> dict[str, float]:
         until(lambda: layer.data_level == 0 and not layer.data[0].drawn.func.__self__.waiting)
         found["jump"] = round(until(lambda: True) - jumped, 2)
     else:
-        found["first pixels"] = until(lambda: _real(layer) > 0)
-        found["half"] = until(lambda: _real(layer) >= 0.5)
-        found["whole"] = until(lambda: _real(layer) >= 0.999)
+        found["seen"] = until(lambda: _real(layer) > 0.999)
+        coarse = getattr(layer.data[-1].source, "coarse", None)
+        found["exact"] = until(lambda: coarse is None or coarse.ended)
     found["stood still"] = round(longest, 2)
+    found["MB"] = round(peak_mb())
     viewer.close()
     return found
+
+
+def peak_mb() -> float:
+    """Largest memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def _real(layer: Any) -> float:

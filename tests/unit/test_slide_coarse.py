@@ -20,7 +20,7 @@ from PIL import Image
 from napari_pathseg.errors import CancelledError, DamagedSlideError, SlideError
 from napari_pathseg.geometry import Field
 from napari_pathseg.progress import CancelToken
-from napari_pathseg.slide import backend_picture, unpacking
+from napari_pathseg.slide import backend_picture
 from napari_pathseg.slide import coarse as coarse_module
 from napari_pathseg.slide import coarse_store as coarse_store_module
 from napari_pathseg.slide.base import Level, Slide, SlideMetadata
@@ -280,7 +280,6 @@ def test_the_folder_is_bounded_and_a_spoilt_one_is_made_anew(tmp_path: Path) -> 
 def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A picture that counts as large."""
     monkeypatch.setattr(backend_picture, "AT_ONCE_PIXELS", 0)
-    monkeypatch.setattr(unpacking, "HEAD_START_S", 0.0)
     monkeypatch.setattr(coarse_module, "LARGE_PIXELS", 0)
     pixels = np.random.default_rng(0).integers(0, 255, (2100, 2300, 3), dtype=np.uint8)
     path = tmp_path / "large.png"
@@ -291,14 +290,14 @@ def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_large_picture_is_shown_while_it_is_decoded_and_only_once(
     picture: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    may_decode, decode, decoded = threading.Event(), unpacking.unpacked, []
+    may_decode, decode, decoded = threading.Event(), backend_picture.unpacked, []
 
-    def waits(opened: Image.Image, reached: unpacking.Reached) -> npt.NDArray[np.uint8]:
+    def waits(opened: Image.Image, path: Path) -> npt.NDArray[np.uint8]:
         may_decode.wait(30)
         decoded.append(opened.size)
-        return decode(opened, reached)
+        return decode(opened, path)
 
-    monkeypatch.setattr(unpacking, "unpacked", waits)
+    monkeypatch.setattr(backend_picture, "unpacked", waits)
     first, second = open_slide(picture), open_slide(picture)
     levels, made = shown(first, ChunkCache(0), 0)
     assert made is not None

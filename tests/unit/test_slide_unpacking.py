@@ -1,132 +1,124 @@
-"""A large picture is read while it is unpacked, and its pixels are those of the whole."""
+"""A picture is unpacked once, beside other threads, and its pixels are those that Pillow gives."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
+from imagecodecs import png_encode
 from PIL import Image
 
 from napari_pathseg.errors import DamagedSlideError
+from napari_pathseg.geometry import Field
 from napari_pathseg.slide import unpacking
+from napari_pathseg.slide.backend_picture import PictureSlide
 from napari_pathseg.slide.unpacking import Unpacking, unpacked
 
-WIDTH, HEIGHT = 700, 1500
-
-
-@pytest.fixture(autouse=True)
-def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unpacking, "TELL_EVERY_S", 0.0)
-    monkeypatch.setattr(unpacking, "HEAD_START_S", 0.0)
+WIDTH, HEIGHT = 350, 700
+RGB = npt.NDArray[np.uint8]
 
 
 def written(path: Path, mode: str = "RGB", **options: Any) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 4), dtype=np.uint8)
-    pixels[::50] = 0  # black rows are rows too
     Image.fromarray(pixels).convert(mode).save(path, **options)
     return path
 
 
 @pytest.mark.parametrize(
-    ("name", "mode", "options", "follows"),
+    ("name", "mode", "options", "quick"),
     [
         ("a.png", "RGB", {"compress_level": 1}, True),
+        ("transparent.png", "RGB", {"transparency": (1, 2, 3)}, True),
+        ("a.png", "RGBA", {}, True),
+        ("a.png", "L", {}, True),
+        ("a.png", "LA", {}, True),
+        ("a.png", "P", {}, True),
+        ("transparent.png", "P", {"transparency": 3}, True),
+        ("a.png", "1", {}, True),
         ("a.jpg", "RGB", {"quality": 95}, True),
-        ("progressive.jpg", "RGB", {"quality": 95, "progressive": True}, False),
-        ("transparent.png", "RGB", {"transparency": (1, 2, 3)}, False),
-        ("a.png", "RGBA", {}, False),
-        ("a.png", "L", {}, False),
-        ("a.png", "P", {}, False),
+        ("a.jpg", "L", {}, True),
+        ("progressive.jpg", "RGB", {"quality": 95, "progressive": True}, True),
+        ("preview.jpg", "RGB", {"exif": b"Exif\0\0 the end of a preview: \xff\xd9"}, True),
+        ("a.webp", "RGB", {"lossless": True}, True),
+        ("a.webp", "RGBA", {"lossless": True}, True),
         ("a.jpg", "CMYK", {}, False),
         ("a.bmp", "RGB", {}, False),
-        ("a.webp", "RGB", {"lossless": True}, False),
     ],
 )
-def test_rows_come_from_the_top_and_are_those_of_the_whole(
-    tmp_path: Path, name: str, mode: str, options: dict[str, Any], follows: bool
+def test_pixels_are_those_that_pillow_gives(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    mode: str,
+    options: dict[str, Any],
+    quick: bool,
 ) -> None:
     path = written(tmp_path / name, mode, **options)
+    by_pillow, slow = unpacking._by_pillow, []
+    monkeypatch.setattr(unpacking, "_by_pillow", lambda p: slow.append(p) or by_pillow(p))
     with Image.open(path) as picture:
         laid = Image.new("RGBA", picture.size, "white")
         laid.alpha_composite(picture.convert("RGBA"))
         truth = np.asarray(laid.convert("RGB")).astype(int)
-    reached: list[int] = []
-
-    def tell(pixels: np.ndarray, rows: int) -> None:
-        reached.append(rows)
-        assert abs(pixels[:rows] - truth[:rows]).max() <= 1
-
     with Image.open(path) as picture:
-        pixels = unpacked(picture, tell)
+        pixels = unpacked(picture, path)
     assert abs(pixels - truth).max() <= 1  # where alpha is laid on white, rounding may differ
-    assert reached == sorted(set(reached))
-    assert bool(reached) == follows
-    if follows:
-        assert len(reached) > 3
-        assert reached[0] < HEIGHT / 2
+    assert bool(slow) is not quick
 
 
-class Held:
-    """A file that is opened, and read no further than half before it may be."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.may_go_on = threading.Event()
-        self.times_opened = 0
-
-    @contextmanager
-    def opened(self) -> Iterator[Any]:
-        self.times_opened += 1
-        try:
-            with Image.open(self.path) as picture:
-                read, size, done = picture.load_read, self.path.stat().st_size, 0
-
-                def load_read(count: int) -> bytes:
-                    nonlocal done
-                    done += count
-                    if done > size // 2:
-                        assert self.may_go_on.wait(30)
-                    return bytes(read(count))
-
-                picture.load_read = load_read
-                yield picture
-        except OSError as error:
-            raise DamagedSlideError(f"{self.path}: it is broken.") from error
+def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
+    values = np.random.default_rng(1).integers(0, 65536, (300, 20, 3), dtype=np.uint16)
+    for stored in (values, values[..., 0].copy()):
+        path = tmp_path / f"{stored.ndim}.png"
+        path.write_bytes(png_encode(stored))
+        pixels = PictureSlide(path).read(Field(0, 0, 0, 300, 20, (1.0, 1.0)))
+        shown = stored if stored.ndim == 3 else stored[..., None]
+        assert np.abs(pixels - shown / 257).max() <= 0.51
 
 
-@pytest.mark.parametrize(("name", "head_start_s"), [("a.png", 0.3), ("a.jpg", 0.0)])
-def test_who_reads_waits_for_its_rows_alone(
-    tmp_path: Path, name: str, head_start_s: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("napari_pathseg.slide.unpacking.HEAD_START_S", head_start_s)
-    held = Held(written(tmp_path / name))
-    unpacking = Unpacking(held.opened)
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "preview.jpg", "a.webp"])
+def test_a_picture_without_its_end_is_refused(tmp_path: Path, name: str) -> None:
+    exif = b"Exif\0\0 the end of a preview: \xff\xd9"
+    path = written(tmp_path / name, **({"exif": exif} if name == "preview.jpg" else {}))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 3 // 4])
+    with pytest.raises(DamagedSlideError, match=name):
+        PictureSlide(path)
+
+
+def test_it_is_decoded_once_for_all_who_wait() -> None:
+    may_go_on, decoded = threading.Event(), []
+
+    def decode() -> RGB:
+        decoded.append(threading.current_thread())
+        assert may_go_on.wait(30)
+        return np.zeros((2, 3, 3), np.uint8)
+
+    unpacking = Unpacking(decode)
     unpacking.begin()
-    top = unpacking.rows(HEIGHT // 4)[: HEIGHT // 4].copy()
+    unpacking.begin()
     assert not unpacking.ended
-    held.may_go_on.set()
-    whole = unpacking.rows(HEIGHT)
+    threading.Timer(0.05, may_go_on.set).start()
+    assert unpacking.pixels() is unpacking.pixels()
     assert unpacking.ended
-    np.testing.assert_array_equal(whole[: HEIGHT // 4], top)
-    with Image.open(held.path) as picture:
-        np.testing.assert_array_equal(whole, np.asarray(picture))
-    assert held.times_opened == 1
+    assert len(decoded) == 1
+    assert decoded[0] is not threading.current_thread()
 
 
-def test_damage_is_told_to_all_who_read(tmp_path: Path) -> None:
-    held = Held(written(tmp_path / "a.png"))
-    data = held.path.read_bytes()
-    held.path.write_bytes(data[: len(data) * 3 // 4])
-    unpacking = Unpacking(held.opened)
+def test_damage_is_told_to_all_who_read() -> None:
+    tried = []
+
+    def decode() -> RGB:
+        tried.append(1)
+        raise DamagedSlideError("it is broken.")
+
+    unpacking = Unpacking(decode)
     unpacking.begin()
-    unpacking.rows(HEIGHT // 4)
-    held.may_go_on.set()
-    for stop in (HEIGHT, 1):
+    for _ in range(2):
         with pytest.raises(DamagedSlideError, match="broken"):
-            unpacking.rows(stop)
-    assert held.times_opened == 1
+            unpacking.pixels()
+    assert len(tried) == 1

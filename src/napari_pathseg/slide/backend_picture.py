@@ -1,4 +1,4 @@
-"""Pillow: PNG, JPEG, BMP and WebP pictures, held in memory."""
+"""Pillow and imagecodecs: PNG, JPEG, BMP and WebP pictures, held in memory."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from napari_pathseg.slide.identity import identity_of
 from napari_pathseg.slide.pixels import read_on_white
 from napari_pathseg.slide.scale import UM_PER_UNIT, mpp_of_resolution
 from napari_pathseg.slide.scenes import require_one_scene
-from napari_pathseg.slide.unpacking import Unpacking
+from napari_pathseg.slide.unpacking import Unpacking, unpacked
 
 MAX_PIXELS = 200_000_000
-"""A picture is held in memory whole: 600 MB at this size, and 1.4 GB while it is decoded."""
+"""A picture is held in memory whole: 600 MB at this size, and the file while it is decoded."""
 
 AT_ONCE_PIXELS = 36_000_000
 """Of more pixels a viewer shows coarse levels as they are made, and need not wait for any."""
 
 BLANK = 244
 
-PILLOW_ERRORS = (
+PICTURE_ERRORS = (
     OSError,
     ValueError,
     TypeError,
@@ -42,11 +42,11 @@ PILLOW_ERRORS = (
     OverflowError,
     MemoryError,
     AttributeError,
-    NotImplementedError,
     AssertionError,
     struct.error,
+    RuntimeError,
 )
-"""What Pillow's plugins are seen to raise on damaged files."""
+"""What Pillow's plugins and the codecs are seen to raise on damaged files."""
 
 # The plugins are called by name: Image.open would warn, or refuse, by a global pixel limit.
 PLUGINS: tuple[tuple[bytes, str, type[Any]], ...] = (
@@ -61,7 +61,7 @@ class PictureSlide(Slide):
     """A picture of one level, decoded as a whole and kept in memory.
 
     Pixels stand as they are stored: an EXIF rotation is not applied. A large one is decoded when
-    it is first read, and who reads waits for its rows; all that are open of one file share them.
+    it is first read, which a viewer does not wait for; all that are open of one file share it.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class PictureSlide(Slide):
             icc = picture.info.get("icc_profile")
         self._unpacking = _unpacking(path, kind, plugin)
         if width * height <= AT_ONCE_PIXELS:
-            self._unpacking.rows(height)
+            self._unpacking.pixels()
         self._icc = bytes(icc) if icc and mode in ("RGB", "RGBA", "P") else None
         self.levels = (Level((height, width), (1.0, 1.0), (min(height, 512), min(width, 512))),)
         self.metadata = SlideMetadata(
@@ -101,7 +101,7 @@ class PictureSlide(Slide):
 
     def read(self, field: Field) -> RGB:  # noqa: D102 - as in Slide
         def inside(y: int, x: int, height: int, width: int) -> RGB:
-            return self._unpacking.rows(y + height)[y : y + height, x : x + width].copy()
+            return self._unpacking.pixels()[y : y + height, x : x + width].copy()
 
         return read_on_white(field, self.levels[field.level].shape, inside)
 
@@ -127,7 +127,12 @@ def _unpacking(path: Path, kind: str, plugin: type[Any]) -> Unpacking:
     known = path.stat()
     with _open_lock:
         key = path.absolute(), known.st_mtime_ns, known.st_size
-        return _open.setdefault(key, Unpacking(partial(_opened, path, kind, plugin)))
+        return _open.setdefault(key, Unpacking(partial(_unpacked, path, kind, plugin)))
+
+
+def _unpacked(path: Path, kind: str, plugin: type[Any]) -> RGB:
+    with _opened(path, kind, plugin) as picture:
+        return unpacked(picture, path)
 
 
 @contextlib.contextmanager
@@ -138,10 +143,10 @@ def _opened(path: Path, kind: str, plugin: type[Any]) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _wrapped(path: Path, kind: str) -> Iterator[None]:
-    """Whatever Pillow raises, as an error that names the file."""
+    """Whatever the libraries raise, as an error that names the file."""
     try:
         yield
-    except PILLOW_ERRORS as error:
+    except PICTURE_ERRORS as error:
         raise DamagedSlideError(
             f"{path}: the {kind} picture is broken: {one_line(error)}.",
             "Copy or export the picture again.",

@@ -170,11 +170,9 @@ class CoarseLevels:
         if self._ended.is_set():
             return False
         try:
-            # A picture that is unpacked from the top has its first pieces before other places.
-            unpacked = self._stored.slide.glimpse() is None
-            if unpacked and not self._guess.finished:
+            if not self._guess.finished:
                 self._guess.improve()
-            elif (piece := self._next(in_view=unpacked)) is not None:
+            elif (piece := self._next()) is not None:
                 self._make(*piece)
         except SlideError as error:
             # Not of a place: the slide was closed, is gone, or can not be read at all.
@@ -190,9 +188,9 @@ class CoarseLevels:
             self._ended.set()
         return not self._ended.is_set()
 
-    def _next(self, *, in_view: bool) -> tuple[int, int] | None:
+    def _next(self) -> tuple[int, int] | None:
         with self._lock:
-            while in_view and self._wanted:
+            while self._wanted:
                 piece = self._wanted.pop()
                 if not self._tried[piece]:
                     return piece

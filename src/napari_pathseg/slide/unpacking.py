@@ -1,29 +1,21 @@
-"""A picture that is unpacked as a whole, from the top: rows are read as soon as they are there."""
+"""A picture that is unpacked as a whole: by a codec that other threads can run beside."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.slide.base import RGB
 from napari_pathseg.slide.pixels import alpha_on_white, to_uint8
 
-HEAD_START_S = 0.1
-"""The viewer draws first."""
-
-TELL_EVERY_S = 0.15
 BAND_PX = 256
-
-Reached = Callable[[RGB, int], None]
-"""Takes the pixels, and how many rows of them are there."""
+END_OF_JPEG, START_OF_SCAN = b"\xff\xd9", 0xDA
 
 
 class Unpacking:
@@ -31,138 +23,129 @@ class Unpacking:
 
     Parameters
     ----------
-    opened : callable
-        Gives the picture in a `with` block, which turns what Pillow raises into DamagedSlideError.
+    decode : callable
+        Gives the pixels, (height, width, 3).
     """
 
-    def __init__(self, opened: Callable[[], AbstractContextManager[Any]]) -> None:
-        self._opened = opened
-        self._changed = threading.Condition()
+    def __init__(self, decode: Callable[[], RGB]) -> None:
+        self._decode = decode
+        self._lock = threading.Lock()
         self._pixels: RGB | None = None
-        self._rows = 0
         self._error: DamagedSlideError | None = None
-        self._started = self._timed = False
+        self._begun = False
 
     @property
     def ended(self) -> bool:
-        """Whether all pixels are there."""
-        return self._pixels is not None and self._rows == len(self._pixels)
+        """Whether the pixels are there."""
+        return self._pixels is not None
 
     def begin(self) -> None:
-        """Decode in a thread, soon."""
-        if self._timed or self._started:
-            return
-        self._timed = True
-        thread = threading.Timer(HEAD_START_S, self._decode)
-        thread.daemon = True
-        thread.start()
+        """Decode in a thread."""
+        if not self._begun:
+            self._begun = True
+            threading.Thread(target=self._try, name="pathseg-unpacking", daemon=True).start()
 
-    def rows(self, stop: int) -> RGB:
-        """The pixels, of which at least the first `stop` rows are there; waits for them.
+    def pixels(self) -> RGB:
+        """All of them, which must not be written to; waits until they are there.
 
         Raises
         ------
         DamagedSlideError
             When the picture can not be decoded.
         """
-        if not self._timed:  # or who waits for the first rows would decode the last before
-            self._decode()
-        with self._changed:
-            self._changed.wait_for(lambda: self._error is not None or self._rows >= stop)
-            if self._error is not None:  # a new one, as each keeps who raised it
-                raise DamagedSlideError(self._error.what, self._error.remedy)
-            assert self._pixels is not None
-            return self._pixels
+        self._try()
+        if self._error is not None:  # a new one, as each keeps who raised it
+            raise DamagedSlideError(self._error.what, self._error.remedy)
+        assert self._pixels is not None
+        return self._pixels
 
-    def _decode(self) -> None:
-        """All of it, unless somebody does so already."""
-        with self._changed:
-            if self._started:
+    def _try(self) -> None:
+        with self._lock:  # whoever comes meanwhile waits
+            if self._pixels is not None or self._error is not None:
                 return
-            self._started = True
-        try:
-            with self._opened() as picture:
-                pixels = unpacked(picture, self._reached)
-        except DamagedSlideError as error:
-            with self._changed:
+            try:
+                self._pixels = self._decode()
+            except DamagedSlideError as error:
                 self._error = error
-                self._changed.notify_all()
-        else:
-            self._reached(pixels, len(pixels))
-
-    def _reached(self, pixels: RGB, rows: int) -> None:
-        with self._changed:
-            self._pixels, self._rows = pixels, rows
-            self._changed.notify_all()
 
 
-def unpacked(picture: Any, reached: Reached) -> RGB:
-    """Pixels of an opened picture, (height, width, 3), alpha on white.
+def unpacked(picture: Any, path: Path) -> RGB:
+    """Pixels of a picture, (height, width, 3), alpha on white.
+
+    The codecs of imagecodecs take half the time and memory that Pillow takes, and decode beside
+    other threads. Pillow decodes what they know not, or take for whole though its end is missing.
 
     Parameters
     ----------
     picture : PIL.Image.Image
-        Not loaded yet.
-    reached : callable
-        Told of rows that are there, now and then, where the kind of picture allows it.
+        Opened, not loaded.
+    path : Path
+        Its file.
     """
+    values = _decoded(picture, path)
+    if values is None or values.shape[:2] != (picture.height, picture.width):
+        return _by_pillow(picture)
+    if values.dtype == np.uint8 and values.shape[2:] == (3,):
+        return values
+    stored = values
+    return _in_bands(picture, lambda top, stop: _on_white(to_uint8(stored[top:stop])))
+
+
+def _decoded(picture: Any, path: Path) -> npt.NDArray[Any] | None:
+    """Pixels as they are stored, None where Pillow must decode them."""
+    if picture.format == "PNG":
+        from imagecodecs import png_decode as decode
+    elif picture.format == "WEBP" and not getattr(picture, "is_animated", False):
+        from imagecodecs import webp_decode as decode
+    elif picture.format == "JPEG" and picture.mode in ("RGB", "L"):
+        from imagecodecs import jpeg8_decode as decode
+    else:
+        return None
+    data = path.read_bytes()
+    if picture.format == "JPEG" and not _has_its_end(data):
+        return None
+    values: npt.NDArray[Any] = decode(data)
+    return values
+
+
+def _has_its_end(data: bytes) -> bool:
+    """Whether the pixels of a JPEG are followed by its end; that of a preview does not count."""
+    place = 2
+    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] != START_OF_SCAN:
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return data.find(END_OF_JPEG, place) >= 0
+
+
+def _on_white(values: npt.NDArray[np.uint8]) -> RGB:
+    """Rows of grey or colours, with alpha or without."""
+    if values.ndim == 2:
+        return np.repeat(values[..., None], 3, axis=2)
+    if values.shape[2] == 2:
+        values = values[..., [0, 0, 0, 1]]
+    return values if values.shape[2] == 3 else alpha_on_white(values)
+
+
+def _by_pillow(picture: Any) -> RGB:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
-        return _gray_to_rgb(np.asarray(picture), picture.mode)
+        values = np.asarray(picture)
+        window = (0.0, 65535.0)
+        if picture.mode == "F":
+            window = (float(values.min()), float(values.max()))
+        return np.repeat(to_uint8(values, window)[..., None], 3, axis=2)
     mode = "RGBA" if picture.has_transparency_data else "RGB"
-    out = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
-    following = _Following(picture, out, reached)
-    if picture.mode == mode == "RGB" and not picture.info.get("interlace"):
-        following.follow()
     picture.load()
-    for top in range(following.rows, picture.height, BAND_PX):  # or it would be held four times
+
+    def rows(top: int, stop: int) -> RGB:
+        part = np.asarray(picture.crop((0, top, picture.width, stop)).convert(mode))
+        return alpha_on_white(part) if mode == "RGBA" else part
+
+    return _in_bands(picture, rows)
+
+
+def _in_bands(picture: Any, rows: Callable[[int, int], RGB]) -> RGB:
+    """A picture out of its rows from `top` to `stop`: as a whole it would be held many times."""
+    out = np.empty((picture.height, picture.width, 3), dtype=np.uint8)
+    for top in range(0, picture.height, BAND_PX):
         stop = min(top + BAND_PX, picture.height)
-        band = np.asarray(picture.crop((0, top, picture.width, stop)).convert(mode))
-        out[top:stop] = alpha_on_white(band) if mode == "RGBA" else band
+        out[top:stop] = rows(top, stop)
     return out
-
-
-class _Following:
-    """Takes rows out of an RGB picture that Pillow is decoding, whenever it asks for more bytes.
-
-    Pillow keeps four bytes a pixel; the last is 0 before the pixel is decoded, and 255 then.
-    """
-
-    def __init__(self, picture: Any, out: RGB, reached: Reached) -> None:
-        self._picture, self._out, self._reached = picture, out, reached
-        self._read = getattr(picture, "load_read", None)
-        self._told = time.perf_counter()
-        self.rows = 0
-
-    def follow(self) -> None:
-        """Be asked from now on; nothing for kinds of pictures that are read otherwise."""
-        if self._read is not None:
-            self._picture.load_read = self._load_read
-
-    def _load_read(self, count: int) -> bytes:
-        if time.perf_counter() - self._told > TELL_EVERY_S:
-            self._take()
-            self._told = time.perf_counter()
-        assert self._read is not None
-        read: bytes = self._read(count)
-        return read
-
-    def _take(self) -> None:
-        width, height = self._picture.size
-        column = self._part((width - 1, self.rows, width, height)).tobytes("raw", "RGBX")
-        fills = np.frombuffer(column, np.uint8)[3::4]
-        # The last row may not be whole.
-        stop = self.rows + int(np.argmin(fills == 255)) - 1
-        if stop > self.rows:
-            self._out[self.rows : stop] = self._part((0, self.rows, width, stop))
-            self.rows = stop
-            self._reached(self._out, stop)
-
-    def _part(self, box_xy: tuple[int, int, int, int]) -> Any:
-        # Image.crop would begin to load it again.
-        return Image.Image._new(self._picture, self._picture.im.crop(box_xy))
-
-
-def _gray_to_rgb(values: npt.NDArray[Any], mode: str) -> RGB:
-    window = (0.0, 65535.0) if mode != "F" else (float(values.min()), float(values.max()))
-    gray = to_uint8(values, window)
-    return np.repeat(gray[..., None], 3, axis=2)

@@ -18,6 +18,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -63,6 +64,8 @@ def write_family(family: str, folder: Path) -> Path:
         return _write_zarr(family, folder, picture)
     if family in ("stack.ome.tif", "strips.tif", "palette.tif"):
         return _write_tiff(family, folder, picture)
+    if family == "czi":
+        return _write_czi(folder / "a.czi", picture)
     scanners: dict[str, Callable[[Path, np.ndarray], Path]] = {
         "scn": scanner_files.write_scn,
         "vms": scanner_files.write_vms,
@@ -136,10 +139,22 @@ def _write_tiff(family: str, folder: Path, picture: np.ndarray) -> Path:
     return path
 
 
+def _write_czi(path: Path, picture: np.ndarray) -> Path:
+    from pylibCZIrw import czi
+
+    with czi.create_czi(str(path)) as document:
+        for scene, place_xy in enumerate(((0, 0), (4000, 0))):
+            part = np.ascontiguousarray(picture[: 600 - 200 * scene, :, ::-1])
+            plane = {"C": 0, "T": 0, "Z": 0}
+            document.write(data=part, plane=plane, location=place_xy, scene=scene)
+        document.write_metadata("slide", scale_x=0.5e-6, scale_y=0.5e-6)
+    return path
+
+
 FAMILIES = (
     "svs", "ome.tif", "tif", "stack.ome.tif", "strips.tif", "palette.tif", "scn", "philips.tiff",
     "vms", "mrxs", "dicom", "zarr-2", "zarr-3", "zarr-zip-2", "zarr-zip-3", "png", "jpg", "bmp",
-    "webp",
+    "webp", *(("czi",) if find_spec("pylibCZIrw") else ()),
 )  # fmt: skip
 
 
@@ -300,6 +315,7 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=300, help="damaged files a family")
+    parser.add_argument("--seed", type=int, default=0, help="other damage")
     parser.add_argument("--families", nargs="*", default=FAMILIES)
     parser.add_argument("--slides", nargs="*", type=Path, default=[], help="real slides besides")
     options = parser.parse_args()
@@ -309,7 +325,7 @@ def main() -> None:
         "| family | refused | opened | bad | longest CPU s | most MB |\n|---|---|---|---|---|---|"
     )
     for family, sound in wanted:
-        outcomes = try_family(family, options.files, sound=sound)
+        outcomes = try_family(family, options.files, options.seed, sound)
         kinds = Counter(outcome.kind for outcome in outcomes)
         bad = {kind: n for kind, n in kinds.items() if kind not in ("refused", "opened")}
         longest = max(outcome.seconds for outcome in outcomes)

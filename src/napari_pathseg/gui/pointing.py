@@ -95,7 +95,7 @@ class Pointing:
         scale = np.array(world_scale((1.0, 1.0), desk.mpp))
         paths = [(ring - 0.5) * scale for ring in rings]
         width = 2 / float(self._viewer.scene.camera.zoom)
-        layer = self._layer() or self._new_layer()
+        layer = self._layer() or self._new_layer(desk)
         layers = self._viewer.layers
         if layers[-1] is not layer:
             layers.move(layers.index(layer), len(layers))
@@ -103,11 +103,11 @@ class Pointing:
         layer.data = []  # napari takes long to remove a layer
         layer.add_paths(paths, edge_color=OUTLINE, edge_width=width, face_color="transparent")
 
-    def _new_layer(self) -> Shapes:
+    def _new_layer(self, desk: Desk) -> Shapes:
         from napari.layers import Shapes
 
         active = self._viewer.layers.selection.active
-        layer = Shapes(name=NAME, ndim=2, metadata={KEY: "prompts"})
+        layer = Shapes(name=NAME, ndim=2, units=units(desk.mpp), metadata={KEY: "prompts"})
         self._viewer.add_layer(layer)
         self._viewer.layers.selection.active = active
         return layer

@@ -315,24 +315,18 @@ class Session:
         progress: ProgressCallback,
         cancel: CancelToken,
     ) -> list[tuple[Plan, FieldAnswers]]:
-        """What is seen in each way; near goes on in the whole view where its window ends.
-
-        Several clicks are looked at in the whole view only for that.
-        """
+        """What one click means in each view; or several, near them and on from their window."""
 
         def ask(plan: Plan) -> FieldAnswers:
             own = self._picture(plan, progress, cancel)
             return answer_question(question, own, field, spatial, self.segmenter, threshold, cancel)
 
-        found = [(plans[0], ask(plans[0]))]
-        window, cut = plans[0].seen.region, logit(threshold)
-        ends = len(plans) > 1 and ends_at_window(found[0][1].logits > cut, field, window)
-        if ends or is_one_click(spatial):
-            found += [(plan, ask(plan)) for plan in plans[1:]]
-        if ends:
-            near, wide = found[0][1], found[1][1]
-            found[0] = plans[0], near.carried_on(wide.logits, field, window, cut)
-        return found if is_one_click(spatial) else found[:1]
+        if is_one_click(spatial):
+            return [(plan, ask(plan)) for plan in plans]
+        near, window, cut = ask(plans[0]), plans[0].seen.region, logit(threshold)
+        if len(plans) > 1 and ends_at_window(near.logits > cut, field, window):
+            near = near.carried_on(ask(plans[1]).logits, field, window, cut)
+        return [(plans[0], near)]
 
     def _picture(self, plan: Plan, report: ProgressCallback, cancel: CancelToken) -> EncodedPicture:
         """What a plan looks at, as of the last question or now."""

@@ -86,6 +86,14 @@ class LateLevels:
         coarsest = level == len(self._sources) - 1
         return not coarsest and not isinstance(self._sources[level], CoarseSource)
 
+    def side(self, level: int) -> Shape:
+        """Height and width of the pieces of a level: what is read at once."""
+        source = self._sources[level]
+        if not isinstance(source, LevelSource) or is_wide(source.tile):
+            return source.chunk
+        down, across = (tile * math.ceil(PIECE_PX / tile) for tile in source.tile)
+        return min(down, source.chunk[0]), min(across, source.chunk[1])
+
     def draw(self, level: int, part: Block) -> Pixels | None:
         """Pixels of a part of a level, as far as they are there; None for who reads them all.
 
@@ -164,20 +172,12 @@ class LateLevels:
     def _key(self, piece: Piece) -> tuple[object, ...]:
         level, row, column = piece
         source = self._sources[level]
-        if self._side(level) == source.chunk:
+        if self.side(level) == source.chunk:
             return source.name, row, column
         return source.name, "piece", row, column
 
-    def _side(self, level: int) -> Shape:
-        """Height and width of the pieces of a level."""
-        source = self._sources[level]
-        if not isinstance(source, LevelSource) or is_wide(source.tile):
-            return source.chunk
-        down, across = (tile * math.ceil(PIECE_PX / tile) for tile in source.tile)
-        return min(down, source.chunk[0]), min(across, source.chunk[1])
-
     def _pieces(self, level: int, y: int, x: int, height: int, width: int) -> list[Piece]:
-        down, across = self._side(level)
+        down, across = self.side(level)
         rows = range(y // down, -(-(y + height) // down))
         columns = range(x // across, -(-(x + width) // across))
         return [(level, row, column) for row, column in product(rows, columns)]
@@ -185,7 +185,7 @@ class LateLevels:
     def _place(self, piece: Piece) -> tuple[int, int, int, int]:
         """(y, x, height, width) of a piece; the last ones end with the level."""
         level, row, column = piece
-        (down, across), shape = self._side(level), self._sources[level].shape
+        (down, across), shape = self.side(level), self._sources[level].shape
         y, x = row * down, column * across
         return y, x, min(down, shape[0] - y), min(across, shape[1] - x)
 

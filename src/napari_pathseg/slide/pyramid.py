@@ -9,7 +9,7 @@ from itertools import product
 
 import dask.array as da
 
-from napari_pathseg.geometry import Pair, exact_downsample
+from napari_pathseg.geometry import Pair, Shape, exact_downsample
 from napari_pathseg.slide.base import Plane, Slide
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.coarse import CoarseLevels, CoarseSource, coarse_levels
@@ -121,7 +121,8 @@ def viewer_pyramid(
     late = LateLevels(sources, cache, patience)
     levels: list[da.Array] = []
     for index, source in enumerate(sources):
-        level = _lazy(source, source.name)
+        # napari draws whole chunks: of smaller ones fewer pixels lie around what is seen.
+        level = _lazy(source, source.name, late.side(index))
         level.drawn = partial(late.draw, index) if late.is_late(index) else None
         levels.append(level)
     return ViewerPyramid(levels, coarse, late)
@@ -138,10 +139,13 @@ def _flat(slide: Slide, channel: int | None, cache: ChunkCache) -> list[Source]:
     return level_sources(slide, plane, cache)
 
 
-def _lazy(source: Source | CoarseSource | StackSource, name: str) -> LevelArray:
+def _lazy(
+    source: Source | CoarseSource | StackSource, name: str, side: Shape | None = None
+) -> LevelArray:
+    """An array of a level in chunks of `side`, or of its own."""
     plane = source.planes[0] if isinstance(source, StackSource) else source
     lead = source.ndim - plane.ndim
-    chunks = (*[1] * lead, *plane.chunk, *plane.shape[2:])
+    chunks = (*[1] * lead, *(side or plane.chunk), *plane.shape[2:])
     array = LevelArray.of(source, chunks, f"pathseg-{name}")
     if isinstance(source, LevelSource) and source.slide.reads_in_threads:
         array.at_once = MOST_AT_ONCE

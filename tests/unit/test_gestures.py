@@ -13,6 +13,7 @@ from napari_pathseg.inference.gestures import (
     ends_at_window,
     points_along,
     spatial_prompts,
+    window_around,
 )
 from napari_pathseg.inference.segmentation import no_candidates
 from napari_pathseg.labels.record import FieldRecord
@@ -92,3 +93,24 @@ def test_gestures_are_stored_exactly(prompt: object) -> None:
         FIELD, ClassList(), slide_identity="a", slide_name="b", mpp=None, prompts=[prompt]
     )
     assert FieldRecord.from_json(record.to_json()) == record
+
+
+@pytest.mark.parametrize(("box_side", "looked_at"), [(10, 100), (30, 150), (80, 300), (250, 400)])
+def test_a_small_box_is_looked_at_closer_and_a_large_one_from_farther(
+    box_side: int, looked_at: int
+) -> None:
+    around = BoxPrompt(
+        500 - box_side / 2, 500 - box_side / 2, 500 + box_side / 2, 500 + box_side / 2
+    )
+    window = window_around([around], 300)
+    assert window.center == (500, 500)
+    assert (window.height, window.width) == (looked_at, looked_at)
+
+
+def test_clicks_beside_a_small_box_are_seen_with_it() -> None:
+    small = BoxPrompt(495, 495, 505, 505)
+    assert window_around([small, PointPrompt(530, 500)], 300) == window_around([small], 300)
+    both = window_around([small, PointPrompt(590, 500)], 300)
+    assert both.height == 300
+    assert both.contains(590, 500)
+    assert window_around([PointPrompt(500, 500)], 300).height == 300

@@ -26,6 +26,8 @@ from napari_pathseg.prompts import (
 SCRIBBLE_POINTS = 4
 """As many as the model was taught with at once; docs/correcting.md has the figures."""
 WINDOW_MARGIN = 1.6  # of the largest extent of the prompts
+BOX_VIEW = 5.0
+"""A small box is looked at in a window so many times its size; docs/model.md has the figures."""
 EDGE_PX = 2
 CUT_SHARE = 0.05
 """An answer that takes more of the edges of what was looked at goes on beyond them."""
@@ -96,13 +98,43 @@ def _corners(box: BoxPrompt) -> list[tuple[float, float]]:
     return [(box.y0, box.x0), (box.y0, box.x1), (box.y1, box.x1), (box.y1, box.x0)]
 
 
-def square_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
+def window_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
+    """What is looked at around clicks and boxes: a square, so that small things are seen.
+
+    It stays where the first of them put it while the others are well inside, so that the next
+    click nearby finds the embedding made already.
+
+    Parameters
+    ----------
+    prompts : sequence of SpatialPrompt
+    side : float
+        Level-0 pixels. A small box, which tells how large a thing it means, is looked at closer,
+        as far as a third of that.
+    """
+    sides = [side]
+    if isinstance(prompts[0], BoxPrompt):
+        closer = BOX_VIEW * _longest(prompts[:1])
+        sides = [min(max(closer, side / 3), side), side]
+    for each in sides:
+        window = _square_around(prompts[:1], each)
+        if all(_well_inside(prompt, window) for prompt in prompts):
+            return window
+    return _square_around(prompts, side)
+
+
+def _square_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
     """A square of at least `side` level-0 pixels with prompts in its middle."""
     extents = np.array([_extent(p) for p in prompts])
     low, high = extents[:, :2].min(axis=0), extents[:, 2:].max(axis=0)
-    half = max(side, WINDOW_MARGIN * float((high - low).max())) / 2
+    half = max(side, WINDOW_MARGIN * _longest(prompts)) / 2
     y, x = (low + high) / 2
     return Region.from_corners(y - half, x - half, y + half, x + half)
+
+
+def _longest(prompts: Sequence[SpatialPrompt]) -> float:
+    """The longer side of the rectangle around prompts."""
+    extents = np.array([_extent(p) for p in prompts])
+    return float((extents[:, 2:].max(axis=0) - extents[:, :2].min(axis=0)).max())
 
 
 def ends_at_window(found: Bool, field: Field, window: Region) -> bool:
@@ -166,7 +198,7 @@ def is_one_click(prompts: Sequence[SpatialPrompt]) -> bool:
     return len(prompts) == 1 and isinstance(prompts[0], PointPrompt)
 
 
-def well_inside(prompt: SpatialPrompt, window: Region) -> bool:
+def _well_inside(prompt: SpatialPrompt, window: Region) -> bool:
     """Whether a prompt keeps a tenth of the window's side from its edges."""
     margin = window.height / 10
     y0, x0, y1, x1 = _extent(prompt)

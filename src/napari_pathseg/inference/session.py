@@ -30,8 +30,7 @@ from napari_pathseg.inference.gestures import (
     ends_at_window,
     is_one_click,
     spatial_prompts,
-    square_around,
-    well_inside,
+    window_around,
 )
 from napari_pathseg.inference.meaning import surest
 from napari_pathseg.inference.plan import FINEST_DOWNSAMPLE, Plan, check_size, wanted_downsample
@@ -278,18 +277,6 @@ class Session:
         """Level-0 pixels per pixel of a screen that shows a region."""
         return max(max(region.height, region.width) / self.config.screen_px, FINEST_DOWNSAMPLE)
 
-    def _window(self, region: Region, spatial: Sequence[SpatialPrompt]) -> Region:
-        """What is looked at around clicks and boxes: small, so that small things are seen.
-
-        It stays where the first of them put it while the others are well inside, so that the next
-        click nearby finds the embedding made already.
-        """
-        side = self.config.click_px * self._screen_downsample(region)
-        window = square_around(spatial[:1], side)
-        if not all(well_inside(prompt, window) for prompt in spatial):
-            window = square_around(spatial, side)
-        return region_inside(window, self.slide.shape)
-
     def _looks(
         self, region: Region, questions: Sequence[Question], spatial: Sequence[SpatialPrompt]
     ) -> tuple[list[tuple[Plan, ...]], Field]:
@@ -301,7 +288,8 @@ class Session:
         # What clicks mean may be small, or as large as the view; a box tells.
         boxed = any(isinstance(prompt, BoxPrompt) for prompt in spatial)
         names = self.config.looks[:1] if boxed else self.config.looks
-        seen = {"near": self._window(region, spatial), "wide": region}
+        near = window_around(spatial, self.config.click_px * self._screen_downsample(region))
+        seen = {"near": region_inside(near, self.slide.shape), "wide": region}
         looks = dict.fromkeys(self.plan(seen[name], None) for name in names)
         return [tuple(looks)], self._field(region, self._screen_downsample(region))
 

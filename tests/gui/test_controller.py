@@ -488,6 +488,20 @@ def later(make_controller, marked_slide):
     return controller, runner
 
 
+def test_a_slide_that_is_being_opened_says_so(make_controller, marked_slide) -> None:
+    runner = LaterRunner()
+    controller = make_controller(runner=runner)
+    open_in(controller, marked_slide)
+    assert controller.message.kind == "busy"
+    assert controller.message.text.startswith("Opening marked")
+    controller.viewer.layers.clear()
+    runner.run()
+    assert controller.message.text.endswith("was closed.")
+    open_in(controller, marked_slide)
+    runner.run()
+    assert controller.message.text.startswith("Type what to look for")
+
+
 def test_all_layers_get_the_units_of_a_scale_that_is_given_later(
     controller, slide_without_scale
 ) -> None:

@@ -214,12 +214,13 @@ class Desks:
 
     def _opened(self, layer: Image, plane: tuple[int, ...], opened: Opened) -> None:
         self._opening.discard(layer)
-        if layer not in self._stage.viewer.layers or not _same_pixels(layer, opened):
+        closed = layer not in self._stage.viewer.layers
+        if closed or not _same_pixels(layer, opened):
             opened.slide.close()
             if opened.store is not None:
                 opened.store.close()
-            text = f"{layer.name} is gone, or shows other pixels than its file: open it again."
-            self._say(Message(text, "warning"))
+            other = "shows other pixels than its file: open it again"
+            self._say(Message(f"{layer.name} {'was closed' if closed else other}."))
             self._changed()
             return
         identity = opened.slide.metadata.identity

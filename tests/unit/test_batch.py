@@ -100,6 +100,12 @@ def test_all_files_of_a_picture_and_what_they_say(tmp_path: Path) -> None:
     assert 'src="thumbnails/a%20b.jpg"' in page
     assert (out / "thumbnails" / "a b.jpg").exists()
     assert not (out / ".pathseg").exists()
+    run_batch(batch_of([path], out))  # what does not belong to the newer labels goes
+    assert sorted(file.name for file in out.glob("a b.*")) == [
+        "a b.geojson",
+        "a b.json",
+        "a b.labels.tif",
+    ]
 
 
 def test_bad_slides_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:

@@ -137,6 +137,7 @@ def write_slide(
     shutil.rmtree(ready, ignore_errors=True)
     ready.mkdir(parents=True)
     classes, counts = record.classes, [0] * (len(record.classes) + 1)
+    legend: dict[str, str] = {}
     with ExitStack() as stack:
         _write_geojson(ready / _name(job, "geojson"), job, joined, record, counts, cancel)
         levels = stack.enter_context(label_pyramid(result.labels, job.folder))
@@ -146,7 +147,8 @@ def write_slide(
             write_label_zarr(ready / _name(job, "zarr"), levels, result.mpp, classes)
         if "png" in job.settings.formats:
             level = next(each for each in levels if max(each.shape) <= PNG_PX)
-            write_mask_png(ready / _name(job, "png"), level.read(0, 0, *level.shape), classes)
+            mask = level.read(0, 0, *level.shape)
+            legend = {"legend": write_mask_png(ready / _name(job, "png"), mask, classes).name}
         if job.settings.instances:
             _write_instances(ready / _name(job, "instances"), job, joined, result.mpp)
         cancel.raise_if_cancelled()
@@ -155,7 +157,7 @@ def write_slide(
     kinds += [kind for kind in ("zarr", "png") if kind in job.settings.formats]
     kinds += ["instances"] if job.settings.instances else []
     files = {kind: _name(job, kind) for kind in kinds}
-    files |= {"thumbnail": f"{THUMBNAILS}/{job.name}.jpg"}
+    files |= legend | {"thumbnail": f"{THUMBNAILS}/{job.name}.jpg"}
     return Written(files, tuple(counts[1:]))
 
 
@@ -173,6 +175,7 @@ def publish(job: SlideJob, facts: dict[str, Any]) -> None:
     for path in ready.iterdir():
         if path.is_file():
             flush(path)
+    _remove(job, _files_before(job) - set(facts["files"].values()))
     job.facts_path.unlink(missing_ok=True)
     (job.out / THUMBNAILS).mkdir(exist_ok=True)
     for path in sorted(ready.iterdir(), key=lambda each: each.name == job.facts_path.name):
@@ -185,6 +188,24 @@ def publish(job: SlideJob, facts: dict[str, Any]) -> None:
             shutil.rmtree(target)
         path.replace(target)
     shutil.rmtree(job.folder, ignore_errors=True)
+
+
+def _files_before(job: SlideJob) -> set[str]:
+    """Names of the files of what was done of the slide before."""
+    try:
+        facts = json.loads(job.facts_path.read_text(encoding="utf-8"))
+        return {str(name) for name in facts["files"].values() if Path(name).name == name}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+
+
+def _remove(job: SlideJob, names: set[str]) -> None:
+    """Take away what would stand beside newer labels and not belong to them."""
+    for path in (job.out / name for name in names):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def ready_folder(job: SlideJob) -> Path:

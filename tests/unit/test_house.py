@@ -27,9 +27,9 @@ IMPORT_NAMES = {
     "scikit-image": "skimage",
     "segment-anything": "segment_anything",
 }
-# Declared for what they do for other packages: codecs for tifffile, OpenSlide's library itself,
+# Declared for what they do for other packages: OpenSlide's library itself,
 # and torchvision, which timm and segment-anything import without asking for it.
-NOT_IMPORTED = {"imagecodecs", "openslide-bin", "torchvision"}
+NOT_IMPORTED = {"openslide-bin", "torchvision"}
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -15,8 +15,8 @@ from tests.shared.slow_slide import SlowSlide
 from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide.cache import ChunkCache
-from napari_pathseg.slide.late import LateLevels
-from napari_pathseg.slide.pyramid import viewer_pyramid
+from napari_pathseg.slide.late import PIECE_PX, LateLevels
+from napari_pathseg.slide.pyramid import dask_pyramid, viewer_pyramid
 
 SHAPES = ((4096, 3000), (1024, 750), (256, 188))
 WHOLE = slice(0, 3)
@@ -175,3 +175,10 @@ def test_the_coarsest_level_is_never_late() -> None:
     assert isinstance(late, LateLevels)
     assert [late.is_late(index) for index in range(3)] == [True, True, False]
     assert (np.asarray(shown.levels[-1][:, :])[..., 2] == 100).all()
+
+
+def test_a_viewer_draws_smaller_chunks_than_others_compute() -> None:
+    shown = Shown()
+    assert shown.levels[0].chunksize == (*shown.late.side(0), 3)
+    assert shown.levels[0].chunksize[:2] == (PIECE_PX, PIECE_PX)
+    assert min(dask_pyramid(shown.slide)[0].chunksize[:2]) > PIECE_PX

@@ -44,7 +44,7 @@ class Failure:
 FAILURES = (
     Failure(
         "kidney",
-        (0.25, 0.25),
+        (0.33, 0.33),
         "glomerulus",
         Region(150, 0, 1900, 1900),
         (

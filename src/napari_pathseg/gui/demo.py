@@ -33,11 +33,11 @@ FILM, MAX_FILM_BYTES = "demo.webp", 2_900_000
 SCENES = (
     Scene(
         "kidney",
-        0.25,
+        0.33,  # at which its glomeruli are 0.2 mm wide, as a person's are
         "glomerulus",
         Region(450, 30, 1900, 1800),
         (1220, 380),
-        (820, 1250),
+        (1698, 644),
         ((1700, 1340), (1750, 1450), (1740, 1570)),
         "nuclei",
         Region(1080, 1250, 620, 560),

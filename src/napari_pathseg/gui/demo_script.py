@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from napari_pathseg.gui.widgets.hand import Hand
 
 LETTER_S = 0.12
-STILLS = ("1-opened", "2-prompted", "3-clicked", "4-painted", "5-closer", "6-both", "7-exported")
+STILLS = ("1-opened", "2-prompted", "3-clicked", "4-painted", "5-closer", "6-both")
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,6 @@ def _export(hand: Hand, out: Path, film: Film) -> None:
     say(f"    QuPath GeoJSON, {found[0].objects} objects: {found[0].geojson}")
     for labels in found[0].labels:
         say(f"    label picture: {labels}")
-    film.still(STILLS[6])
 
 
 def _look_around(hand: Hand, film: Film) -> None:

@@ -68,7 +68,7 @@ def perform(hand: Hand, scene: Scene, path: Path, out: Path, film: Film) -> None
     _closer(hand, scene, film)
     _review(hand, scene, film)
     _measure(hand, film)
-    _export(hand, out, film)
+    _export(hand, out)
     _look_around(hand, film)
 
 
@@ -185,7 +185,7 @@ def _measure(hand: Hand, film: Film) -> None:
     page.group.setCurrentIndex(0)
 
 
-def _export(hand: Hand, out: Path, film: Film) -> None:
+def _export(hand: Hand, out: Path) -> None:
     say("export")
     found: list[Exported] = []
     hand.controller.export(out, found.append)

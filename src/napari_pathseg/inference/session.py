@@ -32,7 +32,7 @@ from napari_pathseg.inference.gestures import (
     spatial_prompts,
     window_around,
 )
-from napari_pathseg.inference.meaning import surest
+from napari_pathseg.inference.one_click import surest
 from napari_pathseg.inference.plan import FINEST_DOWNSAMPLE, Plan, check_size, wanted_downsample
 from napari_pathseg.inference.seeing import read_seen
 from napari_pathseg.inference.segmentation import Segmentation, logit

@@ -11,7 +11,7 @@ from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field
 from napari_pathseg.inference.answering import FieldAnswers
 from napari_pathseg.inference.embeddings import EncodedPicture, EncodedTile
-from napari_pathseg.inference.meaning import LIKENESS_WEIGHT, surest, things_at
+from napari_pathseg.inference.one_click import LIKENESS_WEIGHT, surest, things_at
 from napari_pathseg.inference.plan import Plan
 from napari_pathseg.inference.segmentation import Answer
 from napari_pathseg.inference.tiling import Starts, Tile

@@ -54,7 +54,8 @@ class SegmentConfig:
     screen_px : int
     looks : tuple of str
         Where a single click without words is answered: "near", in that window, "wide", in the
-        whole region; of several the surer answer is taken. Boxes and more clicks take the first.
+        whole region; of several the likelier answer is taken. Boxes take the first, and so do more
+        clicks, whose answer goes on in the second where the window cuts it.
     overlap_px : int
         Shared by neighbouring tiles, blended on logits. The encoder and the words read windows of
         112 and 224 pixels: where `tile_px - overlap_px` is a multiple of 112, windows of

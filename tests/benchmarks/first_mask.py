@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psutil
+from peak_memory import peak_mb
 
 SIDE = 1024
 POINTS = ((512.0, 512.0), (300.0, 700.0), (800.0, 200.0), (150.0, 150.0), (900.0, 900.0))
@@ -23,16 +23,6 @@ def _seconds(work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def _peak_mb() -> float:
-    process = psutil.Process()
-    if sys.platform == "win32":
-        return float(process.memory_info().peak_wset / 1e6)
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3
 
 
 def pathseg(path: Path) -> dict[str, float]:
@@ -62,7 +52,7 @@ def pathseg(path: Path) -> dict[str, float]:
     on_words = [ask(first_word, PointPrompt(y, x)) for y, x in POINTS]
     assert session.segmenter.encoder_passes == passes
     clicks = [ask(PointPrompt(y, x)) for y, x in POINTS]
-    peak = _peak_mb()
+    peak = peak_mb()
     another = ask(other)
     return {
         "first_pixels_s": pixels,
@@ -73,7 +63,7 @@ def pathseg(path: Path) -> dict[str, float]:
         "word_s": word,
         "other_word_s": another,
         "peak_mb": peak,
-        "peak_other_mb": _peak_mb(),
+        "peak_other_mb": peak_mb(),
     }
 
 
@@ -106,7 +96,7 @@ def sam(path: Path) -> dict[str, float]:
         "load_s": loaded,
         "first_mask_s": first,
         "click_s": statistics.median(clicks[1:]),
-        "peak_mb": _peak_mb(),
+        "peak_mb": peak_mb(),
     }
 
 

@@ -10,7 +10,6 @@ another environment: this file needs only numpy and the reader.
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peak_memory import peak_mb
 
 Read = Callable[[int, int, int, int], Any]
 """Pixels of (level, y, x, side), RGB."""
@@ -171,8 +171,7 @@ def measure(reader: str, path: Path) -> dict[str, float]:
     read, shapes = make(path)
     tiles = [_ms(partial(read, 0, y, x, TILE_PX)) for y, x in _places(shapes[0], TILE_PX, TILES, 1)]
     found["tile"] = statistics.median(tiles)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found["peak MB"] = peak / (1e6 if sys.platform == "darwin" else 1e3)
+    found["peak MB"] = peak_mb()
     return found
 
 

@@ -11,7 +11,6 @@ the memory at most, in MB.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Any
 
 import napari
 import numpy as np
+from peak_memory import peak_mb
 from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.gui.sources import open_source
@@ -72,12 +72,6 @@ def measure(path: Path, *, jump: bool) -> dict[str, float]:
     found["MB"] = round(peak_mb())
     viewer.close()
     return found
-
-
-def peak_mb() -> float:
-    """Largest memory of this process so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def _real(layer: Any) -> float:

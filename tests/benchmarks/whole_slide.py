@@ -15,7 +15,6 @@ JSON. Seconds of the processor are counted, so that other work on the machine ch
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -26,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from peak_memory import peak_mb
 
 from napari_pathseg.batch.one_slide import segment_to_files
 from napari_pathseg.batch.settings import BatchSettings, SlideJob
@@ -125,7 +125,7 @@ def measure(session: Session, folder: Path, word: str = "gland") -> dict[str, fl
         "segment_s": facts["segment_seconds"],
         "model_s": facts["model_seconds"],
         "cpu_ms_per_tile": round(1e3 * cpu / max(facts["tiles"], 1), 2),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3),
+        "peak_mb": round(peak_mb()),
     }
 
 

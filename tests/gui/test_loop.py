@@ -328,11 +328,9 @@ def test_classes_are_renamed_locked_and_removed_while_in_use(
 
 
 def test_a_removed_class_comes_back_by_undo_and_is_never_drawn_in(
-    make_controller: Make, marked_slide: Path
+    desk_of: PathsegController,
 ) -> None:
-    controller = make_controller()
-    open_in(controller, marked_slide)
-    look_at(controller, VIEW)
+    controller = desk_of
     controller.segment_field("gland")
     controller.classing.add("scar")
     controller.set_tool(Tool.BRUSH)

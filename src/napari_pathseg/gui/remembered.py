@@ -44,8 +44,7 @@ class Remembered:
     @property
     def labels_folder(self) -> Path | None:
         """Where a person keeps the label stores, None for the usual place."""
-        found = self._values.get("labels_folder")
-        return Path(found) if isinstance(found, str) else None
+        return self._folder("labels_folder")
 
     def set_labels_folder(self, folder: Path) -> None:
         """Remember where the label stores are; StoreError when it can not be saved."""
@@ -55,8 +54,7 @@ class Remembered:
     @property
     def results_folder(self) -> Path | None:
         """Where the last run over whole slides wrote its results."""
-        found = self._values.get("results_folder")
-        return Path(found) if isinstance(found, str) else None
+        return self._folder("results_folder")
 
     def set_results_folder(self, folder: Path) -> None:
         """Remember where results are; StoreError when it can not be saved."""
@@ -107,6 +105,10 @@ class Remembered:
         """Do not show the tour by itself again; StoreError when it can not be saved."""
         self._values["toured"] = True
         self._write()
+
+    def _folder(self, name: str) -> Path | None:
+        found = self._values.get(name)
+        return Path(found) if isinstance(found, str) else None
 
     def _section(self, name: str) -> dict[str, Any]:
         found = self._values.get(name)

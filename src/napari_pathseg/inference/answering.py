@@ -144,17 +144,10 @@ def _clicks_alone(
     points = tuple((c.y, c.x, c.positive) for c in clicks)
     queries = [TileQuery(points=points, box=(b.y0, b.x0, b.y1, b.x1)) for b in boxes]
     answers = segmenter.decode(picture.encoded[0].embedding, queries or [TileQuery(points=points)])
-    tile = picture.tiles[0]
     maps = [np.maximum.reduce([a.logits for a in answers])]
     if len(clicks) == 1 and not boxes:
         maps += [c for c in answers[0].candidates if not np.array_equal(c, maps[0])]
-    large = [
-        np.ascontiguousarray(
-            resize_map(m, (tile.height, tile.width))[: picture.shape[0], : picture.shape[1]]
-        )
-        for m in maps
-    ]
-    return large, min(a.score for a in answers)
+    return [picture.enlarged(m) for m in maps], min(a.score for a in answers)
 
 
 def _in_model_pixels(

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import NamedTuple
 
+import numpy as np
+
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field, Shape
-from napari_pathseg.inference.tiling import FloatMap, Tile
+from napari_pathseg.inference.tiling import FloatMap, Tile, resize_map
 from napari_pathseg.models.base import Segmenter, TileAnswer, TileEmbedding, TileQuery
 
 WORDS_KEPT = 12  # answers of a tile to the terms asked last, 50 KB each at 448 pixels
@@ -75,6 +77,12 @@ class EncodedPicture:
     def shape(self) -> Shape:
         """Height and width of what is covered, model pixels."""
         return self.field.shape
+
+    def enlarged(self, values: FloatMap) -> FloatMap:
+        """A map of the one tile of a picture of one, on the picture's grid."""
+        tile, (height, width) = self.tiles[0], self.shape
+        large = resize_map(values, (tile.height, tile.width))
+        return np.ascontiguousarray(large[:height, :width])
 
 
 class EmbeddingCache:

@@ -32,6 +32,7 @@ EDGE_PX = 2
 CUT_SHARE = 0.05
 """An answer that takes more of the edges of what was looked at goes on beyond them."""
 Bool = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 
 def spatial_prompts(prompts: Iterable[Prompt]) -> list[SpatialPrompt]:
@@ -113,7 +114,8 @@ def window_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
     """
     sides = [side]
     if isinstance(prompts[0], BoxPrompt):
-        closer = BOX_VIEW * _longest(prompts[:1])
+        low, high = _bounds(prompts[:1])
+        closer = BOX_VIEW * float((high - low).max())
         sides = [min(max(closer, side / 3), side), side]
     for each in sides:
         window = _square_around(prompts[:1], each)
@@ -124,17 +126,16 @@ def window_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
 
 def _square_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
     """A square of at least `side` level-0 pixels with prompts in its middle."""
-    extents = np.array([_extent(p) for p in prompts])
-    low, high = extents[:, :2].min(axis=0), extents[:, 2:].max(axis=0)
-    half = max(side, WINDOW_MARGIN * _longest(prompts)) / 2
+    low, high = _bounds(prompts)
+    half = max(side, WINDOW_MARGIN * float((high - low).max())) / 2
     y, x = (low + high) / 2
     return Region.from_corners(y - half, x - half, y + half, x + half)
 
 
-def _longest(prompts: Sequence[SpatialPrompt]) -> float:
-    """The longer side of the rectangle around prompts."""
+def _bounds(prompts: Sequence[SpatialPrompt]) -> tuple[Floats, Floats]:
+    """Low and high corner (y, x) of the rectangle around prompts."""
     extents = np.array([_extent(p) for p in prompts])
-    return float((extents[:, 2:].max(axis=0) - extents[:, :2].min(axis=0)).max())
+    return extents[:, :2].min(axis=0), extents[:, 2:].max(axis=0)
 
 
 def ends_at_window(found: Bool, field: Field, window: Region) -> bool:

@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from napari_pathseg.classes import UNSPECIFIED, Term
 from napari_pathseg.geometry import Field
 from napari_pathseg.inference.answering import FieldAnswers
 from napari_pathseg.inference.embeddings import EncodedPicture
 from napari_pathseg.inference.plan import Plan
-from napari_pathseg.inference.tiling import place_map, resize_map
+from napari_pathseg.inference.tiling import place_map
 from napari_pathseg.models.base import Segmenter, gated
 from napari_pathseg.prompts import PointPrompt, SpatialPrompt
 
@@ -56,18 +55,15 @@ def things_at(y: float, x: float, picture: EncodedPicture, segmenter: Segmenter)
     `y` and `x` are level-0 pixels. The words are asked at the picture's own resolution, which is
     coarser or finer than theirs: good enough to tell a nucleus from a gland.
     """
-    card, tile = segmenter.card, picture.tiles[0]
-    offered = [(s, o) for s, o in card.objects if o not in card.withheld]
-    terms = tuple(Term(UNSPECIFIED, structure, name) for structure, name in offered)
+    card = segmenter.card
     height, width = picture.shape
     row, column = picture.field.from_level0(y, x)
     at = min(max(int(row), 0), height - 1), min(max(int(column), 0), width - 1)
     masks = []
-    for answer in picture.encoded[0].answer_words(segmenter, terms):
+    for answer in picture.encoded[0].answer_words(segmenter, card.taught):
         logits = gated(answer, card.presence_gate)
         if (logits > 0).any():
-            large = resize_map(logits, (tile.height, tile.width))[:height, :width]
-            parts, _ = ndimage.label(large > 0)
+            parts, _ = ndimage.label(picture.enlarged(logits) > 0)
             if parts[at]:
                 masks.append(parts == parts[at])
     return NamedThings(picture.field, tuple(masks))

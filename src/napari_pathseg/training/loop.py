@@ -255,7 +255,7 @@ class Trainer:
     def _is_trainable(self, name: str) -> bool:
         prefix = "image_encoder."
         if not name.startswith(prefix):
-            return True
+            return self._recipe.rate(name) > 0
         return name.removeprefix(prefix).startswith(self._recipe.trainable)
 
     def _set_rate(self, fraction: float) -> None:

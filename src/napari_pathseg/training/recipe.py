@@ -78,7 +78,7 @@ class Recipe:
     context : bool
         Whether the network is shown what lies around each crop.
     rates : mapping of parameter prefix to learning rate
-        The longest prefix wins.
+        The longest prefix wins; what has 0 stays as it is.
     """
 
     name: str

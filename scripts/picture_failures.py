@@ -18,7 +18,7 @@ from scipy import ndimage
 from napari_pathseg.geometry import Pair, Region
 from napari_pathseg.inference.segmentation import Logits
 from napari_pathseg.inference.session import Session
-from napari_pathseg.models.registry import DEFAULT, FAILURES_SUFFIX, MODELS, load_segmenter
+from napari_pathseg.models.registry import FAILURES_SUFFIX, SHIPPED, load_segmenter
 from napari_pathseg.prompts import TextPrompt
 from napari_pathseg.slide.base import RGB
 from napari_pathseg.slide.open import open_slide
@@ -80,7 +80,7 @@ def main() -> None:
             panels.append(_panel(slide.read(found.field), found.logits[0], failure.told))
     gap = np.full((panels[0].shape[0], GAP_PX, 3), 255, np.uint8)
     row = np.hstack([part for panel in panels for part in (panel, gap)][:-1])
-    beside = MODELS[DEFAULT].with_suffix(FAILURES_SUFFIX)
+    beside = SHIPPED.with_suffix(FAILURES_SUFFIX)
     Image.fromarray(row).save(beside, quality=80)
     shutil.copyfile(beside, PAGE)
     print(f"{beside} and {PAGE}: {beside.stat().st_size / 1000:.0f} KB")

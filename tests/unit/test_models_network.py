@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from scipy.special import logit
 
 from napari_pathseg.classes import Term
@@ -19,10 +20,15 @@ from napari_pathseg.models.base import ModelCard, TileQuery
 from napari_pathseg.models.image_encoder import mobile_sam_name
 from napari_pathseg.models.network import PathsegNetwork
 from napari_pathseg.models.prompt_encoder import PromptBatch
-from napari_pathseg.models.registry import load_segmenter_file, model_path
+from napari_pathseg.models.registry import load_card, load_segmenter_file, model_path
 from napari_pathseg.models.segmenter import PathsegSegmenter
-from napari_pathseg.models.weights import load_weights, read_mobile_sam, save_weights
-from napari_pathseg.training.finish import write_model
+from napari_pathseg.models.weights import (
+    load_weights,
+    read_mobile_sam,
+    save_beside,
+    save_weights,
+)
+from napari_pathseg.training.finish import card_of, write_model
 from napari_pathseg.training.recipe import load_recipe
 
 GLAND = Term("unspecified", "tissue", "gland")
@@ -162,6 +168,35 @@ def test_weights_survive_the_file(network: PathsegNetwork, tmp_path: Path) -> No
     write_model(network, path, replace(recipe, withheld=("gland",)))
     assert not load_segmenter_file(path).knows(Term("lung", "tissue", "gland"))
     assert not loaded.knows(Term("lung", "nuclei", "gland"))
+
+
+def test_a_model_lies_beside_another_as_what_it_adds(
+    network: PathsegNetwork, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.safetensors"
+    write_model(network, path, load_recipe())
+    base = {k: v for k, v in network.state_dict().items() if k.startswith("image_encoder.")}
+    other = PathsegNetwork(OBJECTS, ("colon",))
+    other.image_encoder.load_state_dict(network.image_encoder.state_dict())
+    recipe = replace(load_recipe(), name="mine", license="CC0")
+    for _ in range(2):  # the second time it is replaced
+        save_beside(other, base, path, "mine", card_of(other, recipe))
+    with safe_open(path, framework="pt") as file:
+        beside = {k.removeprefix("mine/") for k in file.keys() if k.startswith("mine/")}  # noqa: SIM118
+    assert beside == other.state_dict().keys() - base.keys(), "what MobileSAM has is there twice"
+
+    own, mine = load_card(path), load_card(path, "mine")
+    assert (own.name, mine.name, mine.license) == ("pathseg-default", "mine", "CC0")
+    assert own.sha256 != mine.sha256, "embeddings of one would be taken for the other's"
+    back = PathsegNetwork(OBJECTS, ("colon",))
+    load_weights(back, path, "mine", base)
+    for name, value in other.state_dict().items():
+        torch.testing.assert_close(back.state_dict()[name], value, rtol=1e-3, atol=1e-4)
+    load_segmenter_file(path)  # the file's own is still whole
+    with pytest.raises(ModelError, match="missing"):
+        load_weights(back, path, "mine")
+    with pytest.raises(ModelError, match=r"model\.safetensors"):
+        load_card(path, "nobody")
 
 
 def test_weights_of_another_layout_are_refused_by_key(

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from napari_pathseg.cli.console import INTERRUPTED, note, print_json, print_table, progress_line
+from napari_pathseg.cli.fetching import fetch_for
 from napari_pathseg.cli.options import Number, adapter_option, context_option, model_option
 from napari_pathseg.slide.scale import PLAUSIBLE_MPP
 
@@ -118,6 +119,7 @@ def batch(
         adapters=tuple(str(file.absolute()) for file in adapters),
         context=context,
     )
+    fetch_for(settings.model)
     segmenter, vocabulary = load_adapted(settings.model, adapters)
     work = prepare(inputs, out, settings, segmenter, vocabulary, resume=resume)
     out.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from napari_pathseg.cli.console import print_json, print_table, progress_line
+from napari_pathseg.cli.fetching import fetch_for
 from napari_pathseg.cli.options import context_option, model_option
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.progress import Progress
@@ -71,6 +72,7 @@ def evaluate(
     chosen = _choose(known, split, datasets, limit, seed)
     if not chosen:
         raise PathsegError(f"{cases}: no case has split '{split}'.", "Give --split or --dataset.")
+    fetch_for(model)
     segmenter, vocabulary = adapted(load_segmenter(model), Vocabulary.load(), [])
     config = SegmentConfig(context=context)
     measured: list[Measured] = []

@@ -41,7 +41,7 @@ def learn_bundle(
     from napari_pathseg.models.adapter import save_adapter
     from napari_pathseg.models.adapter_card import SUFFIX
     from napari_pathseg.models.adapter_folder import file_stem
-    from napari_pathseg.models.registry import load_segmenter
+    from napari_pathseg.models.registry import fetch_base, load_segmenter
     from napari_pathseg.training.learning import learn
     from napari_pathseg.training.lesson import adapter_of
     from napari_pathseg.training.lesson_page import lesson_facts, lesson_page
@@ -51,6 +51,7 @@ def learn_bundle(
     vocabulary = Vocabulary.of_user()
     subjects = _subjects(bundle, texts, vocabulary)
     with progress_line() as progress:
+        fetch_base(model, progress)
         segmenter = load_segmenter(model)
         lessons = [
             learn(term, fields, segmenter, progress=progress) for term, fields in subjects.items()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_pathseg.cli.fetching import fetch_for
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.geometry import Region, region_inside
 
@@ -55,6 +56,7 @@ def open_region(
     """
     from napari_pathseg.inference.session import open_session
 
+    fetch_for(model)
     session = open_session(
         slide,
         mpp=None if mpp is None else (mpp, mpp),

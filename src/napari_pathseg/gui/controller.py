@@ -299,9 +299,9 @@ class PathsegController:
     def warm_up(self) -> None:
         """Load the model, and what napari needs for a first mask, before they are asked for."""
 
-        def load(_report: ProgressCallback, _cancel: CancelToken) -> Segmenter:
+        def load(report: ProgressCallback, cancel: CancelToken) -> Segmenter:
             warm_up()
-            segmenter = self.model.get()
+            segmenter = self.model.get(report, cancel)
             self.words.warm_up()
             return segmenter
 

@@ -56,9 +56,11 @@ def pictured_failures(chosen: str) -> Path | None:
 
     Imports the registry, as `choices` does.
     """
-    from napari_pathseg.models.registry import FAILURES_SUFFIX, MODELS
+    from napari_pathseg.models.registry import DEFAULT, FAILURES_SUFFIX, MODELS, SHIPPED
 
-    picture = MODELS.get(chosen, Path(chosen)).with_suffix(FAILURES_SUFFIX)
+    if chosen in MODELS and chosen != DEFAULT:
+        return None
+    picture = (SHIPPED if chosen == DEFAULT else Path(chosen)).with_suffix(FAILURES_SUFFIX)
     return picture if picture.is_file() else None
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
+
 if TYPE_CHECKING:
     from napari_pathseg.models.base import Segmenter
 
@@ -21,10 +23,16 @@ class SharedModel:
     ----------
     load : callable
         Returns the segmenter; called in the background, since it imports torch.
+    fetch : callable, optional
+        Called before it: has what does not ship.
     """
 
-    def __init__(self, load: Callable[[], Segmenter]) -> None:
-        self._load = load
+    def __init__(
+        self,
+        load: Callable[[], Segmenter],
+        fetch: Callable[[ProgressCallback, CancelToken | None], None] | None = None,
+    ) -> None:
+        self._load, self._fetch = load, fetch
         self._lock = threading.Lock()
         self._segmenter: Segmenter | None = None
         self._wanted = 0
@@ -38,13 +46,24 @@ class SharedModel:
         """Use another segmenter from now on, such as this one with other adapters."""
         self._segmenter = segmenter
 
-    def get(self) -> Segmenter:
-        """The segmenter; ModelError when its weights can not be loaded."""
+    def get(
+        self, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
+    ) -> Segmenter:
+        """The segmenter; `progress` and `cancel` are those of what has to be fetched for it.
+
+        Raises
+        ------
+        ModelError, FetchError
+            When its weights can not be loaded.
+        CancelledError
+        """
         with self._lock:
             if self._segmenter is not None:
                 return self._segmenter
             keep_triton_out()
             wanted = self._wanted
+            if self._fetch is not None:
+                self._fetch(progress, cancel)
             loaded = self._load()
             if wanted == self._wanted:
                 self._segmenter = loaded
@@ -68,6 +87,18 @@ def keep_triton_out() -> None:
         return
     if "libLLVM" in maps.read_text(encoding="utf-8", errors="replace"):
         sys.modules["triton"] = None  # type: ignore[assignment]
+
+
+def fetch_chosen(name: str, progress: ProgressCallback, cancel: CancelToken | None) -> None:
+    """Have what a model of the registry needs and does not ship.
+
+    Raises
+    ------
+    FetchError, CancelledError
+    """
+    from napari_pathseg.models.registry import fetch_base
+
+    fetch_base(name, progress, cancel)
 
 
 def load_chosen(name: str) -> Segmenter:

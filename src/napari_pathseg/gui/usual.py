@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.jobs import Runner
-from napari_pathseg.gui.models import SharedModel, load_chosen
+from napari_pathseg.gui.models import SharedModel, fetch_chosen, load_chosen
 from napari_pathseg.gui.settings import kept_settings
 from napari_pathseg.vocabulary import Vocabulary
 from napari_pathseg.vocabulary.termfile import own_terms_path
@@ -24,7 +24,10 @@ def default_controller(
         viewer,
         runner=runner,
         writer=writer,
-        model=SharedModel(lambda: load_chosen(settings.value.model)),
+        model=SharedModel(
+            lambda: load_chosen(settings.value.model),
+            lambda progress, cancel: fetch_chosen(settings.value.model, progress, cancel),
+        ),
         vocabulary=Vocabulary.load(),
         settings=settings,
         **options,

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from napari_pathseg.errors import ModelError
 from napari_pathseg.fetch import sha256_of
 from napari_pathseg.models.base import Figure, ModelCard, Segmenter
 from napari_pathseg.models.network import PathsegNetwork
 from napari_pathseg.models.segmenter import PathsegSegmenter
-from napari_pathseg.models.weights import load_weights, read_card
+from napari_pathseg.models.sources import fetch_mobile_sam
+from napari_pathseg.models.weights import load_weights, read_card, read_mobile_sam
+from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
 
-DEFAULT = "default"
+DEFAULT, PERMISSIVE = "default", "permissive"
 SUFFIX = ".safetensors"
 # Of a picture beside a model: what it is known to do wrong.
 FAILURES_SUFFIX = ".failures.jpg"
-MODELS: Mapping[str, Path] = {
-    DEFAULT: Path(__file__).parent / "data" / "pathseg-default.safetensors",
-}
+# The file of the default model, which holds under their names what others add to MobileSAM.
+SHIPPED = Path(__file__).parent / "data" / "pathseg-default.safetensors"
+MODELS = (DEFAULT,)
 
 
 def _mobile_sam(device: str) -> Segmenter:
@@ -36,13 +40,28 @@ def _mobile_sam(device: str) -> Segmenter:
 ADAPTERS: Mapping[str, Callable[[str], Segmenter]] = {"mobile-sam": _mobile_sam}
 
 
+def fetch_base(
+    name: str, progress: ProgressCallback = no_progress, cancel: CancelToken | None = None
+) -> None:
+    """Have what a model needs and does not ship with it, once for a computer; most need nothing.
+
+    Raises
+    ------
+    FetchError
+        When it can not be had.
+    CancelledError
+    """
+    if name == PERMISSIVE or name in ADAPTERS:
+        fetch_mobile_sam(progress, cancel)
+
+
 def load_segmenter(name: str = DEFAULT, device: str | None = None) -> Segmenter:
     """Load a model by name, or from a file of ours; the last one loaded is kept.
 
     Parameters
     ----------
     name : str
-        A key of `MODELS` or `ADAPTERS`, or the path of a `.safetensors` file.
+        One of `MODELS` or `ADAPTERS`, or the path of a `.safetensors` file.
     device : str, optional
         "cpu", "cuda" or "mps"; by default the fastest that is there.
 
@@ -51,7 +70,7 @@ def load_segmenter(name: str = DEFAULT, device: str | None = None) -> Segmenter:
     ModelError
         When the name is unknown or the file is missing or damaged.
     FetchError
-        When the weights of another's model can not be had.
+        When what :func:`fetch_base` fetches is not there and can not be had.
     """
     return _kept(name, device or fastest_device())
 
@@ -60,6 +79,8 @@ def load_segmenter(name: str = DEFAULT, device: str | None = None) -> Segmenter:
 def _kept(name: str, device: str) -> Segmenter:
     if name in ADAPTERS:
         return ADAPTERS[name](device)
+    if name == PERMISSIVE:
+        return _load(SHIPPED, device, name, read_mobile_sam(fetch_mobile_sam()))
     return load_segmenter_file(model_path(name), device)
 
 
@@ -80,16 +101,22 @@ def load_segmenter_file(path: Path, device: str = "cpu") -> Segmenter:
     ModelError
         When the file is missing, damaged or of another layout.
     """
-    card = load_card(path)
+    return _load(path, device)
+
+
+def _load(
+    path: Path, device: str, name: str = "", base: Mapping[str, Tensor] | None = None
+) -> Segmenter:
+    card = load_card(path, name)
     network = PathsegNetwork(card.objects, card.regions, context=card.context)
-    load_weights(network, path)
+    load_weights(network, path, name, base)
     return PathsegSegmenter(network, card, device)
 
 
 def model_path(name: str) -> Path:
     """The file of a model; ModelError for an unknown name."""
     if name in MODELS:
-        return MODELS[name]
+        return SHIPPED
     if name.endswith(SUFFIX):
         return Path(name)
     names = ", ".join([*MODELS, *ADAPTERS])
@@ -98,17 +125,20 @@ def model_path(name: str) -> Path:
     )
 
 
-def load_card(path: Path) -> ModelCard:
-    """The card of a model file, without loading the weights.
+def load_card(path: Path, name: str = "") -> ModelCard:
+    """The card of a model file, or of one `name` beside its model, without loading the weights.
 
     Raises
     ------
     ModelError
-        When the file is missing, damaged or has no card.
+        When the file is missing, damaged or has no such card.
     """
-    data = read_card(path)
+    data = read_card(path, name)
+    # What is kept by a model's sum is not to be taken for that of another of the same file.
+    file = sha256_of(path)
+    sha256 = hashlib.sha256(f"{file}/{name}".encode()).hexdigest() if name else file
     try:
-        return _card(data, sha256_of(path))
+        return _card(data, sha256)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path}: the model card lacks or misuses {error}.", "Use a model made by this version."

@@ -1,4 +1,8 @@
-"""Weights on disk: one safetensors file with the model card in its header; never a pickle."""
+"""Weights on disk: a safetensors file with the model card in its header; never a pickle.
+
+A file may hold, beside its model, what others add to MobileSAM: their tensors and cards go by the
+name of the model, a slash before what they are called.
+"""
 
 from __future__ import annotations
 
@@ -25,24 +29,49 @@ def save_weights(network: nn.Module, path: Path, card: Mapping[str, Any]) -> Non
         name: value.detach().to(torch.float16 if value.is_floating_point() else value.dtype)
         for name, value in network.state_dict().items()
     }
-    part = path.with_suffix(".part")
     contiguous = {k: v.contiguous() for k, v in state.items()}
-    save_file(contiguous, part, metadata={"card": json.dumps(card, sort_keys=True)})
-    part.chmod(0o644)
-    part.replace(path)
+    _write(contiguous, path, {"card": json.dumps(card, sort_keys=True)})
 
 
-def read_card(path: Path) -> dict[str, Any]:
-    """The card in the header of a weights file.
+def save_beside(
+    network: nn.Module, base: Mapping[str, Tensor], path: Path, name: str, card: Mapping[str, Any]
+) -> None:
+    """Put what a network adds to MobileSAM into a weights file, beside the model that it holds.
+
+    Parameters
+    ----------
+    network : nn.Module
+    base : mapping
+        MobileSAM's weights, by :func:`read_mobile_sam`; what is the same as there is left out.
+    path : Path
+        A weights file; written whole or not at all.
+    name : str
+        Of the model in the file; one of this name is replaced.
+    card : mapping
+    """
+    with safe_open(path, framework="pt") as file:
+        cards = dict(file.metadata() or {})
+        held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    own = f"{name}/"
+    held = {key: value for key, value in held.items() if not key.startswith(own)}
+    for key, value in network.state_dict().items():
+        if key not in base or not torch.equal(base[key].to(value), value):
+            kept = torch.float16 if value.is_floating_point() else value.dtype
+            held[own + key] = value.detach().to(kept).contiguous()
+    _write(held, path, cards | {own + "card": json.dumps(card, sort_keys=True)})
+
+
+def read_card(path: Path, name: str = "") -> dict[str, Any]:
+    """A card in the header of a weights file: that of its model, or of one `name` beside it.
 
     Raises
     ------
     ModelError
-        When the file is missing, damaged or has no card.
+        When the file is missing, damaged or has no such card.
     """
     try:
         with safe_open(path, framework="pt") as file:
-            card: dict[str, Any] = json.loads((file.metadata() or {})["card"])
+            card: dict[str, Any] = json.loads((file.metadata() or {})[_prefix(name) + "card"])
             return card
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ModelError(
@@ -51,20 +80,45 @@ def read_card(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
+def load_weights(
+    network: nn.Module, path: Path, name: str = "", base: Mapping[str, Tensor] | None = None
+) -> None:
     """Fill a network from a weights file, every key matched.
+
+    Parameters
+    ----------
+    network : nn.Module
+    path : Path
+    name : str
+        Of a model beside the file's own.
+    base : mapping, optional
+        What that adds to.
 
     Raises
     ------
     ModelError
         Listing the keys that are missing, unexpected or of another shape.
     """
+    own = _prefix(name)
     try:
         with safe_open(path, framework="pt") as file:
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # A slash stands only in the names of what lies beside.
+            keys = [k for k in file.keys() if (k.startswith(own) if own else "/" not in k)]  # noqa: SIM118
+            state = {key.removeprefix(own): file.get_tensor(key) for key in keys}
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: {error}.", "Install the package again.") from error
-    load_matching(network, state, path)
+    load_matching(network, {**(base or {}), **state}, path)
+
+
+def _prefix(name: str) -> str:
+    return f"{name}/" if name else ""
+
+
+def _write(state: Mapping[str, Tensor], path: Path, cards: Mapping[str, str]) -> None:
+    part = path.with_suffix(".part")
+    save_file(dict(state), part, metadata=dict(cards))
+    part.chmod(0o644)
+    part.replace(path)
 
 
 def load_matching(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:

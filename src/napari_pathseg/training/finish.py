@@ -23,8 +23,16 @@ def write_model(
     OSError
         When the file can not be written; nothing is left behind.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_weights(network, path, card_of(network, recipe, figures))
+
+
+def card_of(
+    network: PathsegNetwork, recipe: Recipe, figures: Sequence[Figure] = ()
+) -> dict[str, Any]:
+    """What the header of a weights file says of a network that was trained by a recipe."""
     objects = network.term_encoder.objects
-    card: dict[str, Any] = {
+    return {
         "name": recipe.name,
         "version": recipe.version,
         "license": recipe.license,
@@ -40,5 +48,3 @@ def write_model(
         "context": network.context_branch is not None,
         "figures": [asdict(figure) for figure in figures],
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_weights(network, path, card)

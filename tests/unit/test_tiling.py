@@ -1,4 +1,4 @@
-"""Tiles cover a picture; blending and placing do not move or change what they carry."""
+"""Tiles cover a picture; placing does not move or change what it carries."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 from napari_pathseg.geometry import Field
 from napari_pathseg.inference.tiling import (
     MARGIN_PX,
-    Blend,
-    Tile,
     place_map,
     resize_map,
     tile_starts,
@@ -65,22 +63,6 @@ def test_an_absurd_number_is_counted_and_not_made() -> None:
 
 def test_small_picture_is_one_tile() -> None:
     assert list(tile_starts(200, 1024, 128)) == [0]
-
-
-@settings(deadline=None, max_examples=20)
-@given(st.integers(100, 700), st.integers(100, 700))
-def test_blending_pieces_of_one_map_gives_the_map(height: int, width: int) -> None:
-    y, x = np.mgrid[:height, :width].astype(np.float32)
-    whole = np.sin(y / 40) + np.cos(x / 30)
-    blend = Blend((height, width), 16)
-    starts = (tile_starts(length, 256, 64) for length in (height, width))
-    for y, x in itertools.product(*starts):
-        tile = Tile(y, x, 256, 256)
-        padded = np.zeros((tile.height, tile.width), dtype=np.float32)
-        part = whole[tile.inside(whole.shape)]
-        padded[: part.shape[0], : part.shape[1]] = part
-        blend.add(tile, padded)
-    np.testing.assert_allclose(blend.result(), whole, atol=1e-4)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 7])

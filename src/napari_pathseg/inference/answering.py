@@ -15,10 +15,11 @@ from napari_pathseg.geometry import Field, Region
 from napari_pathseg.inference.corrections import Click, correct, cut_to_boxes
 from napari_pathseg.inference.embeddings import EncodedPicture, WordsAnswer
 from napari_pathseg.inference.gestures import carried_on
+from napari_pathseg.inference.row_blend import RowBlend
 from napari_pathseg.inference.segmentation import Answer, Logits, logit, no_candidates
-from napari_pathseg.inference.tiling import OUTSIDE, Blend, FloatMap, Tile, place_map, resize_map
+from napari_pathseg.inference.tiling import OUTSIDE, FloatMap, Tile, place_map, resize_map
 from napari_pathseg.inference.understanding import Question
-from napari_pathseg.models.base import Segmenter, TileQuery, gated
+from napari_pathseg.models.base import OUTPUT_STRIDE, Segmenter, TileQuery, gated
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, SpatialPrompt
 
@@ -107,34 +108,41 @@ def _words(
     is that of the likeliest pixel in the field; the score is the mean, weighted by what was found
     in the field.
     """
-    blend = Blend(picture.shape, RAMP_PX)
+    blend = RowBlend(picture.shape, 1, RAMP_PX)
     presence, scores, areas = 0.0, [], []
     for i, tile in enumerate(picture.tiles):
         cancel.raise_if_cancelled()
         answers = picture.encoded[i].answer_words(segmenter, terms)
         gate = segmenter.card.presence_gate
-        small = np.maximum.reduce([gated(a, gate) for a in answers])
-        large = resize_map(small, (tile.height, tile.width))
-        blend.add(tile, large)
-        here = large[_part_over(tile, picture.field, field)]
+        logits = np.maximum.reduce([gated(a, gate) for a in answers])
+        blend.add(tile, logits[None])
+        here = logits[_part_over(tile, picture.field, field)]
         best = max(answers, key=lambda a: a.presence)
         area = int((here > 0).sum())
-        beside = not area and bool((large > 0).any())
+        beside = not area and bool((logits > 0).any())
         own = float(expit(here.max(initial=OUTSIDE))) if beside else best.presence
         presence = max(presence, own)
         scores.append(best.score)
         areas.append(area + 1.0)
-    return WordsAnswer(blend.result(), presence, float(np.average(scores, weights=areas)))
+    rows, columns = blend.shape
+    blended = blend.rows(0, rows)[0]
+    large = resize_map(blended, (rows * OUTPUT_STRIDE, columns * OUTPUT_STRIDE))
+    found = np.ascontiguousarray(large[: picture.shape[0], : picture.shape[1]])
+    return WordsAnswer(found, presence, float(np.average(scores, weights=areas)))
 
 
 def _part_over(tile: Tile, seen: Field, field: Field) -> tuple[slice, slice]:
-    """The pixels of a tile that lie over a field."""
+    """The part of a tile's answer, on its own grid, that lies over a field."""
     low = seen.from_level0(*field.origin)
     high = seen.from_level0(*field.to_level0(field.height, field.width))
-    return (
-        slice(max(math.floor(low[0]) - tile.y, 0), max(math.ceil(high[0]) - tile.y, 0)),
-        slice(max(math.floor(low[1]) - tile.x, 0), max(math.ceil(high[1]) - tile.x, 0)),
+    rows, columns = (
+        slice(
+            max(math.floor((first - start) / OUTPUT_STRIDE), 0),
+            max(math.ceil((stop - start) / OUTPUT_STRIDE), 0),
+        )
+        for first, stop, start in zip(low, high, (tile.y, tile.x), strict=True)
     )
+    return rows, columns
 
 
 def _clicks_alone(

@@ -79,41 +79,6 @@ def one_start(center: float, length: int, side: int) -> Starts:
     return Starts(at, 1, at)
 
 
-class Blend:
-    """Weighted mean of overlapping tiles, with weights that fall to the tiles' edges.
-
-    Parameters
-    ----------
-    shape : (int, int)
-        Of the whole picture.
-    ramp_px : int
-        Width of the fall at each edge.
-    """
-
-    def __init__(self, shape: Shape, ramp_px: int) -> None:
-        self._sum = np.zeros(shape, dtype=np.float32)
-        self._weight = np.zeros(shape, dtype=np.float32)
-        self._ramp = max(ramp_px, 1)
-
-    def add(self, tile: Tile, values: FloatMap) -> None:
-        """Add a tile's map (height, width)."""
-        where = tile.inside(self._sum.shape)
-        height, width = (s.stop - s.start for s in where)
-        weight = np.minimum.outer(self._fall(tile.height), self._fall(tile.width))[:height, :width]
-        self._sum[where] += values[:height, :width] * weight
-        self._weight[where] += weight
-
-    def result(self) -> FloatMap:
-        """The blended map (height, width)."""
-        mean: FloatMap = (self._sum / np.maximum(self._weight, 1e-6)).astype(np.float32)
-        return mean
-
-    def _fall(self, length: int) -> FloatMap:
-        distance = np.minimum(np.arange(length) + 1, np.arange(length, 0, -1))
-        fall: FloatMap = np.minimum(distance / self._ramp, 1.0).astype(np.float32)
-        return fall
-
-
 def resize_map(values: FloatMap, shape: Shape) -> FloatMap:
     """A soft map on another grid, corner on corner, bilinear."""
     if values.shape == shape:

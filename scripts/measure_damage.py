@@ -30,6 +30,8 @@ sys.path.insert(0, str(ROOT / "tests" / "shared"))
 MAX_S = 10.0
 MAX_MB = 2048
 SCENE_SHAPE = (1040, 530)
+EXTRAS = ("wsidicom", "slideio")
+"""Families that are named after who reads them: DICOM and SVS by these libraries."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,15 @@ def write_family(family: str, folder: Path) -> Path:
         "mrxs": scanner_files.write_mrxs,
         "philips.tiff": scanner_files.write_philips,
         "dicom": scanner_files.write_dicom,
+        "wsidicom": scanner_files.write_dicom,
     }
     if family in scanners:
-        return scanners[family](folder / ("a" if family == "dicom" else f"a.{family}"), picture)
-    layout = {"svs": "svs", "ome.tif": "ome", "tif": "generic"}[family]
+        name = "a" if family in ("dicom", "wsidicom") else f"a.{family}"
+        return scanners[family](folder / name, picture)
+    layout = {"svs": "svs", "slideio": "svs", "ome.tif": "ome", "tif": "generic"}[family]
     compression = "deflate" if family == "ome.tif" else "jpeg"
-    return write_pyramid(scene, folder / f"a.{family}", layout=layout, compression=compression)
+    path = folder / f"a.{layout if family == 'slideio' else family}"
+    return write_pyramid(scene, path, layout=layout, compression=compression)
 
 
 def _write_zarr(family: str, folder: Path, picture: np.ndarray) -> Path:
@@ -155,6 +160,7 @@ FAMILIES = (
     "svs", "ome.tif", "tif", "stack.ome.tif", "strips.tif", "palette.tif", "scn", "philips.tiff",
     "vms", "mrxs", "dicom", "zarr-2", "zarr-3", "zarr-zip-2", "zarr-zip-3", "png", "jpg", "bmp",
     "webp", *(("czi",) if find_spec("pylibCZIrw") else ()),
+    *(backend for backend in EXTRAS if find_spec(backend)),
 )  # fmt: skip
 
 
@@ -197,7 +203,7 @@ def damaged_slides(sound: Path, count: int, seed: int, folder: Path) -> Iterator
         shutil.rmtree(copy)
 
 
-def look(path: Path) -> str:
+def look(path: Path, backend: str | None = None) -> str:
     """Open a slide as the viewer does: some of every level, corners, and the description."""
     from napari_pathseg.errors import SlideError
     from napari_pathseg.geometry import Field
@@ -205,7 +211,7 @@ def look(path: Path) -> str:
     from napari_pathseg.slide.open import open_slide
 
     try:
-        with open_slide(path) as slide:
+        with open_slide(path, backend=backend) as slide:
             describe(slide, properties=True)
             slide.icc_profile()
             for index, level in enumerate(slide.levels[:12]):
@@ -219,17 +225,19 @@ def look(path: Path) -> str:
     return ""
 
 
-def _child(path: Path, answer: Connection) -> None:
+def _child(path: Path, backend: str | None, answer: Connection) -> None:
     try:
-        answer.send((look(path), None))
+        answer.send((look(path, backend), None))
     except BaseException:  # noqa: BLE001 - what leaks is what is measured
         answer.send(("", traceback.format_exc()))
 
 
-def try_one(path: Path, context: multiprocessing.context.BaseContext) -> Outcome:
+def try_one(
+    path: Path, context: multiprocessing.context.BaseContext, backend: str | None = None
+) -> Outcome:
     """Look at one slide in a process of its own."""
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measured_child, args=(path, sender))
+    process = context.Process(target=_measured_child, args=(path, backend, sender))
     start = time.monotonic()
     process.start()
     sender.close()
@@ -255,12 +263,12 @@ def try_one(path: Path, context: multiprocessing.context.BaseContext) -> Outcome
     return Outcome("refused" if good else "unclear", reason, seconds, most_mb)
 
 
-def _measured_child(path: Path, answer: Connection) -> None:
+def _measured_child(path: Path, backend: str | None, answer: Connection) -> None:
     class Counted:
         def send(self, pair: tuple[str, str | None]) -> None:
             answer.send((*pair, peak_mb(), time.process_time()))
 
-    _child(path, Counted())  # type: ignore[arg-type]
+    _child(path, backend, Counted())  # type: ignore[arg-type]
 
 
 def peak_mb() -> float:
@@ -280,7 +288,9 @@ def quick_context() -> multiprocessing.context.BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    names = ("backend_tiff", "backend_zarr", "backend_openslide", "backend_picture")
+    names = ["backend_tiff", "backend_zarr", "backend_openslide", "backend_picture"]
+    extras = {"wsidicom": "backend_dicom", "slideio": "backend_slideio"}
+    names += [extras[package] for package in EXTRAS if find_spec(package)]
     modules = (*names, "color", "info", "zarr_scenes", "zarr_store", "aperio")
     context.set_forkserver_preload(
         [
@@ -297,6 +307,7 @@ def quick_context() -> multiprocessing.context.BaseContext:
 def try_family(family: str, count: int, seed: int = 0, sound: Path | None = None) -> list[Outcome]:
     """Damage a slide `count` times and look at each."""
     context = quick_context()
+    backend = family if family in EXTRAS else None
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if sound is None:
@@ -304,9 +315,9 @@ def try_family(family: str, count: int, seed: int = 0, sound: Path | None = None
         else:
             (folder / "sound").mkdir()
             sound = Path(shutil.copy(sound, folder / "sound"))
-        assert look(sound) == "", look(sound)
+        assert look(sound, backend) == "", look(sound, backend)
         return [
-            try_one(path, context)
+            try_one(path, context, backend)
             for path in damaged_slides(sound, count, seed, folder / "damaged")
         ]
 

@@ -16,7 +16,8 @@ from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide import unpacking
 from napari_pathseg.slide.backend_picture import PictureSlide
-from napari_pathseg.slide.unpacking import Unpacking, unpacked
+from napari_pathseg.slide.open import open_slide
+from napari_pathseg.slide.unpacking import BLANK, Unpacking, first_look, unpacked
 
 WIDTH, HEIGHT = 350, 700
 RGB = npt.NDArray[np.uint8]
@@ -70,6 +71,58 @@ def test_pixels_are_those_that_pillow_gives(
     assert bool(slow) is not quick
 
 
+@pytest.mark.parametrize(
+    ("name", "mode", "options"),
+    [
+        ("a.png", "RGB", {}),
+        ("a.png", "RGBA", {}),
+        ("a.png", "L", {}),
+        ("a.png", "P", {}),
+        ("a.png", "1", {}),
+        ("a.jpg", "RGB", {"quality": 95}),
+        ("a.jpg", "L", {"quality": 95}),
+        ("a.jpg", "CMYK", {"quality": 95}),
+        ("progressive.jpg", "RGB", {"quality": 95, "progressive": True}),
+    ],
+)
+def test_a_first_look_is_like_the_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, mode: str, options: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(unpacking, "LOOK_PX", 100)
+    path = tmp_path / name
+    shade = np.add.outer(np.arange(HEIGHT) // 8, np.arange(WIDTH) // 8 * 3) % 200
+    shade += np.random.default_rng(0).integers(0, 40, shade.shape)
+    pixels = np.repeat(shade[..., None], 4, axis=2).astype(np.uint8)
+    if mode != "RGBA":
+        pixels[..., 3] = 255
+    Image.fromarray(pixels).convert(mode).save(path, **options)
+    with Image.open(path) as picture:
+        truth = unpacked(picture, path)[3::7, 3::7].astype(int)
+    with Image.open(path) as picture:
+        look = first_look(picture, path)
+    assert look is not None
+    if picture.format == "JPEG":
+        assert look.shape == (HEIGHT // 8 + 1, WIDTH // 8 + 1, 3)
+        assert abs(look.mean() - truth.mean()) < 2
+        return
+    assert look.shape == truth.shape
+    known = int((look != BLANK).any(axis=(1, 2)).sum())
+    assert 3 < known < len(truth) / 2
+    assert abs(look[:known] - truth[:known]).max() <= 1
+    assert (look[known:] == BLANK).all()
+
+
+def test_a_damaged_picture_has_no_first_look(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.png")
+    path.write_bytes(path.read_bytes()[:4000] + bytes(2000))
+    slide = PictureSlide(path)
+    glimpse = slide.glimpse()
+    with pytest.raises(DamagedSlideError, match=r"a\.png"):
+        slide.read(Field(0, 0, 0, 10, 10, (1.0, 1.0)))
+    assert (glimpse.pixels == BLANK).all()
+    assert slide.glimpse().final
+
+
 def test_sixteen_bits_become_eight(tmp_path: Path) -> None:
     values = np.random.default_rng(1).integers(0, 65536, (300, 20, 3), dtype=np.uint16)
     for stored in (values, values[..., 0].copy()):
@@ -87,7 +140,7 @@ def test_a_picture_without_its_end_is_refused(tmp_path: Path, name: str) -> None
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 3 // 4])
     with pytest.raises(DamagedSlideError, match=name):
-        PictureSlide(path)
+        open_slide(path)
 
 
 def test_it_is_decoded_once_for_all_who_wait() -> None:
@@ -99,9 +152,10 @@ def test_it_is_decoded_once_for_all_who_wait() -> None:
         return np.zeros((2, 3, 3), np.uint8)
 
     unpacking = Unpacking(decode)
-    unpacking.begin()
-    unpacking.begin()
+    unpacking.begin(look=False)
+    unpacking.begin(look=False)
     assert not unpacking.ended
+    assert unpacking.look is None
     threading.Timer(0.05, may_go_on.set).start()
     assert unpacking.pixels() is unpacking.pixels()
     assert unpacking.ended
@@ -117,7 +171,7 @@ def test_damage_is_told_to_all_who_read() -> None:
         raise DamagedSlideError("it is broken.")
 
     unpacking = Unpacking(decode)
-    unpacking.begin()
+    unpacking.begin(look=False)
     for _ in range(2):
         with pytest.raises(DamagedSlideError, match="broken"):
             unpacking.pixels()

@@ -34,31 +34,30 @@ def holds_only_labels(path: Path) -> bool:
         from napari_pathseg.export.ome_zarr_read import is_label_zarr
 
         return is_label_zarr(path, alone=True)
+    suffix = path.suffix.lower()
+    if suffix not in (".png", ".tif", ".tiff"):
+        return False
     from napari_pathseg.export.mask_png import KEY as PNG_KEY
     from napari_pathseg.export.ome_tiff import KEY as TIFF_KEY
     from napari_pathseg.export.pictures import DAMAGED
 
     try:
-        if path.suffix.lower() == ".png":
+        if suffix == ".png":
             from PIL import PngImagePlugin
 
             # By its name: Image.open refuses what is large before it is known to be no slide.
             with PngImagePlugin.PngImageFile(path) as image:
                 return image.mode.startswith("I") or PNG_KEY in image.info
-        if path.suffix.lower() in (".tif", ".tiff"):
-            import tifffile
+        import tifffile
 
-            with tifffile.TiffFile(path) as tiff:
-                page = tiff.pages.first
-                wide = (
-                    page.dtype is not None and page.dtype.kind in "ui" and page.dtype.itemsize > 2
-                )
-                said = page.description
-                ours = said.startswith('{"classes"') or f'K="{TIFF_KEY}"' in said
-                return len(page.shape) == 2 and (wide or ours)
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            wide = page.dtype is not None and page.dtype.kind in "ui" and page.dtype.itemsize > 2
+            said = page.description
+            ours = said.startswith('{"classes"') or f'K="{TIFF_KEY}"' in said
+            return len(page.shape) == 2 and (wide or ours)
     except (OSError, *DAMAGED):
         return False  # whoever reads it as a slide says what is wrong
-    return False
 
 
 def read_labels(path: Paths) -> list[Any]:

@@ -11,8 +11,14 @@ from napari_pathseg.slide.coarse import CoarseLevels
 if TYPE_CHECKING:
     from napari import Viewer
 
-EVERY_MS = 700
-PATIENCE = 40
+EVERY_MS = 175
+QUICK = 20
+"""Looks at what changes fast in the beginning, as a picture that is decoded as a whole."""
+
+SELDOM = 4
+"""Of later looks one in so many draws what changed: drawing takes the viewer's time too."""
+
+PATIENCE = 160
 """Looks at the viewer before the layer, if it never comes, is given up."""
 
 
@@ -46,6 +52,7 @@ class _Watch:
         self._array, self._name = array, name
         self._shown = 0
         self._patience = PATIENCE
+        self._looks = 0
         self._bar: DockProgress | None = None
 
     def tick(self) -> bool:
@@ -57,7 +64,9 @@ class _Watch:
             return self._ended()
         if layers:
             self._patience = 0
-            self._show(layers, coarse)
+            self._looks += 1
+            if self._looks <= QUICK or self._looks % SELDOM == 0:
+                self._show(layers, coarse)
         if not coarse.ended:
             return True
         for layer in layers:

@@ -18,7 +18,6 @@ from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.channels import WHITE, Channel
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.planes import PlaneSlide
-from napari_pathseg.slide.pyramid import dask_pyramid, viewer_pyramid
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -46,8 +45,13 @@ def slide_config() -> SlideConfig:
     return config
 
 
-def open_source(path: Path, scene: int | None = None) -> Slide:
+def open_source(path: Path, scene: int | None = None, *, settled: bool = True) -> Slide:
     """A slide file, or the generated slide of that name.
+
+    Parameters
+    ----------
+    path, scene, settled
+        As for `open_slide`.
 
     Raises
     ------
@@ -56,7 +60,7 @@ def open_source(path: Path, scene: int | None = None) -> Slide:
     """
     found = _GENERATED.fullmatch(path.name)
     if found is None or path.exists():
-        return open_slide(path, scene=scene, config=slide_config())
+        return open_slide(path, scene=scene, config=slide_config(), settled=settled)
     from napari_pathseg.slide.synthetic import SyntheticSlide
 
     height, width, mpp, seed = found.groups()
@@ -73,7 +77,8 @@ def read_file(path: Path) -> list[LayerData]:
     SlideError
         When the file can not be opened.
     """
-    first = open_source(path)
+    first = open_source(path, settled=False)
+    first.glimpse()  # what has to be decoded as a whole is begun now, beside all that follows
     if len(first.scenes) > 1:
         _look_at_all_when_there()
     layers = {first.scene: slide_layers(first)}
@@ -89,6 +94,7 @@ def read_file(path: Path) -> list[LayerData]:
                 for data, options, kind in slide_layers(other)
             ]
     shown = layers.pop(first.scene)
+    first.settle()
     # The last layer lies on top.
     return [layer for scene in sorted(layers) for layer in layers[scene]] + shown
 
@@ -161,6 +167,8 @@ def _layer(slide: Slide, channel: int | None, options: dict[str, Any]) -> LayerD
 def _pyramid(slide: Slide, channel: int | None) -> list[Any]:
     """Levels as a viewer wants them, or exact ones where there is no viewer to show more later."""
     from napari import current_viewer
+
+    from napari_pathseg.slide.pyramid import dask_pyramid, viewer_pyramid
 
     viewer = current_viewer()
     if viewer is None:

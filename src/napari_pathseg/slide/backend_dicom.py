@@ -21,7 +21,10 @@ from napari_pathseg.slide.scenes import require_one_scene
 # An optional extra: by name, so that neither checkers nor installers take it for a requirement.
 wsidicom = import_module("wsidicom")
 
-DICOM_ERRORS = (
+_NAMED: list[Any] = [each for each in vars(wsidicom.errors).values() if isinstance(each, type)]
+DICOM_ERRORS: tuple[type[Exception], ...] = (
+    # Its own have no common root.
+    *(each for each in _NAMED if issubclass(each, Exception)),
     RuntimeError,
     ValueError,
     TypeError,
@@ -34,7 +37,6 @@ DICOM_ERRORS = (
     MemoryError,
     NotImplementedError,
     AssertionError,
-    wsidicom.errors.WsiDicomError,
 )
 MAX_SIDE_PX = 4_000_000
 

@@ -6,7 +6,8 @@ import contextlib
 import struct
 import threading
 import weakref
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,12 @@ from PIL import BmpImagePlugin, Image, JpegImagePlugin, PngImagePlugin, WebPImag
 
 from napari_pathseg.errors import DamagedSlideError, UnsupportedSlideError, one_line
 from napari_pathseg.geometry import Field, Pair
-from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
+from napari_pathseg.slide.base import RGB, Glimpse, Level, Slide, SlideMetadata
 from napari_pathseg.slide.identity import identity_of
 from napari_pathseg.slide.pixels import read_on_white
 from napari_pathseg.slide.scale import UM_PER_UNIT, mpp_of_resolution
 from napari_pathseg.slide.scenes import require_one_scene
-from napari_pathseg.slide.unpacking import Unpacking, unpacked
+from napari_pathseg.slide.unpacking import BLANK, Unpacking, first_look, unpacked
 
 MAX_PIXELS = 200_000_000
 """A picture is held in memory whole: 600 MB at this size, and the file while it is decoded."""
@@ -29,7 +30,7 @@ MAX_PIXELS = 200_000_000
 AT_ONCE_PIXELS = 36_000_000
 """Of more pixels a viewer shows coarse levels as they are made, and need not wait for any."""
 
-BLANK = 244
+NOTHING_YET = np.full((1, 1, 3), BLANK, np.uint8)
 
 PICTURE_ERRORS = (
     OSError,
@@ -44,6 +45,7 @@ PICTURE_ERRORS = (
     AttributeError,
     AssertionError,
     struct.error,
+    zlib.error,
     RuntimeError,
 )
 """What Pillow's plugins and the codecs are seen to raise on damaged files."""
@@ -60,8 +62,8 @@ PLUGINS: tuple[tuple[bytes, str, type[Any]], ...] = (
 class PictureSlide(Slide):
     """A picture of one level, decoded as a whole and kept in memory.
 
-    Pixels stand as they are stored: an EXIF rotation is not applied. A large one is decoded when
-    it is first read, which a viewer does not wait for; all that are open of one file share it.
+    Pixels stand as they are stored: an EXIF rotation is not applied. It is decoded in a thread from
+    now on, a large one when it is first read; all that are open of one file share the pixels.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ class PictureSlide(Slide):
     UnsupportedSlideError
         For another kind of file, or a picture that is too large to hold.
     DamagedSlideError
-        When it can not be decoded; of a large one reading raises it.
+        When its header can not be read; the rest is told by :meth:`settle` and by reading.
     """
 
     def __init__(self, path: Path, scene: int | None = None) -> None:
@@ -88,8 +90,9 @@ class PictureSlide(Slide):
             mpp, mode = _mpp(picture), picture.mode
             icc = picture.info.get("icc_profile")
         self._unpacking = _unpacking(path, kind, plugin)
-        if width * height <= AT_ONCE_PIXELS:
-            self._unpacking.pixels()
+        self._is_small = width * height <= AT_ONCE_PIXELS
+        if self._is_small:
+            self._unpacking.begin(look=False)
         self._icc = bytes(icc) if icc and mode in ("RGB", "RGBA", "P") else None
         self.levels = (Level((height, width), (1.0, 1.0), (min(height, 512), min(width, 512))),)
         self.metadata = SlideMetadata(
@@ -105,11 +108,14 @@ class PictureSlide(Slide):
 
         return read_on_white(field, self.levels[field.level].shape, inside)
 
-    def glimpse(self) -> RGB | None:  # noqa: D102 - as in Slide
-        if self._unpacking.ended:
-            return None
-        self._unpacking.begin()
-        return np.full((1, 1, 3), BLANK, np.uint8)
+    def settle(self) -> None:  # noqa: D102 - as in Slide
+        if self._is_small:
+            self._unpacking.pixels()
+
+    def glimpse(self) -> Glimpse:  # noqa: D102 - as in Slide
+        self._unpacking.begin(look=True)
+        final, look = self._unpacking.ended, self._unpacking.look
+        return Glimpse(NOTHING_YET if look is None else look, final)
 
     def icc_profile(self) -> bytes | None:  # noqa: D102 - as in Slide
         return self._icc
@@ -127,12 +133,13 @@ def _unpacking(path: Path, kind: str, plugin: type[Any]) -> Unpacking:
     known = path.stat()
     with _open_lock:
         key = path.absolute(), known.st_mtime_ns, known.st_size
-        return _open.setdefault(key, Unpacking(partial(_unpacked, path, kind, plugin)))
+        works = (partial(_given_to, work, path, kind, plugin) for work in (unpacked, first_look))
+        return _open.setdefault(key, Unpacking(*works))
 
 
-def _unpacked(path: Path, kind: str, plugin: type[Any]) -> RGB:
+def _given_to(work: Callable[[Any, Path], Any], path: Path, kind: str, plugin: type[Any]) -> Any:
     with _opened(path, kind, plugin) as picture:
-        return unpacked(picture, path)
+        return work(picture, path)
 
 
 @contextlib.contextmanager

@@ -108,6 +108,22 @@ class Stack:
         return self.z == self.t == 1
 
 
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """Roughly what a whole slide looks like that is decoded as a whole.
+
+    Attributes
+    ----------
+    pixels : uint8 array (height, width, 3)
+        A few of them, evenly spread; the same array as long as no more is known.
+    final : bool
+        Whether nobody who reads has to wait any more.
+    """
+
+    pixels: RGB
+    final: bool
+
+
 class Slide(Closing):
     """An opened slide. Safe to read from several threads; picklable by path; a context manager."""
 
@@ -155,10 +171,19 @@ class Slide(Closing):
             When the stored pixels can not be decoded; names the path, level and region.
         """
 
-    def glimpse(self) -> RGB | None:
-        """Roughly what the whole slide looks like, at once, while reading would have to wait.
+    def settle(self) -> None:
+        """Wait until a small picture, which is decoded from its opening on, is sound.
 
-        None where the pixels can be read now. Asking begins whatever reading waits for.
+        Raises
+        ------
+        DamagedSlideError
+            When it is not.
+        """
+
+    def glimpse(self) -> Glimpse | None:
+        """Roughly what the whole slide looks like, at once; asking begins what reading waits for.
+
+        None where it is read tile by tile.
         """
         return None
 

@@ -8,6 +8,7 @@ looks again sees more. What is done is kept in files.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import tempfile
 import threading
@@ -35,6 +36,9 @@ a view of the one before it touches few enough tiles to be read as it is looked 
 
 LARGE_PIXELS = 36_000_000
 """A level of fewer is read through in less than a second."""
+
+WAIT_S = 0.05
+"""Between two looks at a picture that is decoded as a whole."""
 
 PIECE_PX = 256
 MOST_WANTED = 300
@@ -83,6 +87,7 @@ class CoarseLevels:
         self._tried = self.store.done.copy()
         self._wanted: deque[tuple[int, int]] = deque(maxlen=MOST_WANTED)
         self._guess = Guess(self._stored)
+        self._glimpsed: Pixels | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._started = False
@@ -161,14 +166,16 @@ class CoarseLevels:
                 return
             self._started = True
         # A thread that holds nothing of this between two pieces: it ends when nobody looks.
-        threading.Thread(
+        thread = threading.Thread(
             target=_work, args=(weakref.ref(self),), name="pathseg-coarse", daemon=True
-        ).start()
+        )
+        thread.start()
+        _working[self] = thread
 
     def step(self) -> bool:
         """Make the guess better, or one piece exact; False when nothing is left to do."""
-        if self._ended.is_set():
-            return False
+        if self._ended.is_set() or self._is_waited_for():
+            return not self._ended.is_set()
         try:
             if not self._guess.finished:
                 self._guess.improve()
@@ -187,6 +194,18 @@ class CoarseLevels:
         if self._tried.all():
             self._ended.set()
         return not self._ended.is_set()
+
+    def _is_waited_for(self) -> bool:
+        """Whether no pixel can be read yet; after a moment, or when more of them is known."""
+        glimpse = self._stored.slide.glimpse()
+        if glimpse is None or glimpse.final:
+            return False
+        if glimpse.pixels is self._glimpsed:
+            self._ended.wait(WAIT_S)
+        else:
+            self._glimpsed = glimpse.pixels
+            self.changes += 1
+        return True
 
     def _next(self) -> tuple[int, int] | None:
         with self._lock:
@@ -319,6 +338,15 @@ def made_levels(exact: list[AveragedSource]) -> CoarseLevels | None:
 
 _live: weakref.WeakValueDictionary[str, CoarseLevels] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
+_working: weakref.WeakKeyDictionary[CoarseLevels, threading.Thread] = weakref.WeakKeyDictionary()
+
+
+@atexit.register
+def _leave() -> None:
+    """A thread that still reads while the interpreter is taken down can crash it."""
+    for levels, thread in list(_working.items()):
+        levels.stop()
+        thread.join()
 
 
 def _work(reference: weakref.ref[CoarseLevels]) -> None:

@@ -44,7 +44,7 @@ class Guess:
         return not self._grids
 
     def improve(self) -> None:
-        """Read tiles at the next finer grid of places.
+        """Read tiles at the next finer grid of places; one, where a glimpse tells more than they.
 
         Raises
         ------
@@ -52,7 +52,10 @@ class Guess:
             When none of them can be read.
         """
         with self._lock:
-            if self._grids:
+            if self._stored.slide.glimpse() is not None:
+                self._mean(0.5, 0.5)
+                self._grids = []
+            elif self._grids:
                 self._read_grid()
 
     def window(self, full: tuple[int, ...], y: int, x: int, height: int, width: int) -> Pixels:
@@ -63,18 +66,16 @@ class Guess:
         DamagedSlideError
             When nothing at all of the slide can be read.
         """
-        means: npt.NDArray[Any] | None = self._stored.slide.glimpse()
+        glimpse = self._stored.slide.glimpse()
+        means: npt.NDArray[Any] | None = self._means if glimpse is None else glimpse.pixels
         if means is None:
-            if self._means is None:
-                with self._lock:
-                    self._begin()
+            with self._lock:
+                self._begin()
             means = self._means
         assert means is not None
-        rows = _weights(y, height, full[0], means.shape[0])
-        columns = _weights(x, width, full[1], means.shape[1])
-        colors = means.astype(np.float32, copy=False).reshape(*means.shape[:2], -1)
-        across = np.tensordot(colors, columns, axes=(1, 1)).transpose(0, 2, 1)  # (r, width, s)
-        blended = rows @ across.reshape(len(across), -1)
+        colors = means.reshape(*means.shape[:2], -1)
+        across = _blended(colors, 1, _places(x, width, full[1], means.shape[1]))
+        blended = _blended(across, 0, _places(y, height, full[0], means.shape[0]))
         if self._stored.dtype.kind in "iu":
             blended += 0.5
         found: Pixels = blended.reshape(height, width, *full[2:]).astype(self._stored.dtype)
@@ -125,10 +126,19 @@ class Guess:
         return pixels.mean(axis=(0, 1), dtype=np.float32)
 
 
-def _weights(start: int, count: int, length: int, samples: int) -> npt.NDArray[np.float32]:
-    """How much each of the samples along an axis counts for each pixel, (count, samples)."""
+def _places(start: int, count: int, length: int, samples: int) -> npt.NDArray[np.float32]:
+    """Where `count` pixels of an axis of `length` lie between the samples along it."""
     places = (np.arange(start, start + count) + 0.5) * samples / length - 0.5
-    inside = np.clip(places, 0, samples - 1)
-    distance = np.abs(inside[:, None] - np.arange(samples))
-    weights: npt.NDArray[np.float32] = np.maximum(1 - distance, 0).astype(np.float32)
-    return weights
+    return np.clip(places, 0, samples - 1).astype(np.float32)
+
+
+def _blended(
+    samples: npt.NDArray[Any], axis: int, places: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Samples blended into each other along an axis."""
+    before = places.astype(np.intp)
+    after = np.minimum(before + 1, samples.shape[axis] - 1)
+    share = np.expand_dims(places - before, tuple(i for i in range(samples.ndim) if i != axis))
+    first = samples.take(before, axis=axis).astype(np.float32)
+    blended: npt.NDArray[np.float32] = first + share * (samples.take(after, axis=axis) - first)
+    return blended

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from napari_pathseg.geometry import Field
-from napari_pathseg.slide.base import RGB, Pixels, Plane, Slide
+from napari_pathseg.slide.base import RGB, Glimpse, Pixels, Plane, Slide
 from napari_pathseg.slide.pixels import read_on_white
 
 
@@ -31,6 +31,7 @@ class SrgbSlide(Slide):
         self._transform = _transform(slide.icc_profile())
         # LittleCMS keeps the last pixel in the transform: one thread at a time.
         self._lock = threading.Lock()
+        self._seen: tuple[RGB, RGB] | None = None
 
     def __reduce__(self) -> tuple[type[SrgbSlide], tuple[Slide]]:
         return type(self), (self._slide,)
@@ -47,8 +48,16 @@ class SrgbSlide(Slide):
 
         return read_on_white(field, self.levels[field.level].shape, inside)
 
-    def glimpse(self) -> RGB | None:  # noqa: D102 - as in Slide
-        return self._slide.glimpse()
+    def settle(self) -> None:  # noqa: D102 - as in Slide
+        self._slide.settle()
+
+    def glimpse(self) -> Glimpse | None:  # noqa: D102 - as in Slide
+        glimpse = self._slide.glimpse()
+        if glimpse is None:
+            return None
+        if self._seen is None or self._seen[0] is not glimpse.pixels:
+            self._seen = glimpse.pixels, self._to_srgb(glimpse.pixels)
+        return Glimpse(self._seen[1], glimpse.final)
 
     def icc_profile(self) -> bytes | None:  # noqa: D102 - as in Slide
         return self._slide.icc_profile()

@@ -86,6 +86,7 @@ def open_slide(
     backend: str | None = None,
     scene: int | None = None,
     config: SlideConfig | None = None,
+    settled: bool = True,
 ) -> Slide:
     """Open a slide of any known kind.
 
@@ -99,6 +100,8 @@ def open_slide(
         Which of several pictures of the file, counted from 0; the largest by default.
     config : SlideConfig, optional
         Whether colours are turned to sRGB.
+    settled : bool
+        Wait for what :meth:`Slide.settle` waits for; who does not does it later.
 
     Returns
     -------
@@ -122,6 +125,8 @@ def open_slide(
                 f"There is no backend named {chosen!r}.", f"Choose from: {', '.join(BACKENDS)}."
             )
         slide = _opened(path, chosen, scene, fixed=backend is not None)
+        if settled:
+            slide.settle()
     except OSError as error:
         raise SlideError(describe_os_error(error, path)) from error
     if config is None or not config.color_managed:

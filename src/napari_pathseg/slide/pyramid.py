@@ -111,7 +111,6 @@ def viewer_pyramid(
     """
     if not slide.stack.is_flat:
         return ViewerPyramid(dask_pyramid(slide, channel=channel, cache=cache))
-    slide.glimpse()  # what has to be unpacked first is begun now, beside the viewer
     sources: list[Source | CoarseSource] = [*_flat(slide, channel, cache)]
     added = [source for source in sources if isinstance(source, AveragedSource)]
     coarse = coarse_levels(added, keep_bytes)

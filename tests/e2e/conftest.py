@@ -56,6 +56,7 @@ def make_hand(viewer: object, tmp_path: Path) -> Iterator[Callable[..., object]]
             "runner": QtRunner(),
             "writer": QtRunner(),
             "mender": QtRunner(),
+            "opener": QtRunner(),
             "model": SharedModel(lambda: chosen),
             "vocabulary": Vocabulary.load(),
             "labels_folder": tmp_path / "labels",

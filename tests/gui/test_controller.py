@@ -656,6 +656,23 @@ def test_two_slides_are_apart(controller, marked_slide, slide_without_scale) -> 
     assert controller.desk is first
 
 
+def test_clicks_that_were_accepted_do_not_come_back_with_their_slide(
+    controller, marked_slide, slide_without_scale
+) -> None:
+    open_in(controller, marked_slide)
+    look_at(controller, VIEW)
+    first = controller.desk
+    controller.add(PointPrompt(*GLANDS[0].center))
+    clicks = controller.viewer.layers[f"{first.name} points"]
+    assert clicks.visible
+    controller.editing.accept()
+    assert not clicks.visible
+    open_in(controller, slide_without_scale)
+    controller.desks.go_to(first)
+    assert first.layer.visible
+    assert not clicks.visible
+
+
 def test_a_picture_that_another_reader_opened_is_taken_up(controller, tmp_path) -> None:
     import napari.layers
     from desk_slides import picture

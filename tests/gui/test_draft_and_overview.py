@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from napari.layers.labels._labels_utils import get_contours
 
 from napari_pathseg.classes import ClassList, LabelClass, Term
 from napari_pathseg.geometry import Field
 from napari_pathseg.gui.ask import on_grid
 from napari_pathseg.gui.counts import count_classes
 from napari_pathseg.gui.draft import Draft
+from napari_pathseg.gui.outlined_labels import Labels, outlined
 from napari_pathseg.gui.overview import PlacedMask, StoredLabels, stored_pyramid
 from napari_pathseg.gui.remembered import RECENT, Remembered
 from napari_pathseg.inference.segmentation import Answer, Segmentation
@@ -177,3 +180,25 @@ def test_what_is_remembered_survives_and_a_broken_file_counts_as_empty(tmp_path)
     assert again.scale("other") is None
     remembered.path.write_text("{broken")
     assert Remembered(remembered.path).recent == ()
+
+
+@pytest.mark.parametrize("rim", [1, 2, 5])
+def test_outlines_are_those_of_napari(rim: int) -> None:
+    blocks = np.random.default_rng(rim).integers(0, 4, (9, 14))
+    labels = np.kron(blocks, np.ones((7, 5), int)).astype(np.uint8)
+    for part in (labels, labels[:1, :1], labels[:, ::3]):
+        np.testing.assert_array_equal(outlined(part, rim, 0), get_contours(part, rim, 0))
+
+
+def test_a_painted_part_is_outlined_as_the_whole() -> None:
+    labels = np.zeros((40, 60), np.uint8)
+    layer = Labels(labels.copy())
+    layer.contour = 2
+    layer.brush_size = 9
+    layer.paint((20, 30), 3)
+    assert layer._type_string == "labels"
+    whole = layer._calculate_contour(layer.data, (slice(0, 40), slice(0, 60)))
+    part = layer._calculate_contour(layer.data, (slice(14, 23), slice(25, 40)))
+    np.testing.assert_array_equal(whole, get_contours(layer.data, 2, 0))
+    np.testing.assert_array_equal(part, whole[14:23, 25:40])
+    assert whole.any()

@@ -16,7 +16,6 @@ from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.explaining import Shown
 from napari_pathseg.gui.jobs import Job
 from napari_pathseg.gui.models import SharedModel
-from napari_pathseg.gui.pointing import NAME
 from napari_pathseg.inference.explaining import uncertainty
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.prompts import PointPrompt
@@ -145,14 +144,15 @@ def test_objects_are_weighed_and_pointed_at(asked: PathsegController) -> None:
         asked.explaining.point_at(one)
         place = asked.level0_of(asked.viewer.scene.camera.center)
         np.testing.assert_allclose(place, region.center, atol=3)
-        (outline,) = [x for x in asked.viewer.layers if x.name == NAME]
+        outline = asked.viewer.layers[f"{asked.desk.name} boxes"]
+        assert outline.visible
         corners = outline.data[0] / 0.5 + 0.5
         np.testing.assert_allclose(corners.min(0), (region.y, region.x), atol=5)
     asked.refining.set_threshold(0.7, final=True)
     assert asked.explaining.objects == objects, "the same answer"
     asked.editing.accept()
     assert asked.explaining.objects == ()
-    assert NAME not in asked.viewer.layers
+    assert not outline.visible
 
 
 def test_the_only_object_matters_most(asked: PathsegController) -> None:

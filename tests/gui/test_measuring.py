@@ -11,14 +11,14 @@ import pytest
 from desk_slides import GLANDS, NUCLEI, look_at, open_in
 
 from napari_pathseg.export.sheet import write_sheet
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import Region, level0_to_world
 from napari_pathseg.gui.before_after import before_after, rings_of
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.ground import Ground, ground_of
 from napari_pathseg.gui.measuring import Measuring, SlideMeasures
 from napari_pathseg.gui.object_columns import columns, rows, summary_columns, summary_row
 from napari_pathseg.gui.object_layer import show_objects
-from napari_pathseg.gui.pointing import NAME, Pointing
+from napari_pathseg.gui.pointing import Pointing
 from napari_pathseg.gui.provenance import ORIGIN, Origins, features_of
 from napari_pathseg.gui.tools import Tool
 from napari_pathseg.labels.stains import STAINS
@@ -192,13 +192,17 @@ def test_an_object_is_pointed_at(asked: PathsegController) -> None:
     pointing.at_object(desk, one.region, rings)
     y, x = asked.viewer.scene.camera.center[-2:]
     np.testing.assert_allclose(asked.level0_of((y, x)), one.region.center, atol=1)
-    assert NAME in asked.viewer.layers
     pointing.at_object(desk, Region(300, 400, 2, 2), rings)  # a speck, where it lies
     assert asked.viewer.scene.camera.zoom * desk.mpp[0] == pytest.approx(8)
-    layer = asked.viewer.layers[-1]
-    assert (layer.name, len(layer.data)) == (NAME, len(rings))
+    layer = asked.viewer.layers[f"{desk.name} boxes"]
+    assert len(layer.data) == len(rings)
+    np.testing.assert_allclose(layer.data[0], [level0_to_world(*p, desk.mpp) for p in rings[0]])
+    assert layer.visible
+    asked.set_mpp((1.0, 1.0))
+    assert str(layer.units[-1]) == "micrometer"
+    np.testing.assert_allclose(layer.data[0], [level0_to_world(*p, desk.mpp) for p in rings[0]])
     pointing.clear()
-    assert NAME not in asked.viewer.layers
+    assert not layer.visible
 
 
 def test_before_and_after_a_correction(asked: PathsegController) -> None:

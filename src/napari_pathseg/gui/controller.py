@@ -59,9 +59,9 @@ class PathsegController:
     ----------
     viewer : napari.components.ViewerModel
         A viewer with or without a window.
-    runner, writer, mender : Runner
-        For the model, for the label store, and for live changes of the mask; these are made at
-        once without one.
+    runner, writer, mender, opener : Runner
+        For the model, for the label store, for live changes of the mask, which are made at once
+        without one, and for opening slides, which wait for the model without one.
     model : SharedModel
     vocabulary : Vocabulary
     labels_folder : Path, optional
@@ -99,6 +99,7 @@ class PathsegController:
         runner: Runner,
         writer: Runner,
         mender: Runner | None = None,
+        opener: Runner | None = None,
         model: SharedModel,
         vocabulary: Vocabulary,
         labels_folder: Path | None = None,
@@ -121,6 +122,7 @@ class PathsegController:
         self._runner = runner
         self._writer = writer
         self.mender = mender or ImmediateRunner()
+        self._opener = opener or runner
         self.stage = Stage(viewer)
         self.saving = Saving(writer, self._not_saved, self._not_copied)
         self.fields = Fields(self)
@@ -133,7 +135,7 @@ class PathsegController:
         self._copy_missed: set[str] = set()
         self.desks: Desks = Desks(
             self.stage,
-            runner,
+            self._opener,
             self.saving,
             self.remembered,
             labels_folder or self.remembered.labels_folder,
@@ -377,6 +379,7 @@ class PathsegController:
         self.explaining.close()
         self.asking.close()
         self.mender.close()
+        self._opener.close()
         self.saving.again()
         self.settings.close()
         self.desks.close()

@@ -151,6 +151,7 @@ def _dock(viewer: Viewer, out: Path) -> PathsegPanel:
         QtRunner(),
         QtRunner(),
         mender=QtRunner(),
+        opener=QtRunner(),
         labels_folder=out / "labels",
         remembered=Remembered(out / "remembered.json"),
     )

@@ -18,6 +18,7 @@ from napari_pathseg.gui.counts import Count, count_classes
 from napari_pathseg.gui.draft import Draft
 from napari_pathseg.gui.layers import PLACE
 from napari_pathseg.gui.overview import PlacedMask, StoredLabels
+from napari_pathseg.gui.prompt_layers import Ring
 from napari_pathseg.gui.work import FieldWork, State
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.copies import copy_path, is_of, last_change, take_up
@@ -104,6 +105,13 @@ def open_desk(
     return Opened(slide, store, fields, copy=copy, newer=newer)
 
 
+def release(opened: Opened) -> None:
+    """Close what was opened for a desk that will not be."""
+    opened.slide.close()
+    if opened.store is not None:
+        opened.store.close()
+
+
 def _stored(store: LabelStore, record: FieldRecord) -> StoredField:
     mask = store.load(record.id)[1].astype(np.uint16)
     by_hand = store.corrected(record.id)
@@ -171,6 +179,8 @@ class Desk:
         Classes that a person added to the list.
     view : View or None
         Where the camera looked before another slide came to the front.
+    pointed : tuple of Ring
+        Outline of the object that was chosen in a list.
     """
 
     layer: Image
@@ -192,6 +202,7 @@ class Desk:
     removed: set[int] = field(default_factory=set)
     made: set[int] = field(default_factory=set)
     view: View | None = None
+    pointed: tuple[Ring, ...] = ()
     uncopied: bool = False
     copied_at: float = field(default_factory=time.monotonic)
     _counts: dict[str, dict[int, Count]] = field(default_factory=dict)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from napari_pathseg.geometry import Pair
-from napari_pathseg.gui.desk import Desk, Opened, open_desk
+from napari_pathseg.gui.desk import Desk, Opened, open_desk, release
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.layer_slide import LayerSlide, plane_of
 from napari_pathseg.gui.layers import KEY
@@ -20,6 +20,7 @@ from napari_pathseg.gui.messages import (
     scales_differ,
     tell_failure,
 )
+from napari_pathseg.gui.prompt_layers import Ring
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.saving import Saving
 from napari_pathseg.gui.sources import open_source
@@ -127,6 +128,14 @@ class Desks:
         else:
             self._stage.look_again(desk.view)
 
+    def point(self, desk: Desk | None, rings: Sequence[Ring] = ()) -> None:
+        """Outline an object of a slide, and none of the others."""
+        for each in self:
+            now = tuple(rings) if each is desk else ()
+            if each.pointed or now:
+                each.pointed = now
+                self._stage.show_prompts(each, seen=each.layer.visible)
+
     def _leave_view(self, other: Desk | None) -> None:
         """Remember where the slide in work is looked at, before another one is."""
         current = self.current
@@ -185,7 +194,7 @@ class Desks:
             return
         plane, make = source
         self._opening.add(layer)
-        self._say(Message(f"Opening {layer.name}…", "busy"))  # it may wait for the model to load
+        self._say(Message(f"Opening {layer.name}…", "busy"))
 
         def work(_report: ProgressCallback, _cancel: CancelToken) -> Opened:
             self._saving.flush()  # what closes the same labels comes first
@@ -197,6 +206,7 @@ class Desks:
                 work,
                 lambda opened: self._opened(layer, plane, opened),
                 lambda error: self._not_opened(layer, error),
+                dropped=release,
             )
         )
         self._changed()
@@ -216,9 +226,7 @@ class Desks:
         self._opening.discard(layer)
         closed = layer not in self._stage.viewer.layers
         if closed or not _same_pixels(layer, opened):
-            opened.slide.close()
-            if opened.store is not None:
-                opened.store.close()
+            release(opened)
             other = "shows other pixels than its file: open it again"
             self._say(Message(f"{layer.name} {'was closed' if closed else other}."))
             self._changed()

@@ -11,6 +11,10 @@ from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_
 T = TypeVar("T")
 
 
+def _nothing(_result: object) -> None:
+    """There is nothing to release."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job(Generic[T]):
     """Work for the background and what to do with its outcome.
@@ -23,6 +27,8 @@ class Job(Generic[T]):
         Called with a progress callback and a cancel token, away from the GUI thread.
     done, failed, progressed : callable
         Called in the GUI thread with the result, the exception, each report.
+    dropped : callable
+        Called in any thread with a result that nobody is told of any more, to release it.
     """
 
     title: str
@@ -30,6 +36,7 @@ class Job(Generic[T]):
     done: Callable[[T], None]
     failed: Callable[[BaseException], None]
     progressed: Callable[[Progress], None] = no_progress
+    dropped: Callable[[T], None] = _nothing
 
 
 class Runner(Protocol):

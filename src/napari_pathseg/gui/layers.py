@@ -103,7 +103,7 @@ def warm_up() -> None:
 
 def make_field_layer(name: str, mpp: Pair | None) -> Labels:
     """The layer of the field under work, which can be changed; empty at first."""
-    from napari.layers import Labels
+    from napari_pathseg.gui.outlined_labels import Labels
 
     return Labels(
         np.zeros((1, 1), np.uint8),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from napari_pathseg.geometry import Field, Region, level0_to_world, world_scale
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.desks import Desks
-from napari_pathseg.gui.layers import KEY, units
+from napari_pathseg.gui.prompt_layers import Ring
 from napari_pathseg.labels.raster import Outline
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Shapes
 
 FILLS = 0.9
 """Part of the canvas that a field takes."""
@@ -25,10 +23,6 @@ SEEN_AT_LEAST, SEEN_AT_MOST, COMFORTABLE = 0.03, 0.6, 0.25
 
 CLOSEST = 8.0
 """Screen pixels of a level-0 pixel at most: of a speck one sees where it lies."""
-
-OUTLINE = "#ffffff"
-NAME = "selected object"
-Ring = npt.NDArray[np.float64]
 
 
 def level0_rings(field: Field, outline: Outline) -> list[Ring]:
@@ -64,13 +58,11 @@ class Pointing:
         now = self._taken(desk, region)
         comfortable = SEEN_AT_LEAST <= now <= SEEN_AT_MOST
         self._look(desk, region, now if comfortable else COMFORTABLE)
-        self._outline(desk, rings)
+        self._desks.point(desk, rings)
 
     def clear(self) -> None:
         """Take the outline away."""
-        layer = self._layer()
-        if layer is not None:
-            self._viewer.layers.remove(layer)
+        self._desks.point(None)
 
     def _taken(self, desk: Desk, region: Region) -> float:
         """The part of the canvas's side that a region takes now."""
@@ -90,28 +82,3 @@ class Pointing:
     def _extent(self, desk: Desk, region: Region) -> tuple[float, float]:
         scale = world_scale((1.0, 1.0), desk.mpp)
         return region.height * scale[0], region.width * scale[1]
-
-    def _outline(self, desk: Desk, rings: list[Ring]) -> None:
-        scale = np.array(world_scale((1.0, 1.0), desk.mpp))
-        paths = [(ring - 0.5) * scale for ring in rings]
-        width = 2 / float(self._viewer.scene.camera.zoom)
-        layer = self._layer() or self._new_layer(desk)
-        layers = self._viewer.layers
-        if layers[-1] is not layer:
-            layers.move(layers.index(layer), len(layers))
-        layer.units = units(desk.mpp)
-        layer.data = []  # napari takes long to remove a layer
-        layer.add_paths(paths, edge_color=OUTLINE, edge_width=width, face_color="transparent")
-
-    def _new_layer(self, desk: Desk) -> Shapes:
-        from napari.layers import Shapes
-
-        active = self._viewer.layers.selection.active
-        layer = Shapes(name=NAME, ndim=2, units=units(desk.mpp), metadata={KEY: "prompts"})
-        self._viewer.add_layer(layer)
-        self._viewer.layers.selection.active = active
-        return layer
-
-    def _layer(self) -> Shapes | None:
-        found: Any = (layer for layer in self._viewer.layers if layer.name == NAME)
-        return next(found, None)

@@ -1,4 +1,4 @@
-"""Layers of clicks, boxes and lines: what was asked, and what is being drawn."""
+"""Layers of clicks, boxes and lines: what was asked, what is being drawn, what is pointed at."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_pathseg.geometry import Pair, level0_to_world
 from napari_pathseg.gui.layers import KEY, units
@@ -16,13 +17,15 @@ if TYPE_CHECKING:
     from napari.layers import Layer, Points, Shapes
 
 POSITIVE, NEGATIVE = "#00e676", "#ff3030"
-CORE = "#ffffff"
+CORE, POINTED = "#ffffff", "#ffffff"
 POINT_PX, OUTLINE_PX = 11, 2
 """On the screen, at every zoom."""
 RIM = 0.4
 """Of a point's size. Its rim has the colour: where limits hold its size on the screen, vispy gives
 each point a wide rim, also one that should have none."""
 Outlined = BoxPrompt | ScribblePrompt | LassoPrompt
+Ring = npt.NDArray[np.float64]
+"""Closed, (points, 2), continuous level-0 pixels."""
 
 
 class PromptLayers:
@@ -56,6 +59,7 @@ class PromptLayers:
         mpp: Pair | None,
         above: Layer | None,
         drawn: Sequence[Prompt] = (),
+        pointed: tuple[Ring, ...] = (),
     ) -> None:
         """Show clicks as rings and crosses, boxes and lines as outlines, also the one being drawn.
 
@@ -66,14 +70,16 @@ class PromptLayers:
         mpp : (float, float) or None
         above : Layer or None
             The topmost layer of the slide, over which a new one comes.
+        pointed : tuple of Ring
+            The object that was chosen in a list.
         """
         known = [*prompts, *drawn]
         points = [p for p in known if isinstance(p, PointPrompt)]
         shapes = [p for p in known if isinstance(p, Outlined)]
         if points or self._named(self._points_name) is not None:
             self._show_points(points, mpp, above)
-        if shapes or self._named(self._shapes_name) is not None:
-            self._show_shapes(shapes, mpp, above)
+        if shapes or pointed or self._named(self._shapes_name) is not None:
+            self._show_shapes(shapes, pointed, mpp, above)
 
     def rescale(self, mpp: Pair | None) -> None:
         """Units as those of the slide; places come with the next :meth:`show`."""
@@ -86,7 +92,7 @@ class PromptLayers:
         for name in (self._points_name, self._shapes_name):
             layer = self._named(name)
             if layer is not None:
-                layer.visible = seen and len(layer.data) > 0
+                layer.visible = seen and layer.metadata.get("some", False)
 
     def drop(self) -> None:
         """Take the layers away."""
@@ -135,23 +141,32 @@ class PromptLayers:
             layer.border_color = colors
             layer.metadata["colors"] = colors
 
-    def _show_shapes(self, shapes: list[Outlined], mpp: Pair | None, above: Layer | None) -> None:
+    def _show_shapes(
+        self,
+        shapes: list[Outlined],
+        pointed: tuple[Ring, ...],
+        mpp: Pair | None,
+        above: Layer | None,
+    ) -> None:
         layer: Shapes | None = self._named(self._shapes_name)
         if layer is None:
             layer = _shapes(self._shapes_name, mpp)
             self._insert(layer, above)
-        if not _is_new(layer, shapes, mpp):
+        if not _is_new(layer, (*shapes, *(ring.tobytes() for ring in pointed)), mpp):
             return
-        layer.visible = bool(shapes)
-        if not shapes:
+        layer.visible = bool(shapes or pointed)
+        if not (shapes or pointed):
             return
-        outlines = [_outline(shape) for shape in shapes]
+        outlines = [
+            *((np.array(ring), "path", POINTED) for ring in pointed),
+            *map(_outline, shapes),
+        ]
         layer.data = [
-            (np.array([level0_to_world(*place, mpp) for place in places]), kind)
+            (np.array([level0_to_world(y, x, mpp) for y, x in places.tolist()]), kind)
             for places, kind, _ in outlines
         ]
         layer.edge_width = OUTLINE_PX / float(self._viewer.scene.camera.zoom)
-        layer.edge_color = [POSITIVE if adds else NEGATIVE for _, _, adds in outlines]
+        layer.edge_color = [color for _, _, color in outlines]
 
 
 def _points(name: str, mpp: Pair | None) -> Points:
@@ -186,21 +201,22 @@ def _shapes(name: str, mpp: Pair | None) -> Shapes:
     return layer
 
 
-def _is_new(layer: Points | Shapes, prompts: Sequence[Prompt], mpp: Pair | None) -> bool:
-    """Whether a layer shows other prompts than these, or the same with another scale."""
-    shown = (tuple(prompts), mpp)
-    if layer.metadata.get("shown", ((), mpp)) == shown:
+def _is_new(layer: Points | Shapes, shown: Sequence[object], mpp: Pair | None) -> bool:
+    """Whether a layer shows something else than this, or the same with another scale."""
+    now = (tuple(shown), mpp)
+    if layer.metadata.get("shown", ((), mpp)) == now:
         return False
-    layer.metadata["shown"] = shown
+    layer.metadata["shown"], layer.metadata["some"] = now, bool(shown)
     return True
 
 
-def _outline(shape: Outlined) -> tuple[tuple[Pair, ...], str, bool]:
-    """Level-0 places of a prompt, napari's name for its shape, and whether it adds."""
+def _outline(shape: Outlined) -> tuple[Ring, str, str]:
+    """Level-0 places of a prompt, napari's name for its shape, and its colour."""
     match shape:
         case BoxPrompt(y0, x0, y1, x1):
-            return ((y0, x0), (y1, x1)), "rectangle", True
+            return np.array([(y0, x0), (y1, x1)]), "rectangle", POSITIVE
         case ScribblePrompt(path, positive):
-            return (path if len(path) > 1 else path * 2), "path", positive
+            line = path if len(path) > 1 else path * 2
+            return np.array(line), "path", POSITIVE if positive else NEGATIVE
         case LassoPrompt(outline, positive):
-            return outline, "polygon", positive
+            return np.array(outline), "polygon", POSITIVE if positive else NEGATIVE

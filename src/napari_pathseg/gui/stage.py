@@ -150,7 +150,7 @@ class Stage:
         if desk.overview is not None:
             desk.overview.refresh()
             return
-        from napari.layers import Labels
+        from napari_pathseg.gui.outlined_labels import Labels
 
         shape = desk.slide.shape
         shapes = _level_shapes(desk)
@@ -171,10 +171,15 @@ class Stage:
         self._insert(desk.hand_layer, layer)
         self.recolor(desk)
 
-    def show_prompts(self, desk: Desk, drawn: Sequence[Prompt] = ()) -> None:
-        """Show the clicks and boxes of the pending proposal, and the one being drawn."""
+    def show_prompts(self, desk: Desk, drawn: Sequence[Prompt] = (), *, seen: bool = True) -> None:
+        """Show the clicks and boxes of the pending proposal, the one being drawn, and the object
+        that is pointed at.
+        """
         prompts = desk.work.state.prompts if desk.work is not None else ()
-        self._prompts(desk).show(prompts, desk.mpp, self._topmost(desk), drawn)
+        above = self._topmost(desk)
+        self._prompts(desk).show(prompts, desk.mpp, above, drawn, desk.pointed)
+        if not seen:
+            self._prompts(desk).set_seen(False)
 
     def drop_prompts(self, desk: Desk) -> None:
         """Take the layers of clicks and boxes away."""
@@ -272,7 +277,9 @@ class Stage:
         contour = self._outline_px if outlined else 0
         if layer.contour != contour:
             layer.contour = contour
-        layer.opacity = OUTLINE_OPACITY if outlined else self._opacity
+        opacity = OUTLINE_OPACITY if outlined else self._opacity
+        if layer.opacity != opacity:  # napari draws the thumbnail anew
+            layer.opacity = opacity
 
     def look_at(self, field: Field, mpp: Pair | None) -> None:
         """Move the camera so that a field fills the canvas."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 import time
 import weakref
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, ClassVar
 
 from napari.utils.progress import cancelable_progress
@@ -18,6 +20,7 @@ from napari_pathseg.progress import CancelToken, Progress
 DOCK_DELAY_MS = 600
 REPORT_EVERY_S = 0.1
 """A bar that moves redraws the whole window."""
+LINGER_MS = 200
 
 
 def poll(tick: Callable[[], bool], every_ms: int) -> None:
@@ -52,7 +55,8 @@ class QtRunner(QObject):
     """Runs jobs in one background thread and reports in the GUI thread.
 
     A thread of Python's own pool is joined when the interpreter ends, so a model that still
-    computes when the window closes ends its tile in peace instead of crashing Qt.
+    computes when the window closes ends its tile in peace instead of crashing Qt. What such a
+    job holds of the window is let go in the GUI thread, too.
 
     Parameters
     ----------
@@ -71,7 +75,9 @@ class QtRunner(QObject):
         self._tokens: set[CancelToken] = set()
         self._idling: weakref.WeakSet[CancelToken] = weakref.WeakSet()
         self._bars: dict[CancelToken, DockProgress] = {}
+        self._work: dict[Future[None], object] = {}
         self._closed = False
+        self._closing = threading.Lock()
         self._reported.connect(self._deliver, Qt.ConnectionType.QueuedConnection)
 
     @property
@@ -95,14 +101,14 @@ class QtRunner(QObject):
             return token
         self._tokens.add(token)
         QTimer.singleShot(DOCK_DELAY_MS, lambda: self._show_bar(job.title, token))
-        self._pool.submit(self._run, job, token)
+        self._hold(self._pool.submit(self._run, job, token), job)
         return token
 
     def idle(self, work: Callable[[CancelToken], None]) -> CancelToken:
         """Do something that nobody waits for, in the same thread, without a word."""
         token = CancelToken()
         self._idling.add(token)
-        self._pool.submit(work, token)
+        self._hold(self._pool.submit(work, token), work)
         return token
 
     def flush(self) -> None:
@@ -113,7 +119,8 @@ class QtRunner(QObject):
 
     def close(self) -> None:
         """Cancel everything and deliver nothing more; does not wait."""
-        self._closed = True
+        with self._closing:
+            self._closed = True
         self._end_idling()
         for token in self._tokens:
             token.cancel()
@@ -121,6 +128,20 @@ class QtRunner(QObject):
         for token in list(self._bars):
             self._close_bar(token)
         self._kept.discard(self)
+        if self.computes:
+            _Lingering.begin(self)
+
+    @property
+    def computes(self) -> bool:
+        """Whether its thread is at work, if only to stop."""
+        return not all(future.done() for future in self._work)
+
+    def _hold(self, future: Future[None], what: object) -> None:
+        """Keep what a job holds, so that its thread is never the last to let go of it."""
+        ended = [each for each in self._work if each.done()]
+        for each in ended:
+            del self._work[each]
+        self._work[future] = what
 
     def _end_idling(self) -> None:
         for token in tuple(self._idling):
@@ -143,14 +164,17 @@ class QtRunner(QObject):
         except BaseException as error:  # noqa: BLE001
             self._post(self._ended, (token, job.failed, error))
         else:
-            self._post(self._ended, (token, job.done, result))
+            if not self._post(self._delivered, (token, job, result)):
+                job.dropped(result)
 
-    def _post(self, callback: Callable[..., None], arguments: tuple[object, ...]) -> None:
-        if not self._closed:
-            self._reported.emit(callback, arguments)
+    def _post(self, callback: Callable[..., None], arguments: tuple[object, ...]) -> bool:
+        with self._closing:
+            if not self._closed:
+                self._reported.emit(callback, arguments)
+            return not self._closed
 
     def _deliver(self, callback: Callable[..., None], arguments: tuple[object, ...]) -> None:
-        if not self._closed:
+        if not self._closed or callback == self._delivered:
             callback(*arguments)
 
     def _progressed(self, job: Job[Any], token: CancelToken, progress: Progress) -> None:
@@ -164,6 +188,12 @@ class QtRunner(QObject):
             # The dock handles events inside: the job may have ended meanwhile.
             if token in self._bars:
                 bar.update(progress.done - bar.n)
+
+    def _delivered(self, token: CancelToken, job: Job[Any], result: Any) -> None:
+        if self._closed:
+            job.dropped(result)
+        else:
+            self._ended(token, job.done, result)
 
     def _ended(self, token: CancelToken, callback: Callable[[Any], None], value: Any) -> None:
         self._tokens.discard(token)
@@ -181,3 +211,33 @@ class QtRunner(QObject):
         bar = self._bars.pop(token, None)
         if bar is not None:
             bar.close()
+
+
+class _Lingering:
+    """Runners that were closed while their thread computes on, such as the import of torch.
+
+    Meanwhile no garbage is collected: what is left of a closed window are circles of Qt's objects,
+    which the thread that computes would take apart, and a window dies in the GUI thread only.
+    """
+
+    _runners: ClassVar[set[QtRunner]] = set()
+    _collects: ClassVar[bool] = True
+
+    @classmethod
+    def begin(cls, runner: QtRunner) -> None:
+        """Wait for a runner without holding up the window."""
+        if not cls._runners:
+            cls._collects = gc.isenabled()
+            gc.disable()
+            poll(cls._look, LINGER_MS)
+        cls._runners.add(runner)
+
+    @classmethod
+    def _look(cls) -> bool:
+        """Let go of those that have ended; False when there are no more."""
+        for runner in tuple(cls._runners):
+            if not runner.computes:
+                cls._runners.remove(runner)
+        if not cls._runners and cls._collects:
+            gc.enable()
+        return bool(cls._runners)

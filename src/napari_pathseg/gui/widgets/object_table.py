@@ -15,6 +15,8 @@ from napari_pathseg.gui.widgets.plots import short
 
 NO_INDEX = QModelIndex()
 ROW_PX = 22
+MEASURED_ROWS = 40
+"""Whose cells tell how wide a column is: Qt would ask a thousand rows."""
 
 
 class ObjectModel(QAbstractTableModel):
@@ -110,6 +112,7 @@ class ObjectTable(QTableView):
         rows.hide()
         rows.setDefaultSectionSize(ROW_PX)
         titles.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
+        titles.setResizeContentsPrecision(MEASURED_ROWS)
         titles.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
 
     def show_objects(self, objects: Sequence[MeasuredObject], columns: Sequence[Column]) -> None:

@@ -69,7 +69,7 @@ class PathsegPanel(QWidget):
         napari_viewer = getattr(napari_viewer, "__wrapped__", napari_viewer)
         self.viewer = napari_viewer
         self.controller = controller or default_controller(
-            napari_viewer, QtRunner(), QtRunner(), mender=QtRunner()
+            napari_viewer, QtRunner(), QtRunner(), mender=QtRunner(), opener=QtRunner()
         )
         self._canvas: QWidget = napari_viewer.window._qt_viewer.canvas.native
         self.setMinimumWidth(WIDTH_PX)

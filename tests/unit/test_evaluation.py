@@ -16,7 +16,7 @@ from PIL import Image
 from napari_pathseg.classes import Term
 from napari_pathseg.cli import evaluate as command
 from napari_pathseg.cli.main import main
-from napari_pathseg.errors import PromptError
+from napari_pathseg.errors import PathsegError, PromptError
 from napari_pathseg.inference.evaluation import (
     PROTOCOLS,
     Measured,
@@ -105,6 +105,12 @@ def test_what_is_unknown_does_not_count(truth: Truth, vocabulary: Vocabulary) ->
     half = Truth("toy", truth.image, 1.0, GLAND, truth.mask & known, known, truth.objects)
     (found,) = evaluate([half], Reddish(), vocabulary, "text")
     assert found.dice > 0.95
+
+
+def test_a_mask_of_another_size_is_named(truth: Truth, vocabulary: Vocabulary) -> None:
+    other = replace(truth, mask=truth.mask[:300], known=truth.known[:300])
+    with pytest.raises(PathsegError, match=r"a\.png has 512 x 512 pixels and its mask 512 x 300"):
+        list(evaluate([other], Reddish(), vocabulary, "text"))
 
 
 def test_an_unknown_kind_of_prompt_is_named(truth: Truth, vocabulary: Vocabulary) -> None:

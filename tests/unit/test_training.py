@@ -212,6 +212,23 @@ def test_what_is_no_table_of_cases_is_named(tmp_path: Path) -> None:
         read_cases(path)
 
 
+def test_a_grey_mask_saved_in_colours_is_read_and_one_in_colours_refused(
+    cases: list[Case],
+) -> None:
+    case = cases[0]
+    values = case.read_mask()
+    Image.fromarray(np.repeat(values[..., None], 3, axis=2).astype(np.uint8)).save(case.mask)
+    np.testing.assert_array_equal(case.read_mask(), values)
+    colours = np.zeros((80, 80, 3), np.uint8)
+    colours[10, 10] = 255, 0, 0
+    Image.fromarray(colours).save(case.mask)
+    with pytest.raises(PathsegError, match=r"0\.mask\.png: a mask in colours"):
+        case.read_mask()
+    case.mask.write_bytes(b"no picture")
+    with pytest.raises(PathsegError, match=r"0\.mask\.png"):
+        case.read_mask()
+
+
 def test_points_become_disks_with_unknown_rings(tmp_path: Path) -> None:
     Image.new("RGB", (100, 80)).save(tmp_path / "a.png")
     (tmp_path / "a.csv").write_text("x,y,class\n20,30,round\n70,30,odd\n", encoding="utf-8")

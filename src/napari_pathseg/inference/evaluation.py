@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from napari_pathseg.classes import Term
 from napari_pathseg.config import SegmentConfig
-from napari_pathseg.errors import PromptError
+from napari_pathseg.errors import PathsegError, PromptError
 from napari_pathseg.geometry import Region
 from napari_pathseg.inference.panoptic import panoptic_quality
 from napari_pathseg.inference.segmentation import Segmentation
@@ -130,8 +130,22 @@ def evaluate(
 def session_for(
     truth: Truth, segmenter: Segmenter, vocabulary: Vocabulary, config: SegmentConfig | None = None
 ) -> Iterator[Session]:
-    """A session on a truth's image."""
+    """A session on a truth's image.
+
+    Raises
+    ------
+    SlideError
+        When the image can not be read.
+    PathsegError
+        When its mask has another size.
+    """
     with open_slide(truth.image) as slide:
+        if slide.shape != truth.mask.shape:
+            (height, width), (tall, wide) = slide.shape, truth.mask.shape
+            raise PathsegError(
+                f"{truth.image} has {width} x {height} pixels and its mask {wide} x {tall}.",
+                "Give a mask of the image's size.",
+            )
         mpp = (truth.mpp, truth.mpp) if truth.mpp else None
         yield Session(slide, segmenter, vocabulary, mpp=mpp, config=config)
 

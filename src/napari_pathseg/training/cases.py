@@ -50,9 +50,28 @@ class Case:
             return np.asarray(picture.convert("RGB"))
 
     def read_mask(self) -> npt.NDArray[np.int32]:
-        """Mask values (height, width)."""
-        with Image.open(self.mask) as picture:
-            return np.asarray(picture).astype(np.int32)
+        """Mask values (height, width).
+
+        Raises
+        ------
+        PathsegError
+            When the file can not be read, or its colours are no single values.
+        """
+        try:
+            with Image.open(self.mask) as picture:
+                values = np.asarray(picture).astype(np.int32)
+        except OSError as error:
+            raise PathsegError(
+                describe_os_error(error, self.mask), "Give masks as PNG or TIFF."
+            ) from error
+        if values.ndim == 3:
+            if (values[..., :3] != values[..., :1]).any():
+                raise PathsegError(
+                    f"{self.mask}: a mask in colours; values are wanted.",
+                    "Save it with one channel, a value for each term.",
+                )
+            values = values[..., 0]
+        return values
 
     def known(self, mask: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
         """Where the mask says something."""

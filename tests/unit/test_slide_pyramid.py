@@ -115,6 +115,17 @@ def test_added_levels_are_means_and_are_read_once() -> None:
     assert level_downsamples(slide, pyramid)[1] == (2304 / 1152, 3001 / 1501)
 
 
+def test_who_reads_a_part_may_write_to_it() -> None:
+    slide = CountingSlide((1100, 1300))
+    level = dask_pyramid(slide)[0]
+    truth = slide.read(Field(0, 0, 0, 1100, 1300, (1.0, 1.0)))
+    for part in ((slice(0, 1024), slice(0, 1024)), (slice(5, 50), slice(60, 900))):
+        for _ in range(2):  # read, and taken from the cache
+            for found in (np.asarray(level[part]), level[part].compute()):
+                np.testing.assert_array_equal(found, truth[part])
+                found[:] = 0
+
+
 def test_cache_is_bounded() -> None:
     cache = ChunkCache(3000)
     for index in range(50):

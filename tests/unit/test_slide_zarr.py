@@ -17,6 +17,7 @@ from contracts import check_slide
 from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide.backend_zarr import ZarrSlide
+from napari_pathseg.slide.base import Plane
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.sources import halved
 
@@ -155,6 +156,38 @@ def test_levels_outside_the_slide_are_refused(tmp_path: Path, name: str) -> None
     (path / ".zattrs").write_text(json.dumps(facts))
     with pytest.raises(DamagedSlideError, match="outside the slide"):
         open_slide(path)
+
+
+@pytest.mark.parametrize("linked", ["file", "folder", "file inside a linked folder"])
+def test_links_out_of_the_slide_are_refused(tmp_path: Path, linked: str) -> None:
+    path = write_zarr(tmp_path / "a.zarr", [np.full((80, 90), 7, np.uint8)], "yx", version=2)
+    outside, chunk = tmp_path / "outside", path / "0" / "0.0"
+    try:
+        if linked == "file":
+            chunk.rename(outside)
+            chunk.symlink_to(outside)
+        else:
+            (path / "0").rename(outside)
+            if "inside" in linked:
+                (outside / "0.0").rename(path / "kept")
+                (outside / "0.0").symlink_to(path / "kept")
+            (path / "0").symlink_to(outside, target_is_directory=True)
+    except OSError:
+        pytest.skip("links need a right here")
+    with pytest.raises(DamagedSlideError, match="leads out"), open_slide(path) as slide:
+        slide.read(Field(0, 0, 0, 80, 90, (1.0, 1.0)))
+
+
+def test_links_within_the_slide_are_followed(tmp_path: Path) -> None:
+    path = write_zarr(tmp_path / "a.zarr", [np.full((80, 90), 7, np.uint8)], "yx", version=2)
+    chunk = path / "0" / "0.0"
+    chunk.rename(path / "kept")
+    try:
+        chunk.symlink_to(path / "kept")
+    except OSError:
+        pytest.skip("links need a right here")
+    with open_slide(path) as slide:
+        assert (slide.read_plane(Field(0, 0, 0, 80, 90, (1.0, 1.0)), Plane(channel=0)) == 7).all()
 
 
 def test_absurd_sizes_and_other_zarrs_are_refused(tmp_path: Path) -> None:

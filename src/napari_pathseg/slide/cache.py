@@ -46,14 +46,18 @@ class ChunkCache:
                 self._chunks.move_to_end(key)
             return chunk
 
-    def put(self, key: Hashable, chunk: Pixels) -> None:
-        """Hold a chunk and let go of the oldest; one that is larger than the cache is not held."""
+    def put(self, key: Hashable, chunk: Pixels) -> bool:
+        """Hold a chunk, and let go of the oldest; False where it is not held.
+
+        That is one that is larger than the cache, or that is held already.
+        """
         with self._lock:
             if key in self._chunks or chunk.nbytes > self._max_bytes:
-                return
+                return False
             self._chunks[key] = chunk
             self._bytes += chunk.nbytes
             self._shrink()
+            return True
 
     def _shrink(self) -> None:
         while self._bytes > self._max_bytes and self._chunks:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 import os
-import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import product
+from itertools import count, product
 from operator import getitem
 from typing import Any, Protocol
 
 import dask.array as da
 import numpy as np
+from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 from napari_pathseg.slide.base import Pixels
 from napari_pathseg.slide.indexing import Block, Key
@@ -27,6 +27,9 @@ SMALL = 3 * 512 * 512
 
 MOST_AT_ONCE = 3 * 2048 * 2048
 """The same where the source has threads of its own."""
+
+
+_numbers = count()
 
 
 class Sliceable(Protocol):
@@ -42,7 +45,9 @@ class Sliceable(Protocol):
         """Of the pixels."""
         ...
 
-    def __getitem__(self, key: Key) -> Pixels: ...
+    def __getitem__(self, key: Key) -> Pixels:
+        """A part, which whoever asks may write to."""
+        ...
 
 
 class LevelArray(da.Array):
@@ -87,8 +92,9 @@ class LevelArray(da.Array):
             if part is None:
                 return plain
             return _Part.of(self, part, plain.dask, plain.name, plain.chunks)
-        name = f"pathseg-part-{uuid.uuid4().hex}"
-        graph = {(name, *[0] * len(part)): (getitem, self.source, part)}
+        name = f"{self.name}-part-{next(_numbers)}"
+        task = {(name, *[0] * len(part)): (getitem, self.source, part)}
+        graph = HighLevelGraph({name: MaterializedLayer(task)}, {name: set()})
         return _Part.of(self, part, graph, name, tuple((i.stop - i.start,) for i in part))
 
     def __array__(self, dtype: Any = None, copy: Any = None, **kwargs: Any) -> Pixels:
@@ -125,10 +131,7 @@ class _Part(da.Array):
             return np.asarray(pixels, dtype=dtype)
         sides = zip(self.part, self.level.chunksize, strict=True)
         blocks = list(product(*(_cut(part, int(side)) for part, side in sides)))
-        if len(blocks) == 1:
-            # A copy, as dask gives it: the pixels may be those of a cache.
-            return np.array(source[self.part], dtype=dtype)
-        if self.size <= self.level.at_once:
+        if len(blocks) == 1 or self.size <= self.level.at_once:
             return np.asarray(source[self.part], dtype=dtype)
         out = np.empty(self.shape, dtype=dtype or self.dtype)
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from napari_pathseg.geometry import Field, Shape
 from napari_pathseg.slide.base import Pixels, Plane, Slide
 from napari_pathseg.slide.cache import ChunkCache
-from napari_pathseg.slide.indexing import Key, corners, indexed
+from napari_pathseg.slide.indexing import Block, Key, corners, indexed
 
 CHUNK_PX = 1024
 """Largest chunk side: two to four stored tiles; smaller chunks make graphs of 100,000 tasks."""
@@ -100,10 +100,19 @@ class LevelSource:
         return self.plane is None or self.plane.channel is None
 
     def __getitem__(self, key: Key) -> Pixels:
-        return indexed(self.shape, key, lambda part: self.window(*corners(part)))
+        return indexed(self.shape, key, self._own)
+
+    def _own(self, part: Block) -> Pixels:
+        """Pixels of a part that are nobody else's."""
+        pixels, is_held = self._window(*corners(part))
+        return pixels.copy() if is_held else pixels
 
     def window(self, y: int, x: int, height: int, width: int) -> Pixels:
         """Pixels of a window inside the level; they must not be written to."""
+        return self._window(y, x, height, width)[0]
+
+    def _window(self, y: int, x: int, height: int, width: int) -> tuple[Pixels, bool]:
+        """Pixels of a window, and whether the cache holds them too."""
         row, column = y // self.chunk[0], x // self.chunk[1]
         top, left = row * self.chunk[0], column * self.chunk[1]
         # Where the chunk ends, as the level does before a whole chunk.
@@ -112,16 +121,15 @@ class LevelSource:
         one_chunk = y + height <= bottom and x + width <= right
         held = self.cache.get((self.name, row, column)) if one_chunk else None
         if held is not None:
-            return held[y - top : y - top + height, x - left : x - left + width]
+            return held[y - top : y - top + height, x - left : x - left + width], True
         downsample = self.slide.levels[self.index].downsample
         where = Field(self.index, y, x, height, width, downsample)
         if self.plane is None:
             pixels: Pixels = self.slide.read(where)
         else:
             pixels = self.slide.read_plane(where, self.plane)
-        if (y, x, y + height, x + width) == (top, left, bottom, right):
-            self.cache.put((self.name, row, column), pixels)
-        return pixels
+        is_whole = (y, x, y + height, x + width) == (top, left, bottom, right)
+        return pixels, is_whole and self.cache.put((self.name, row, column), pixels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,19 @@ def test_a_folder_without_a_slide_is_left_to_other_readers(tmp_path: Path) -> No
     assert get_reader(str(tmp_path)) is None
 
 
+def test_the_data_folder_of_a_slide_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Slidedat.ini").touch()
+    reader = get_reader(str(tmp_path))
+    assert reader is read_slides
+    told: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_error", told.append)
+    with pytest.raises(SlideError):
+        reader(str(tmp_path))
+    assert [f"{tmp_path.name}.mrxs is missing" in text for text in told] == [True]
+
+
 def test_a_generated_slide_is_opened_by_its_name() -> None:
     slide = open_source(Path("synthetic-2000x3000-0.5-7"))
     assert (slide.shape, slide.metadata.mpp) == ((2000, 3000), (0.5, 0.5))

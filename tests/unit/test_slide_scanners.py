@@ -22,7 +22,7 @@ from napari_pathseg.geometry import Field
 from napari_pathseg.slide.backend_openslide import OpenSlideSlide
 from napari_pathseg.slide.color import profile_name
 from napari_pathseg.slide.info import describe
-from napari_pathseg.slide.open import open_slide
+from napari_pathseg.slide.open import choose_backend, index_of, open_slide
 from napari_pathseg.slide.synthetic import SyntheticSlide
 
 RGB = npt.NDArray[np.uint8]
@@ -37,6 +37,23 @@ def picture() -> RGB:
 def on_white(rgba: npt.NDArray[np.uint8]) -> RGB:
     alpha = rgba[..., 3:].astype(np.float64) / 255
     return np.floor(rgba[..., :3] * alpha + 255 * (1 - alpha) + 0.5).astype(np.uint8)
+
+
+def test_the_data_folder_of_a_slide_stands_for_it(tmp_path: Path, picture: RGB) -> None:
+    path = scanner_files.write_mrxs(tmp_path / "a.mrxs", picture)
+    with open_slide(tmp_path / "a") as slide:
+        assert slide.path == path
+    with pytest.raises(UnsupportedSlideError):
+        choose_backend(tmp_path / "a")  # one slide in the folder of both, not two
+    path.unlink()
+    with pytest.raises(UnsupportedSlideError, match=r"index a\.mrxs is missing"):
+        open_slide(tmp_path / "a")
+    (tmp_path / "b_.vsi").touch()
+    (tmp_path / "_b__").mkdir()
+    assert index_of(tmp_path / "_b__") == tmp_path / "b_.vsi"
+    (tmp_path / "b").mkdir()
+    assert index_of(tmp_path / "b") == tmp_path / "b"
+    assert index_of(Path("/")) == Path("/")
 
 
 @pytest.mark.parametrize(

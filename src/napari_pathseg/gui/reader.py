@@ -21,16 +21,16 @@ def get_reader(path: Paths) -> Callable[[Paths], list[object]] | None:
         What the user dropped on the viewer. A list is read as one slide a path.
     """
     from napari_pathseg.gui.label_reader import holds_only_labels, read_labels
-    from napari_pathseg.slide.open import choose_backend
+    from napari_pathseg.slide.open import choose_backend, index_of, is_mirax_data
 
     first = Path(path if isinstance(path, str) else path[0])
     if holds_only_labels(first):
         return read_labels
     try:
-        choose_backend(first)
+        choose_backend(index_of(first))
     except PathsegError:
-        # napari would only say that no plugin reads it: a file's trouble comes out on reading.
-        return None if first.is_dir() else read_slides
+        # napari would only say that no plugin reads it: a slide's trouble comes out on reading.
+        return None if first.is_dir() and not is_mirax_data(first) else read_slides
     return read_slides
 
 

@@ -46,6 +46,7 @@ BACKENDS: dict[str, Backend] = {
 PICTURE_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"RIFF")
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ZIP_ERRORS = (zipfile.BadZipFile, ValueError, RuntimeError, OverflowError, EOFError, struct.error)
+MIRAX_MEMBERS = ("Slidedat.ini", "Index.dat")
 ZARR_MEMBERS = ("zarr.json", ".zgroup", ".zattrs")
 TIFF_ONLY_VENDORS = (None, "generic-tiff")
 CZI_MAGIC = b"ZISRAWFILE"
@@ -93,7 +94,8 @@ def open_slide(
     Parameters
     ----------
     path : Path or str
-        A file, or the folder of a DICOM series or an OME-Zarr.
+        A file, or the folder of a DICOM series or an OME-Zarr. The folder in which a MIRAX or VSI
+        slide has its data stands for the slide.
     backend : str, optional
         A key of `BACKENDS`, to overrule the choice by content.
     scene : int, optional
@@ -117,7 +119,7 @@ def open_slide(
     SlideError
         When it is missing or can not be read.
     """
-    path = Path(path)
+    path = index_of(Path(path))
     try:
         chosen = backend or choose_backend(path)
         if chosen not in BACKENDS:
@@ -180,8 +182,30 @@ def _head(path: Path) -> bytes:
         return file.read(1024)
 
 
+def index_of(path: Path) -> Path:
+    """The file that is opened instead of a data folder that lies beside it, or else `path`."""
+    if not path.name or not path.is_dir():
+        return path
+    beside = (path.with_name(f"{path.name}.mrxs"), path.with_name(f"{path.name[1:-1]}.vsi"))
+    fits = (index for index in beside if data_folder(index) == path and index.is_file())
+    return next(fits, path)
+
+
+def data_folder(index: Path) -> Path:
+    """Where a MIRAX or VSI slide has its data."""
+    return index.with_name(f"_{index.stem}_" if index.suffix.lower() == ".vsi" else index.stem)
+
+
+def is_mirax_data(path: Path) -> bool:
+    """Whether a folder holds the data of a MIRAX slide."""
+    return any((path / name).is_file() for name in MIRAX_MEMBERS)
+
+
 def choose_backend(path: Path) -> str:
-    """The key of `BACKENDS` that reads `path`; raises as :func:`open_slide`."""
+    """The key of `BACKENDS` that reads `path`; raises as :func:`open_slide`.
+
+    Data folders of slides are none themselves, or a folder would seem to hold each slide twice.
+    """
     if not path.exists():
         raise SlideError(f"{path}: there is no such file.", "Check the path.")
     if path.is_dir():
@@ -220,10 +244,11 @@ def _for_folder(path: Path) -> str:
     members = sorted(path.iterdir())
     if any(is_dicom(member) for member in members):
         return "openslide"
-    if any(member.name in ("Slidedat.ini", "Index.dat") for member in members):
+    if is_mirax_data(path):
         raise UnsupportedSlideError(
-            f"{path}: this is the data folder of a MIRAX slide.",
-            f"Open {path.name}.mrxs, which lies beside it.",
+            f"{path}: this is the data folder of a MIRAX slide; "
+            f"its index {path.name}.mrxs is missing beside it.",
+            "Copy that file to the same place.",
         )
     raise UnsupportedSlideError(
         f"{path}: the folder holds neither a DICOM series nor an OME-Zarr slide.",
@@ -261,11 +286,11 @@ def _for_tiff(path: Path, suffix: str) -> str:
 
 
 def _for_vsi(path: Path) -> str:
-    data = f"_{path.stem}_"
-    if not path.with_name(data).is_dir():
+    data = data_folder(path)
+    if not data.is_dir():
         raise UnsupportedSlideError(
             f"{path}: this is only the index of an Olympus VSI slide; "
-            f"its data folder {data!r} is missing beside it.",
+            f"its data folder {data.name!r} is missing beside it.",
             "Copy that folder to the same place; reading it needs napari-pathseg[vsi] (slideio).",
         )
     if find_spec(VSI.package) is None:

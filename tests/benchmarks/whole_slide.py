@@ -14,10 +14,13 @@ JSON. Seconds of the processor are counted, so that other work on the machine ch
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +36,7 @@ from napari_pathseg.classes import Term
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.geometry import Field, exact_downsample
 from napari_pathseg.inference.session import Session
-from napari_pathseg.models.base import ModelCard, Segmenter, TileAnswer, TileQuery
+from napari_pathseg.models.base import ModelCard, Segmenter, SeveralAtOnce, TileAnswer, TileQuery
 from napari_pathseg.slide.base import RGB, Level, Slide, SlideMetadata
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
@@ -148,22 +151,41 @@ class Timed:
             card if mpp is None else replace(card, working_mpp=dict.fromkeys(card.working_mpp, mpp))
         )
         self.knows = segmenter.knows
+        self._lock = threading.Lock()
         self.encode_s = self.decode_s = 0.0
 
     @property
     def encoder_passes(self) -> int:
         return self._segmenter.encoder_passes
 
+    def for_words(self) -> tuple[Timed, int]:
+        assert isinstance(self._segmenter, SeveralAtOnce)
+        beside = copy.copy(self)
+        beside._segmenter, at_once = self._segmenter.for_words()
+        beside.encode = functools.partial(self._encode, beside._segmenter)  # type: ignore[method-assign]
+        beside.decode = functools.partial(self._decode, beside._segmenter)  # type: ignore[method-assign]
+        return beside, at_once
+
     def encode(self, *seen: npt.NDArray[np.uint8]) -> object:
-        start = time.thread_time()
-        embedding = self._segmenter.encode(*seen)
-        self.encode_s += time.thread_time() - start
-        return embedding
+        return self._encode(self._segmenter, *seen)
 
     def decode(self, embedding: object, queries: Sequence[TileQuery]) -> list[TileAnswer]:
+        return self._decode(self._segmenter, embedding, queries)
+
+    def _encode(self, segmenter: Segmenter, *seen: npt.NDArray[np.uint8]) -> object:
         start = time.thread_time()
-        answers = self._segmenter.decode(embedding, queries)  # type: ignore[arg-type]
-        self.decode_s += time.thread_time() - start
+        embedding = segmenter.encode(*seen)
+        with self._lock:
+            self.encode_s += time.thread_time() - start
+        return embedding
+
+    def _decode(
+        self, segmenter: Segmenter, embedding: object, queries: Sequence[TileQuery]
+    ) -> list[TileAnswer]:
+        start = time.thread_time()
+        answers = segmenter.decode(embedding, queries)  # type: ignore[arg-type]
+        with self._lock:
+            self.decode_s += time.thread_time() - start
         return answers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,19 @@ def test_masks_are_those_of_torch_and_the_form_is_kept(
         assert both.sum() >= 0.995 * either.sum()
         assert np.abs(ours.logits - theirs.logits).mean() < 0.02
 
+    monkeypatch.setattr(compiled.torch, "get_num_threads", lambda: 2)
+    several, at_once = fast.for_words()
+    assert at_once == 2
+    with ThreadPoolExecutor(3) as pool:
+        made = list(pool.map(several.encode, [picture, picture[::-1], picture]))
+    assert fast.encoder_passes == 4
+    for embedding in made[::2]:
+        for ours, alone in zip(several.decode(embedding, queries[:2]), found, strict=False):
+            assert np.abs(ours.logits - alone.logits).max() < 0.02
+            assert ours.presence == pytest.approx(alone.presence, abs=1e-3)
+    with pytest.raises(TypeError, match="words alone"):
+        several.decode(made[0], queries[2:])
+
     def fail(*_: object) -> None:
         raise AssertionError("it was made again")
 
@@ -58,7 +72,7 @@ def test_who_has_some_of_the_cores_only_is_bound_to_none(
         cores = torch.get_num_threads() + spare
         monkeypatch.setattr(compiled.os, "cpu_count", lambda cores=cores: cores)
         encoder = compiled.CompiledEncoder(network, "0" * 64, tmp_path)
-        made = encoder._request(with_context=False).get_compiled_model()
+        made = encoder._requests(with_context=False).get().get_compiled_model()
         assert made.get_property("ENABLE_CPU_PINNING") == (spare == 0)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from marker_segmenter import MarkerSegmenter
+from marker_segmenter import Embedding, MarkerSegmenter
 from torch.nn import functional
 
 from napari_pathseg.config import SegmentConfig
@@ -128,10 +130,43 @@ def test_work_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
         file.truncate(file.seek(0, 2) - 100)  # a crash in the midst of writing
     again = session(Planted())
     result = labelled(again, tmp_path)
-    assert result.tiles_kept == 8
-    assert again.segmenter.encoder_passes == result.plan.tiles - 8
+    assert 8 <= result.tiles_kept < result.plan.tiles - 8  # those at work are kept too
+    assert again.segmenter.encoder_passes == result.plan.tiles - result.tiles_kept
     fresh = labelled(session(Planted()), tmp_path / "fresh")
     assert (mask_of(result) == mask_of(fresh)).all()
+
+
+class SeveralMarkers(MarkerSegmenter):
+    """Takes three tiles at a time, and remembers how many it had in hand."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock, self.at_work, self.most = threading.Lock(), 0, 0
+
+    def for_words(self) -> tuple[MarkerSegmenter, int]:
+        return self, 3
+
+    def encode(self, image: RGB) -> Embedding:
+        with self.lock:
+            self.at_work += 1
+            self.most = max(self.most, self.at_work)
+        time.sleep(0.002)
+        with self.lock:
+            self.at_work -= 1
+        return super().encode(image)
+
+
+def test_a_model_that_takes_several_tiles_gets_them_and_the_mask_is_the_same(
+    tmp_path: Path,
+) -> None:
+    threads = torch.get_num_threads()
+    one, several = session(Planted()), session(Planted())
+    several.segmenter = SeveralMarkers()
+    wanted = mask_of(labelled(one, tmp_path / "one"))
+    assert (mask_of(labelled(several, tmp_path / "several")) == wanted).all()
+    assert several.segmenter.most == 3
+    assert several.segmenter.encoder_passes == one.segmenter.encoder_passes
+    assert torch.get_num_threads() == threads
 
 
 def test_the_log_of_other_work_is_not_used(tmp_path: Path) -> None:

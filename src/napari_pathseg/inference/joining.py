@@ -200,11 +200,15 @@ class ObjectJoiner:
         self._object_of.append(objects.ravel()[_firsts(parts)])
         parts[parts > 0] += first - 1
         self._store(block, parts)
-        edges = np.stack([classes, objects, parts]).astype(np.int64)
-        self._meet(block, edges, cut)
+        maps = (classes, objects, parts)
+        top, left, bottom, right = (
+            np.stack([each[line] for each in maps]).astype(np.int64)
+            for line in (np.s_[0], np.s_[:, 0], np.s_[-1], np.s_[:, -1])
+        )
+        self._meet(block, top, left, cut)
         self._held[block.row, block.column] = _Lines(
-            edges[:, :, -1].copy(),  # a view would keep the whole block
-            edges[:, -1].copy(),
+            right,
+            bottom,
             _packed(cut[:, cut.shape[1] - 2 * halo :]),
             _packed(cut[cut.shape[0] - 2 * halo :]),
         )
@@ -263,8 +267,8 @@ class ObjectJoiner:
                 tile = parts[y : y + TILE_PX, x : x + TILE_PX]
                 self.parts.put((block.y + y) // TILE_PX, (block.x + x) // TILE_PX, tile)
 
-    def _meet(self, block: Block, edges: Ints, cut: Numbers) -> None:
-        """Join a block to those above and left of it."""
+    def _meet(self, block: Block, top: Ints, first: Ints, cut: Numbers) -> None:
+        """Join a block to those above and left of it, which meet its top row and first column."""
         held, row, column = self._held, block.row, block.column
         left, above = held.get((row, column - 1)), held.get((row - 1, column))
         if left is not None:
@@ -272,13 +276,13 @@ class ObjectJoiner:
                 _unpacked(left.around_right, cut[:, : 2 * self._halo].shape),
                 cut[:, : 2 * self._halo],
             )
-            self._touch(left.right, edges[:, :, 0])
+            self._touch(left.right, first)
         if above is not None:
             self._match(
                 _unpacked(above.around_bottom, cut[: 2 * self._halo].shape), cut[: 2 * self._halo]
             )
-            self._touch(above.bottom, edges[:, 0])
-        for other, mine in ((column - 1, edges[:, 0, :1]), (column + 1, edges[:, 0, -1:])):
+            self._touch(above.bottom, top)
+        for other, mine in ((column - 1, top[:, :1]), (column + 1, top[:, -1:])):
             corner = held.get((row - 1, other))
             if corner is not None:
                 end = corner.bottom[:, -1:] if other < column else corner.bottom[:, :1]

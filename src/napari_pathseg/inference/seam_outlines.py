@@ -6,13 +6,15 @@ piece of the border as paths that end at the seams; the paths are tied together 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from napari_pathseg.inference.joining import Block, Joined, blocks_of
 from napari_pathseg.labels.raster import Outline, Polygon, Ring, outlines
@@ -26,6 +28,9 @@ Key = tuple[int, int, int]
 # where the edge starts.
 STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 STARTS = ((0, 0), (0, 1), (1, 1), (1, 0))
+
+MOST_AT_ONCE = 4
+"""Blocks that are traced at the same time; each takes some 0.1 GB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +54,9 @@ class _Path:
     straight: bool
 
 
+_Traced = tuple[list[Outline], list[tuple[Key, _Path]]]
+
+
 def trace_objects(joined: Joined, cancel: CancelToken | None = None) -> Iterator[Outline]:
     """The outlines of all objects, with places in label pixels; those over seams come last.
 
@@ -59,27 +67,46 @@ def trace_objects(joined: Joined, cancel: CancelToken | None = None) -> Iterator
     cancel = cancel or CancelToken()
     open_paths: dict[Key, _Path] = {}
     rings: dict[int, list[list[tuple[int, int]]]] = defaultdict(list)
-    for block in blocks_of(joined.parts):
-        cancel.raise_if_cancelled()
-        parts = joined.parts.read(block.y - 1, block.x - 1, block.height + 2, block.width + 2)
-        objects = joined.owner[parts]
-        crossing = joined.crossing[objects]
-        yield from _within(block, np.where(crossing, 0, objects)[1:-1, 1:-1])
-        if crossing[1:-1, 1:-1].any():
-            whole = np.where(crossing, joined.part[parts], 0)
-            for start, path in _paths(block, whole):
-                if path.follows is None:
-                    rings[path.part].append(path.points)
-                else:
-                    open_paths[start] = path
+    for inside, paths in _each_block(joined, cancel):
+        yield from inside
+        for start, path in paths:
+            if path.follows is None:
+                rings[path.part].append(path.points)
+            else:
+                open_paths[start] = path
     _tie(open_paths, rings)
     yield from _assembled(rings, joined)
 
 
-def _within(block: Block, objects: Ints) -> Iterator[Outline]:
-    """Outlines of what lies in one block alone."""
-    for outline in outlines(objects):
-        yield outline.moved(block.y, block.x)
+def _each_block(joined: Joined, cancel: CancelToken) -> Iterator[_Traced]:
+    """What is traced in each block, in their order, several at a time."""
+    blocks, waiting = blocks_of(joined.parts), deque[Future[_Traced]]()
+    threads = min(torch.get_num_threads(), MOST_AT_ONCE)
+    with ThreadPoolExecutor(threads, thread_name_prefix="pathseg-trace") as pool:
+        try:
+            for block in blocks:
+                waiting.append(pool.submit(_traced, block, joined))
+                if len(waiting) > threads:
+                    cancel.raise_if_cancelled()
+                    yield waiting.popleft().result()
+            while waiting:
+                cancel.raise_if_cancelled()
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _traced(block: Block, joined: Joined) -> _Traced:
+    """Outlines of what lies in one block alone, and the borders there of what does not."""
+    parts = joined.parts.read(block.y - 1, block.x - 1, block.height + 2, block.width + 2)
+    objects = joined.owner[parts]
+    crossing = joined.crossing[objects]
+    alone = outlines(np.where(crossing, 0, objects)[1:-1, 1:-1])
+    inside = [outline.moved(block.y, block.x) for outline in alone]
+    if not crossing[1:-1, 1:-1].any():
+        return inside, []
+    return inside, list(_paths(block, np.where(crossing, joined.part[parts], 0)))
 
 
 def _paths(block: Block, whole: Ints) -> Iterator[tuple[Key, _Path]]:

@@ -11,9 +11,8 @@ from napari_pathseg.classes import ClassList
 from napari_pathseg.geometry import Field, Region, exact_downsample
 from napari_pathseg.inference.plan import MAX_FIELD_PIXELS
 from napari_pathseg.inference.scope import Scope, tissue_scope, whole_scope
-from napari_pathseg.inference.seeing import read_seen
 from napari_pathseg.inference.session import Session
-from napari_pathseg.inference.sweep import Look, ask_tile
+from napari_pathseg.inference.sweep import Askers, Look
 from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.inference.understanding import Question, class_list
 from napari_pathseg.prompts import TextPrompt
@@ -89,16 +88,19 @@ def plan_slide(session: Session, texts: Sequence[TextPrompt], where: Where = "au
 
 
 def time_tile(session: Session, plan: SlidePlan) -> float:
-    """Seconds that the model takes for one tile here, measured on one from the middle."""
+    """Seconds that a tile takes here, measured on some from the middle."""
     look = max(plan.looks, key=lambda each: each.tiles)
     tiles = [tile for row in look.rows for _, tile in row]
     if not tiles:
         return 0.0
-    seen = read_seen(session.slide, look.plan, tiles[len(tiles) // 2])
-    ask_tile(look, seen, session.segmenter)  # the first pass of a size is slower
-    start = time.perf_counter()
-    ask_tile(look, seen, session.segmenter)
-    return time.perf_counter() - start
+    with Askers(session.segmenter) as askers:
+        chosen = [tiles[len(tiles) // 2]] * askers.at_once
+        for _ in range(2):  # the first pass of a size is slower
+            start = time.perf_counter()
+            asked = [askers.ask(session.slide, look, tile) for tile in chosen]
+            for future in asked:
+                future.result()
+        return (time.perf_counter() - start) / len(chosen)
 
 
 def _looks(session: Session, questions: Sequence[Question], scope: Scope) -> tuple[Look, ...]:

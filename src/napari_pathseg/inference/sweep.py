@@ -1,26 +1,26 @@
-"""The model over the tiles of a slide, row by row, while the next tiles are being read."""
+"""The model over the tiles of a slide, several at a time, while the next are being read."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from napari_pathseg.closing import Closing
 from napari_pathseg.inference.plan import Plan
 from napari_pathseg.inference.seeing import read_seen
-from napari_pathseg.inference.tile_log import TileLog, TileResult
+from napari_pathseg.inference.tile_log import Key, TileLog, TileResult
 from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.inference.understanding import Question
-from napari_pathseg.models.base import Segmenter, TileQuery, gated
+from napari_pathseg.models.base import Segmenter, SeveralAtOnce, TileQuery, gated
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.slide.base import RGB, Slide
-
-AHEAD = 4
-"""Tiles that are read while the model works, 0.6 MB each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,55 +61,104 @@ class Clock:
     kept: int = 0
 
 
+class Askers(Closing):
+    """Threads that read tiles and ask the model about them, as many at a time as it takes best.
+
+    There are more of them than that, so that tiles are read while the model works.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    """
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter, self.at_once = (
+            segmenter.for_words() if isinstance(segmenter, SeveralAtOnce) else (segmenter, 1)
+        )
+        self._turn = threading.Semaphore(self.at_once)
+        count = self.at_once + 1 + self.at_once // 4
+        self.ahead = 2 * count
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="pathseg-ask")
+        if self.at_once > 1:
+            _take_one_thread_each(self._pool, count)
+
+    def ask(self, slide: Slide, look: Look, tile: Tile) -> Future[tuple[TileResult, float]]:
+        """What is there of all classes of a look, and the seconds that the model took for it."""
+        return self._pool.submit(self._ask, slide, look, tile)
+
+    def close(self) -> None:
+        """Wait for the tiles at work; those that were not begun are not done."""
+        self._pool.shutdown(cancel_futures=True)
+
+    def _ask(self, slide: Slide, look: Look, tile: Tile) -> tuple[TileResult, float]:
+        seen = read_seen(slide, look.plan, tile)
+        with self._turn:
+            start = time.perf_counter()
+            return ask_tile(look, seen, self._segmenter), time.perf_counter() - start
+
+
+def _take_one_thread_each(pool: ThreadPoolExecutor, count: int) -> None:
+    """Torch gives each of its callers all threads; here each tile has one."""
+    kept, ready = torch.get_num_threads(), threading.Barrier(count)
+
+    def take(_: int) -> None:
+        torch.set_num_threads(1)
+        ready.wait()
+
+    list(pool.map(take, range(count)))
+    torch.set_num_threads(kept)  # the last who says so speaks for the threads to come
+
+
 def sweep_rows(
     look: Look,
     slide: Slide,
-    segmenter: Segmenter,
+    askers: Askers,
     log: TileLog,
     clock: Clock,
     cancel: CancelToken,
-) -> Iterator[Iterator[tuple[Tile, TileResult]]]:
+) -> Generator[Iterator[tuple[Tile, TileResult]]]:
     """For each row of tiles an iterator of its results; each is to be used up before the next.
 
     Raises
     ------
     DamagedSlideError
     CancelledError
-        Between two tiles; what was done stays in the log.
+        Between two tiles; what was done stays in the log, and so does what was at work once the
+        iterator is closed.
     """
-    tiles = [pair for row in look.rows for pair in row]
-    missing = iter([tile for index, tile in tiles if (look.number, index) not in log])
-    waiting: deque[Future[tuple[RGB, ...]]] = deque()
-    with ThreadPoolExecutor(1, thread_name_prefix="pathseg-read") as pool:
+    tiles = [((look.number, index), tile) for row in look.rows for index, tile in row]
+    missing = iter([(key, tile) for key, tile in tiles if key not in log])
+    waiting: deque[tuple[Key, Future[tuple[TileResult, float]]]] = deque()
 
-        def read_ahead() -> None:
-            while len(waiting) < AHEAD and (tile := next(missing, None)) is not None:
-                waiting.append(pool.submit(read_seen, slide, look.plan, tile))
+    def go_ahead() -> None:
+        while len(waiting) < askers.ahead and (following := next(missing, None)) is not None:
+            key, tile = following
+            waiting.append((key, askers.ask(slide, look, tile)))
 
-        def results(row: tuple[tuple[int, Tile], ...]) -> Iterator[tuple[Tile, TileResult]]:
-            for index, tile in row:
-                cancel.raise_if_cancelled()
-                key = (look.number, index)
-                if key in log:
-                    clock.kept += 1
-                    yield tile, log.get(key)
-                    continue
-                read_ahead()
-                seen = waiting.popleft().result()
-                read_ahead()
-                start = time.perf_counter()
-                result = ask_tile(look, seen, segmenter)
-                clock.seconds += time.perf_counter() - start
-                clock.tiles += 1
-                log.put(key, result)
-                yield tile, result
+    def results(row: tuple[tuple[int, Tile], ...]) -> Iterator[tuple[Tile, TileResult]]:
+        for index, tile in row:
+            cancel.raise_if_cancelled()
+            key = (look.number, index)
+            if key in log:
+                clock.kept += 1
+                yield tile, log.get(key)
+                continue
+            go_ahead()
+            result, seconds = waiting.popleft()[1].result()
+            go_ahead()
+            clock.seconds += seconds / askers.at_once
+            clock.tiles += 1
+            log.put(key, result)
+            yield tile, result
 
-        try:
-            for row in look.rows:
-                yield results(row)
-        finally:
-            for future in waiting:
-                future.cancel()
+    try:
+        for row in look.rows:
+            yield results(row)
+    finally:
+        begun = [(key, future) for key, future in waiting if not future.cancel()]
+        for key, future in begun:
+            if future.exception() is None:
+                log.put(key, future.result()[0])
 
 
 def ask_tile(look: Look, seen: tuple[RGB, ...], segmenter: Segmenter) -> TileResult:

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from napari_pathseg.inference.segmentation import Answer, logit
 from napari_pathseg.inference.session import Session
 from napari_pathseg.inference.slide_plan import SlidePlan
 from napari_pathseg.inference.spool import TILE_PX, LabelSpool
-from napari_pathseg.inference.sweep import Clock, Look, sweep_rows
+from napari_pathseg.inference.sweep import Askers, Clock, Look, sweep_rows
 from napari_pathseg.inference.tile_log import TileLog, TileResult
 from napari_pathseg.inference.tiling import FloatMap, Tile
 from napari_pathseg.models.base import OUTPUT_STRIDE
@@ -174,32 +175,32 @@ class _Work:
     ) -> SlideLabels:
         start = time.perf_counter()
         session, plan, clock = self._session, self._plan, Clock()
-        sweeps = [
-            sweep_rows(look, session.slide, session.segmenter, log, clock, cancel)
-            for look in plan.looks
-        ]
-        done = [0] * len(sweeps)  # rows of tiles
+        done = [0] * len(plan.looks)  # rows of tiles
         queue: deque[Future[None]] = deque()
-        with ThreadPoolExecutor(1, thread_name_prefix="pathseg-blend") as pool:
-            try:
-                for band in range(spool.grid[0]):
-                    for i, look in enumerate(plan.looks):
-                        while done[i] < len(look.rows) and _final(look, done[i]) < self._needed(
-                            look, band
-                        ):
-                            for tile, result in next(sweeps[i]):
-                                queue.append(pool.submit(self._take, i, tile, result))
-                                _drain(queue, QUEUED)
-                                if live is not None:
-                                    live(self._live(look, tile, result))
-                                count = clock.tiles + clock.kept
-                                progress(Progress(count, plan.tiles, f"{session.slide.path.name}"))
-                            done[i] += 1
-                    queue.append(pool.submit(self._finish, band, spool))
-                _drain(queue, 0)
-            finally:
-                for sweep in sweeps:
-                    sweep.close()  # type: ignore[attr-defined]
+        with ExitStack() as stack:
+            askers = stack.enter_context(Askers(session.segmenter))
+            pool = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="pathseg-blend"))
+            sweeps = [
+                stack.enter_context(
+                    closing(sweep_rows(look, session.slide, askers, log, clock, cancel))
+                )
+                for look in plan.looks
+            ]
+            for band in range(spool.grid[0]):
+                for i, look in enumerate(plan.looks):
+                    while done[i] < len(look.rows) and _final(look, done[i]) < self._needed(
+                        look, band
+                    ):
+                        for tile, result in next(sweeps[i]):
+                            queue.append(pool.submit(self._take, i, tile, result))
+                            _drain(queue, QUEUED)
+                            if live is not None:
+                                live(self._live(look, tile, result))
+                            count = clock.tiles + clock.kept
+                            progress(Progress(count, plan.tiles, f"{session.slide.path.name}"))
+                        done[i] += 1
+                queue.append(pool.submit(self._finish, band, spool))
+            _drain(queue, 0)
         return SlideLabels(
             plan,
             spool,

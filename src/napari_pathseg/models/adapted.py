@@ -20,6 +20,7 @@ from napari_pathseg.models.base import (
     FloatMap,
     ModelCard,
     Segmenter,
+    SeveralAtOnce,
     TileAnswer,
     TileEmbedding,
     TileQuery,
@@ -89,6 +90,13 @@ class AdaptedSegmenter:
     def knows(self, term: Term) -> bool:
         """Whether the base was taught the term, or an adapter teaches it."""
         return term.without_region in self._heads or self.base.knows(term)
+
+    def for_words(self) -> tuple[Segmenter, int]:
+        """The same for words alone, and from how many threads it is best asked at once."""
+        if not isinstance(self.base, SeveralAtOnce):
+            return self, 1
+        base, at_once = self.base.for_words()
+        return AdaptedSegmenter(base, self.adapters), at_once
 
     def encode(
         self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -182,4 +182,13 @@ class Segmenter(Protocol):
 
     def knows(self, term: Term) -> bool:
         """Whether it was taught the term's object in its structure."""
+        ...
+
+
+@runtime_checkable
+class SeveralAtOnce(Protocol):
+    """A segmenter that can answer words on several tiles at the same time."""
+
+    def for_words(self) -> tuple[Segmenter, int]:
+        """The same model for words alone, and from how many threads it is best asked at once."""
         ...

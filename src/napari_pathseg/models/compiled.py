@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import tempfile
+import threading
 import warnings
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -27,11 +29,13 @@ LAYOUT = 4  # raised when the network changes, so that what was kept is not mist
 RUNTIME_VARIABLE = "PATHSEG_RUNTIME"
 _log = logging.getLogger(__name__)
 
-EncodedMaps = tuple[Tensor, Tensor, Tensor, Tensor]
+ALL = (0, 1, 2, 3)
+FOR_WORDS = (0, 3)
+"""Tokens and pixels, of all outputs: tokens, sharp maps of stride 8 and 4, pixels."""
 
 
 class CompiledEncoder:
-    """Encodes one tile of 448 x 448 pixels, with or without its context.
+    """Encodes tiles of 448 x 448 pixels, with or without their context.
 
     Parameters
     ----------
@@ -41,6 +45,11 @@ class CompiledEncoder:
         Of its file.
     folder : Path, optional
         Where the compiled form is kept.
+    outputs : tuple of int
+        `ALL` or `FOR_WORDS`.
+    at_once : int
+        For so many tiles at the same time, from as many threads, which share the cores; each
+        takes longer, and all together less time than one after the other with all threads.
 
     Raises
     ------
@@ -50,48 +59,71 @@ class CompiledEncoder:
         Where OpenVINO can not compile for this computer.
     """
 
-    def __init__(self, network: PathsegNetwork, sha256: str, folder: Path | None = None) -> None:
+    def __init__(
+        self,
+        network: PathsegNetwork,
+        sha256: str,
+        folder: Path | None = None,
+        *,
+        outputs: tuple[int, ...] = ALL,
+        at_once: int = 1,
+    ) -> None:
         self._network, self._sha256, self._folder = network, sha256, folder
-        self._requests: dict[bool, Any] = {}
+        self._outputs, self.at_once = outputs, at_once
+        self._lock = threading.Lock()
+        self._free: dict[bool, SimpleQueue[Any]] = {}
         # A computer for which nothing can be compiled shows here.
-        self._request(with_context=False)
+        self._requests(with_context=False)
 
     def __call__(
         self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
-    ) -> EncodedMaps:
-        """Tokens, sharp maps of stride 8 and 4, and pixels of a tile (448, 448, 3), seen with its
-        context (224, 224, 3) or without.
+    ) -> tuple[Tensor, ...]:
+        """The outputs, in half precision, of a tile (448, 448, 3), seen with its context
+        (224, 224, 3) or without.
         """
-        seen = [image] if around is None else [image, around]
-        request = self._request(with_context=around is not None)
-        found = request.infer([np.ascontiguousarray(each)[None] for each in seen])
-        tokens, middle, early, pixels = (
-            torch.from_numpy(found[i]).half() for i in range(4)
-        )  # copies, as the request's memory is used again
-        return tokens, middle, early, pixels
+        seen = [np.ascontiguousarray(each)[None] for each in (image, around) if each is not None]
+        free = self._requests(with_context=around is not None)
+        request = free.get()
+        try:
+            found = request.infer(seen, share_inputs=True, share_outputs=True)
+            # Copies, as the request's memory is used again.
+            return tuple(torch.from_numpy(found[i]).half() for i in range(len(self._outputs)))
+        finally:
+            free.put(request)
 
-    def _request(self, *, with_context: bool) -> Any:
+    def _requests(self, *, with_context: bool) -> SimpleQueue[Any]:
         """What runs the form for tiles with or without context; made when first asked for."""
-        if with_context not in self._requests:
-            import openvino
+        with self._lock:
+            if with_context not in self._free:
+                compiled = self._compile(with_context)
+                self._free[with_context] = SimpleQueue()
+                for _ in range(self.at_once):
+                    self._free[with_context].put(compiled.create_infer_request())
+            return self._free[with_context]
 
-            core = openvino.Core()
-            path = _place(self._sha256, openvino.__version__, self._folder, with_context)
-            if not path.exists():
-                _convert(self._network, path, with_context)
-            threads = torch.get_num_threads()
-            settings = {
-                # The default precision may be half, which gives other masks.
-                "INFERENCE_PRECISION_HINT": "f32",
-                # As torch is told by OMP_NUM_THREADS: workers beside each other share the cores.
-                "INFERENCE_NUM_THREADS": threads,
-                # Threads are bound to cores from the first on, the same in every process: workers
-                # with a thread each would all wait for one core.
-                "ENABLE_CPU_PINNING": threads >= (os.cpu_count() or 1),
-            }
-            compiled = core.compile_model(core.read_model(path), "CPU", settings)
-            self._requests[with_context] = compiled.create_infer_request()
-        return self._requests[with_context]
+    def _compile(self, with_context: bool) -> Any:
+        import openvino
+
+        core = openvino.Core()
+        path = _place(self._sha256, openvino.__version__, self._folder, with_context)
+        if not path.exists():
+            _convert(self._network, path, with_context)
+        model = core.read_model(path)
+        if self._outputs != ALL:
+            wanted = [model.outputs[i] for i in self._outputs]
+            model = openvino.Model(wanted, model.get_parameters(), model.get_friendly_name())
+        threads = torch.get_num_threads()
+        settings = {
+            # The default precision may be half, which gives other masks.
+            "INFERENCE_PRECISION_HINT": "f32",
+            # As torch is told by OMP_NUM_THREADS: workers beside each other share the cores.
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": self.at_once,
+            # Threads are bound to cores from the first on, the same in every process: workers
+            # with a thread each would all wait for one core.
+            "ENABLE_CPU_PINNING": self.at_once == 1 and threads >= (os.cpu_count() or 1),
+        }
+        return core.compile_model(model, "CPU", settings)
 
 
 def compile_encoder(network: PathsegNetwork, sha256: str) -> CompiledEncoder | None:
@@ -112,7 +144,7 @@ class _Exported(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor, around: Tensor | None = None) -> EncodedMaps:
+    def forward(self, image: Tensor, around: Tensor | None = None) -> tuple[Tensor, ...]:
         made = self.network.embed(_planes(image), None if around is None else _planes(around))
         return made.tokens, *made.sharp, made.pixels
 

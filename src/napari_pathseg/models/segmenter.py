@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,11 +20,17 @@ from napari_pathseg.classes import Term
 from napari_pathseg.models.base import (
     OUTPUT_STRIDE,
     ModelCard,
+    Segmenter,
     TileAnswer,
     TileEmbedding,
     TileQuery,
 )
-from napari_pathseg.models.compiled import COMPILED_TILE_PX, compile_encoder
+from napari_pathseg.models.compiled import (
+    COMPILED_TILE_PX,
+    FOR_WORDS,
+    CompiledEncoder,
+    compile_encoder,
+)
 from napari_pathseg.models.image_encoder import STRIDE
 from napari_pathseg.models.mask_decoder import CANDIDATES, DecodedMasks
 from napari_pathseg.models.network import ImageEmbedding, PathsegNetwork
@@ -37,15 +45,19 @@ from napari_pathseg.models.prompt_encoder import (
 )
 
 ROWS_AT_ONCE = 8
+MOST_AT_ONCE = 4
+"""Tiles that are encoded at the same time: each takes memory of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEmbedding:
-    """An embedding of one tile in half precision, 18 MB for 1024 x 1024 pixels."""
+    """An embedding of one tile in half precision, 18 MB for 1024 x 1024 pixels; `sharp` is None
+    where words alone are asked.
+    """
 
     shape: tuple[int, int]
     tokens: Tensor
-    sharp: tuple[Tensor, Tensor]
+    sharp: tuple[Tensor, Tensor] | None
     pixels: Tensor
 
 
@@ -66,7 +78,8 @@ class PathsegSegmenter:
         self._card = card
         self._device = device
         self._passes = 0
-        self._lock = threading.Lock()
+        self._lock: AbstractContextManager[object] = threading.Lock()
+        self._beside: _ForWords | None = None
 
     @property
     def card(self) -> ModelCard:
@@ -81,6 +94,16 @@ class PathsegSegmenter:
     def knows(self, term: Term) -> bool:
         """Whether the term's object was taught in its structure, and well enough to be asked."""
         return term.without_region in self._card.taught
+
+    def for_words(self) -> tuple[Segmenter, int]:
+        """The same model for words alone, and from how many threads it is best asked at once."""
+        at_once = min(torch.get_num_threads(), MOST_AT_ONCE)
+        with self._lock:
+            if self._compiled is None:
+                return self, 1
+            if self._beside is None or self._beside.at_once != at_once:
+                self._beside = _ForWords(self, at_once)
+            return self._beside, at_once
 
     def encode(
         self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
@@ -105,7 +128,7 @@ class PathsegSegmenter:
     def pack(self, embedding: TileEmbedding) -> bytes:
         """An embedding as bytes, to be kept."""
         stored = _own(embedding)
-        middle, early = stored.sharp
+        middle, early = _sharp(stored)
         maps = {"tokens": stored.tokens, "middle": middle, "early": early, "pixels": stored.pixels}
         return save({name: value.cpu().contiguous() for name, value in maps.items()})
 
@@ -175,7 +198,8 @@ class PathsegSegmenter:
         origin = torch.zeros(1, 2, device=tokens.device)
         height, width = tokens.shape[2:]
         position = self._network.prompt_encoder.grid_position(height, width, origin)
-        sharp = (stored.sharp[0].float(), stored.sharp[1].float())
+        middle, early = _sharp(stored)
+        sharp = (middle.float(), early.float())
         return ImageEmbedding(tokens, position, sharp, stored.pixels.float())
 
     def _batch(self, queries: Sequence[TileQuery], shape: tuple[int, int]) -> PromptBatch:
@@ -200,10 +224,49 @@ class PathsegSegmenter:
         return self._network.term_encoder.indices([term])
 
 
+class _ForWords(PathsegSegmenter):
+    """Words alone, asked from several threads at the same time: each tile has threads of its own.
+
+    It shares the network; encoding leaves out what only clicks need.
+    """
+
+    def __init__(self, own: PathsegSegmenter, at_once: int) -> None:
+        self._network, self._card, self._device = own._network, own._card, own._device
+        self._own, self.at_once = own, at_once
+        self._lock = contextlib.nullcontext()  # words change nothing
+        self._counting = threading.Lock()
+        self._encoder = CompiledEncoder(
+            own._network, own.card.sha256, outputs=FOR_WORDS, at_once=at_once
+        )
+
+    @property
+    def encoder_passes(self) -> int:
+        """Of both."""
+        return self._own.encoder_passes
+
+    def encode(
+        self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
+    ) -> StoredEmbedding:
+        """As the segmenter that it is of; what clicks need is left out."""
+        shape = (image.shape[0], image.shape[1])
+        if shape != (COMPILED_TILE_PX, COMPILED_TILE_PX):
+            return self._own.encode(image, around)
+        with self._counting:
+            self._own._passes += 1
+        tokens, pixels = self._encoder(image, around)
+        return StoredEmbedding(shape, tokens, None, pixels)
+
+
 def _own(embedding: TileEmbedding) -> StoredEmbedding:
     if not isinstance(embedding, StoredEmbedding):
         raise TypeError("the embedding was made by another segmenter")
     return embedding
+
+
+def _sharp(embedding: StoredEmbedding) -> tuple[Tensor, Tensor]:
+    if embedding.sharp is None:
+        raise TypeError("the embedding was made for words alone")
+    return embedding.sharp
 
 
 def _padded_points(query: TileQuery) -> list[tuple[float, float, float]]:

@@ -208,6 +208,31 @@ def test_a_negative_click_takes_away_one_object_and_a_positive_one_brings_it_bac
     assert (back.mask > 0)[y, x]
 
 
+def test_clicks_that_were_answered_are_not_asked_again(
+    session: Session, vocabulary: Vocabulary
+) -> None:
+    region, words = Region(0, 0, 800, 1000), TextPrompt("gland")
+    place = (230.0, 280.0)
+    clicks = [PointPrompt(*place, positive=positive) for positive in (False, True, False)]
+    session.segment(region, [words, *clicks[:2]])
+    decoded = session.segmenter.decoded
+    more = session.segment(region, [words, *clicks])
+    assert 0 < session.segmenter.decoded - decoded <= 2, "the two before were asked again"
+    anew = Session(PlantedSlide(), Planted(), vocabulary).segment(region, [words, *clicks])
+    np.testing.assert_array_equal(more.logits, anew.logits)
+
+    # Taken back, at another threshold or with another box they are answered by themselves.
+    for prompts, threshold in (
+        ([words, clicks[0]], 0.5),
+        ([words, *clicks[:2]], 0.9),
+        ([words, BoxPrompt(100, 100, 400, 400), *clicks[:2]], 0.5),
+    ):
+        again = session.segment(region, prompts, threshold=threshold)
+        other = Session(PlantedSlide(), Planted(), vocabulary)
+        expected = other.segment(region, prompts, threshold=threshold)
+        np.testing.assert_array_equal(again.logits, expected.logits)
+
+
 @pytest.mark.parametrize("positive", [True, False])
 def test_a_click_heeds_what_the_threshold_shows(positive: bool) -> None:
     """A pixel of 60 % is outside at a threshold of 0.8 and inside at 0.4: a click changes it."""

@@ -13,7 +13,7 @@ from scipy.special import expit
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field, Region
 from napari_pathseg.inference.corrections import Click, correct, cut_to_boxes
-from napari_pathseg.inference.embeddings import EncodedPicture, WordsAnswer
+from napari_pathseg.inference.embeddings import Corrected, EncodedPicture, WordsAnswer
 from napari_pathseg.inference.gestures import carried_on
 from napari_pathseg.inference.row_blend import RowBlend
 from napari_pathseg.inference.segmentation import Answer, Logits, logit, no_candidates
@@ -83,16 +83,39 @@ def answer_question(
         key = (question.asked_as, field)
         if key not in picture.words:
             picture.words[key] = _words(question.asked_as, picture, field, segmenter, cancel)
-        logits, presence, score = picture.words[key]
-        logits = cut_to_boxes(logits, [(b.y0, b.x0, b.y1, b.x1) for b in boxes])
-        cut = logit(threshold)
-        logits = correct(logits, clicks, question.asked_as, picture, segmenter, cut)
+        found, presence, score = picture.words[key]
+        logits = _corrected(found, clicks, boxes, key, picture, segmenter, logit(threshold))
     else:
         maps, score = _clicks_alone(clicks, boxes, picture, segmenter)
         placed = np.stack([place_map(each, picture.field, field) for each in maps])
         return FieldAnswers(Answer(None, (), 1.0, score), placed[0], placed)
     answer = Answer(question.label_class.term, question.asked_as, presence, score)
     return FieldAnswers(answer, place_map(logits, picture.field, field))
+
+
+def _corrected(
+    found: FloatMap,
+    clicks: Sequence[Click],
+    boxes: Sequence[Box],
+    key: tuple[tuple[Term, ...], Field],
+    picture: EncodedPicture,
+    segmenter: Segmenter,
+    cut: float,
+) -> FloatMap:
+    """The answer to words within boxes, after clicks; those of the last time are not asked again."""
+    if boxes:
+        inside = cut_to_boxes(found, [(b.y0, b.x0, b.y1, b.x1) for b in boxes])
+        return correct(inside, clicks, key[0], picture, segmenter, cut)
+    before = picture.corrected.get(key)
+    known = 0
+    start = found
+    if before is not None and before.base is found and before.cut == cut:
+        count = len(before.clicks)
+        if before.clicks == tuple(clicks[:count]):
+            known, start = count, before.logits
+    logits = correct(start, clicks[known:], key[0], picture, segmenter, cut)
+    picture.corrected[key] = Corrected(found, cut, tuple(clicks), logits)
+    return logits
 
 
 def _words(

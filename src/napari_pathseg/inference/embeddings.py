@@ -52,6 +52,26 @@ class WordsAnswer(NamedTuple):
     score: float
 
 
+class Corrected(NamedTuple):
+    """What clicks, in order, made of the answer to words.
+
+    Attributes
+    ----------
+    base : float32 array (height, width)
+        That they started from, by identity.
+    cut : float
+        Logit from which a pixel counted as inside.
+    clicks : tuple
+    logits : float32 array (height, width)
+        On the picture's grid; not to be changed.
+    """
+
+    base: FloatMap
+    cut: float
+    clicks: tuple[Hashable, ...]
+    logits: FloatMap
+
+
 @dataclass(frozen=True, slots=True)
 class EncodedPicture:
     """What a plan's tiles cover, encoded.
@@ -66,12 +86,17 @@ class EncodedPicture:
         Of each tile.
     words : dict
         What words found, by what was asked and the field, so that a click costs one tile.
+    corrected : dict
+        What clicks made of it last, so that one click more costs no more than the first.
     """
 
     field: Field
     tiles: tuple[Tile, ...]
     encoded: tuple[EncodedTile, ...]
     words: dict[tuple[tuple[Term, ...], Field], WordsAnswer] = dataclass_field(default_factory=dict)
+    corrected: dict[tuple[tuple[Term, ...], Field], Corrected] = dataclass_field(
+        default_factory=dict
+    )
 
     @property
     def shape(self) -> Shape:

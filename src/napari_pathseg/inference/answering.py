@@ -102,7 +102,7 @@ def _corrected(
     segmenter: Segmenter,
     cut: float,
 ) -> FloatMap:
-    """The answer to words within boxes, after clicks; those of the last time are not asked again."""
+    """The answer to words in boxes, after clicks; those of the last time are not asked again."""
     if boxes:
         inside = cut_to_boxes(found, [(b.y0, b.x0, b.y1, b.x1) for b in boxes])
         return correct(inside, clicks, key[0], picture, segmenter, cut)

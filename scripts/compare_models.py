@@ -44,6 +44,7 @@ def main() -> None:
     parser.add_argument("--other", default="mobile-sam")
     parser.add_argument("--model", default="default")
     parser.add_argument("--limit", type=int, default=4, help="images of each data set")
+    parser.add_argument("--objects", type=int, default=3, help="of each image")
     parser.add_argument("--dataset", nargs="*", help="by default all with single objects")
     parser.add_argument("--out", type=Path, required=True, help="folder of what was measured")
     parser.add_argument("--page", type=Path, default=Path("docs/model.md"))
@@ -55,7 +56,7 @@ def main() -> None:
         name: _drawn([c for c in cases if c.dataset == name], options.limit) for name in names
     }
     ours, theirs = (
-        _measured(model, chosen, options.out / f"{model.replace('/', '_')}.jsonl")
+        _measured(model, chosen, options.objects, options.out / f"{model.replace('/', '_')}.jsonl")
         for model in (options.model, options.other)
     )
     text = options.page.read_text(encoding="utf-8")
@@ -70,7 +71,7 @@ def _drawn(cases: Sequence[Case], limit: int) -> list[Case]:
 
 
 def _measured(
-    model: str, chosen: dict[str, list[Case]], kept: Path
+    model: str, chosen: dict[str, list[Case]], objects: int, kept: Path
 ) -> dict[tuple[str, str], Found]:
     """By data set and prompt; each is written down as it is found."""
     known: dict[tuple[str, str], Found] = {}
@@ -85,7 +86,9 @@ def _measured(
         truths = [truth for case in chosen[name] for truth in truths_of(case)]
         segmenter = Remembering(base)
         for prompt in PROMPTS:
-            found = {look: _asked(truths, segmenter, prompt, own) for look, own in LOOKS.items()}
+            found = {
+                look: _asked(truths, segmenter, prompt, own, objects) for look, own in LOOKS.items()
+            }
             known[name, prompt] = found
             with kept.open("a", encoding="utf-8") as file:
                 file.write(json.dumps([name, prompt, list(found.items())]) + "\n")
@@ -93,11 +96,18 @@ def _measured(
 
 
 def _asked(
-    truths: Sequence[Truth], segmenter: Segmenter, prompt: str, looks: tuple[str, ...]
+    truths: Sequence[Truth],
+    segmenter: Segmenter,
+    prompt: str,
+    looks: tuple[str, ...],
+    objects: int,
 ) -> dict[str, tuple[int, float]]:
     dice = defaultdict(list)
     config = SegmentConfig(looks=looks)
-    for one in evaluate(truths, segmenter, Vocabulary.load(), prompt, config=config):
+    asked = evaluate(
+        truths, segmenter, Vocabulary.load(), prompt, objects_per_image=objects, config=config
+    )
+    for one in asked:
         dice[one.term].append(one.dice)
     return {term: (len(values), float(np.mean(values))) for term, values in dice.items()}
 

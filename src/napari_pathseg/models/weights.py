@@ -55,9 +55,10 @@ def save_beside(
     own = f"{name}/"
     held = {key: value for key, value in held.items() if not key.startswith(own)}
     for key, value in network.state_dict().items():
-        if key not in base or not torch.equal(base[key].to(value), value):
-            kept = torch.float16 if value.is_floating_point() else value.dtype
-            held[own + key] = value.detach().to(kept).contiguous()
+        kept = torch.float16 if value.is_floating_point() else value.dtype
+        mine = value.detach().to(kept)
+        if key not in base or not torch.equal(base[key].to(kept), mine):
+            held[own + key] = mine.contiguous()
     _write(held, path, cards | {own + "card": json.dumps(card, sort_keys=True)})
 
 

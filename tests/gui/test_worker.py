@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from desk_slides import open_in
+from marker_segmenter import MarkerSegmenter
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.jobs import Job
+from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.worker import QtRunner
 from napari_pathseg.labels.journal import LabelStore
 
@@ -120,3 +122,23 @@ def test_a_slide_opens_while_the_model_loads(
     live(lambda: controller.desk is not None)
     assert not go_on.is_set()
     go_on.set()
+
+
+def test_no_search_for_garbage_holds_up_a_model_that_came_to_stay(
+    make_controller: Callable[..., PathsegController], marked_slide: Path
+) -> None:
+    searched: list[bool] = []
+
+    def load() -> MarkerSegmenter:
+        searched.append(gc.isenabled())
+        return MarkerSegmenter()
+
+    controller = make_controller(model=SharedModel(load))
+    open_in(controller, marked_slide)
+    gc.unfreeze()
+    controller.model.get()
+    assert searched == [False]
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 1000
+    controller.viewer.layers.clear()
+    assert gc.get_freeze_count() == 0, "what a slide leaves is found"

@@ -303,7 +303,9 @@ class PathsegController:
 
         def load(report: ProgressCallback, cancel: CancelToken) -> Segmenter:
             warm_up()
+            cancel.raise_if_cancelled()  # of a window that is closed again
             segmenter = self.model.get(report, cancel)
+            cancel.raise_if_cancelled()
             self.words.warm_up()
             return segmenter
 

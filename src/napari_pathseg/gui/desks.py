@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from napari_pathseg.geometry import Pair
 from napari_pathseg.gui.desk import Desk, Opened, open_desk, release
+from napari_pathseg.gui.garbage import search_again
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.gui.layer_slide import LayerSlide, plane_of
 from napari_pathseg.gui.layers import KEY
@@ -144,6 +145,7 @@ class Desks:
 
     def close(self) -> None:
         """Leave the viewer alone and release all slides."""
+        search_again()
         layers = self._stage.viewer.layers
         layers.events.inserted.disconnect(self._inserted)
         layers.events.removed.disconnect(self._removed)
@@ -299,6 +301,7 @@ class Desks:
         tell_failure(error, self._say, f"{layer.name} was not opened.")
 
     def _removed(self, event: Any) -> None:
+        search_again()
         layer = event.value
         desk = self._desks.pop(layer, None)
         if desk is not None:

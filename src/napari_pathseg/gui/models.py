@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_pathseg.gui.garbage import left_alone
 from napari_pathseg.progress import CancelToken, ProgressCallback, no_progress
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ class SharedModel:
             wanted = self._wanted
             if self._fetch is not None:
                 self._fetch(progress, cancel)
-            loaded = self._load()
+            with left_alone():
+                loaded = self._load()
             if wanted == self._wanted:
                 self._segmenter = loaded
             return loaded

@@ -18,7 +18,7 @@ from marker_segmenter import MarkerSegmenter
 from PIL import Image
 
 from napari_pathseg.batch.one_run import only_run_in
-from napari_pathseg.batch.run import prepare, run_batch
+from napari_pathseg.batch.run import Batch, prepare, run_batch
 from napari_pathseg.batch.settings import BatchSettings
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
@@ -154,3 +154,36 @@ def test_a_scheduler_that_does_not_answer_is_named(
     )
     with pytest.raises(PathsegError, match=r"127\.0\.0\.1:9"):
         run_batch(batch, scheduler="tcp://127.0.0.1:9")
+
+
+def test_a_scheduler_that_is_stopped_is_named_and_nothing_is_lost(tmp_path: Path) -> None:
+    inputs, out, address = make_slides(tmp_path / "in"), tmp_path / "out", tmp_path / "address"
+    double = str(Path(__file__).with_name("double_model.py"))
+
+    def start(part: str, *more: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", f"distributed.cli.dask_{part}", *more]
+        return subprocess.Popen(
+            [*command, "--scheduler-file", str(address), "--no-dashboard"],
+            stderr=subprocess.DEVNULL,
+        )
+
+    def batch(*, resume: bool) -> Batch:
+        return prepare(inputs, out, SETTINGS, MarkerSegmenter(), Vocabulary.load(), resume=resume)
+
+    def stop() -> None:
+        wait_until(lambda: len(list(out.glob("*.labels.tif"))) >= 2)
+        scheduler.terminate()
+
+    scheduler = start("scheduler", "--port", "0", "--host", "127.0.0.1")
+    worker = start("worker", "--nthreads", "1", "--preload", double, "--no-nanny")
+    try:
+        wait_until(address.exists)
+        stopper = threading.Thread(target=stop, daemon=True)
+        stopper.start()
+        with pytest.raises(PathsegError, match=r"is gone.*--resume"):
+            run_batch(batch(resume=False), scheduler=json.loads(address.read_text())["address"])
+    finally:
+        for process in (scheduler, worker):
+            process.kill()
+            process.wait()
+    assert 2 <= len(batch(resume=True).rows) < SLIDES - BAD

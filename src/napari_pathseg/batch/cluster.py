@@ -53,7 +53,7 @@ def run_jobs(
     Raises
     ------
     PathsegError
-        When the scheduler does not answer.
+        When the scheduler does not answer, or no longer.
     """
     from distributed import as_completed
 
@@ -79,6 +79,11 @@ def run_jobs(
         first = [submit() for _ in range(min(ahead, len(waiting)))]
         ended = as_completed(first)  # type: ignore[no-untyped-call]
         for future in ended:
+            if future.cancelled():  # which nobody here does
+                raise PathsegError(
+                    f"The scheduler at {scheduler} is gone." if scheduler else "Workers are gone.",
+                    "Start it and its workers again; --resume goes on where they were.",
+                )
             if waiting:
                 ended.add(submit())  # type: ignore[no-untyped-call]
             job, error = of_job.pop(future), future.exception()
@@ -100,6 +105,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     if scheduler is not None:
+        # What it says of a connection that is lost comes as an error of its own.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
             client = Client(  # type: ignore[no-untyped-call]
                 scheduler, timeout=ANSWER_S

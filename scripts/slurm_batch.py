@@ -14,6 +14,7 @@ from dask_jobqueue import SLURMCluster
 CORES, MEMORY = 8, "16GB"  # of a job: one slide at a time for each core, 2 GB each
 MOST_JOBS = 50
 WALL_TIME = "04:00:00"
+LIFETIME = ["--lifetime", "225m", "--lifetime-stagger", "5m"]  # ends before the job does
 
 
 def slurm_cluster() -> SLURMCluster:
@@ -23,7 +24,8 @@ def slurm_cluster() -> SLURMCluster:
         processes=CORES,
         memory=MEMORY,
         walltime=WALL_TIME,
-        worker_extra_args=["--lifetime", "225m", "--lifetime-stagger", "5m"],
+        # Slurm watches the memory of a job; dask would hold workers back long before.
+        worker_extra_args=[*LIFETIME, "--memory-limit", "0"],
         job_script_prologue=["export OMP_NUM_THREADS=1"],
     )
 

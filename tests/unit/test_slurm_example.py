@@ -38,3 +38,4 @@ def test_the_job_script_starts_workers_of_one_thread_that_hand_back_their_slides
     assert f"--nworkers {module.CORES}" in worker
     assert "--nthreads 1" in worker
     assert "--lifetime 225m" in worker
+    assert worker.endswith("--memory-limit 0")  # the last one counts

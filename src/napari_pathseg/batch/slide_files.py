@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
@@ -139,7 +140,9 @@ def write_slide(
     classes, counts = record.classes, [0] * (len(record.classes) + 1)
     legend: dict[str, str] = {}
     with ExitStack() as stack:
-        _write_geojson(ready / _name(job, "geojson"), job, joined, record, counts, cancel)
+        beside = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="pathseg-outlines"))
+        path = ready / _name(job, "geojson")
+        outlined = beside.submit(_write_geojson, path, job, joined, record, counts, cancel)
         levels = stack.enter_context(label_pyramid(result.labels, job.folder))
         cancel.raise_if_cancelled()
         _write_tiff(ready / _name(job, "tif"), levels, result.mpp, classes)
@@ -153,6 +156,7 @@ def write_slide(
             _write_instances(ready / _name(job, "instances"), job, joined, result.mpp)
         cancel.raise_if_cancelled()
         _write_thumbnail(ready / THUMBNAILS / f"{job.name}.jpg", slide, levels[-1], classes)
+        outlined.result()
     kinds: list[Format | str] = ["tif", "geojson"]
     kinds += [kind for kind in ("zarr", "png") if kind in job.settings.formats]
     kinds += ["instances"] if job.settings.instances else []

@@ -14,6 +14,7 @@ from tests.shared.slow_slide import SlowSlide
 
 from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.geometry import Field
+from napari_pathseg.slide.base import Plane, Stack
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.late import PIECE_PX, LateLevels
 from napari_pathseg.slide.pyramid import dask_pyramid, viewer_pyramid
@@ -182,3 +183,69 @@ def test_a_viewer_draws_smaller_chunks_than_others_compute() -> None:
     assert shown.levels[0].chunksize == (*shown.late.side(0), 3)
     assert shown.levels[0].chunksize[:2] == (PIECE_PX, PIECE_PX)
     assert min(dask_pyramid(shown.slide)[0].chunksize[:2]) > PIECE_PX
+
+
+class SlowStack(Slow):
+    """Two times of three planes, each a little brighter than the one before."""
+
+    stack = Stack(z=3, t=2)
+
+    def read_plane(self, field: Field, plane: Plane) -> npt.NDArray[np.uint8]:
+        return self.read(field) // 2 + 20 * (plane.z + 3 * plane.t)
+
+
+@pytest.fixture
+def stack() -> Shown:
+    shown = Shown.__new__(Shown)
+    shown.slide, shown.patience, shown.told = SlowStack(), 0.0, 0
+    cache = ChunkCache(64 << 20)
+    found = viewer_pyramid(
+        shown.slide, channel=None, cache=cache, keep_bytes=0, patience=lambda: shown.patience
+    )
+    shown.levels, shown.late = found.levels, found.late
+    shown.late.on_late = shown._tell
+    return shown
+
+
+def test_of_a_stack_the_plane_in_view_comes_late(stack: Shown) -> None:
+    def view(t: int, z: int) -> npt.NDArray[Any]:
+        return np.asarray(stack.levels[0][t, z, 100:400, 200:600])
+
+    def exact(t: int, z: int) -> npt.NDArray[Any]:
+        return stack.slide.read_plane(Field(0, 100, 200, 300, 400, (1.0, 1.0)), Plane(z, t))
+
+    first = view(0, 1)
+    assert first.shape == (300, 400, 3)
+    assert set(np.unique(first[..., 2])) == {100 // 2 + 20}  # of the coarsest
+    assert stack.told == 1
+    assert stack.late.waiting
+    assert not stack.late.news
+    other = view(1, 2)
+    assert set(np.unique(other[..., 2])) == {100 // 2 + 100}
+    assert stack.told == 2
+    stack.slide.may_read.set()
+    until(lambda: stack.late.news)
+    until(lambda: not np.array_equal(view(1, 2), other) and not stack.late.waiting)
+    np.testing.assert_array_equal(view(1, 2), exact(1, 2))
+    stack.patience = math.inf
+    np.testing.assert_array_equal(view(0, 1), exact(0, 1))
+
+
+def test_several_planes_and_who_does_not_draw_get_all_pixels(stack: Shown) -> None:
+    stack.slide.may_read.set()
+    stack.patience = math.inf
+    level = stack.levels[0]
+    whole = [
+        [stack.slide.read_plane(Field(0, 0, 0, 90, 80, (1.0, 1.0)), Plane(z, t)) for z in range(3)]
+        for t in range(2)
+    ]
+    truth = np.array(whole)
+    for place in ((1, slice(0, 2)), (slice(None), 2), (-1, -3), (np.int64(1), slice(1, 2))):
+        part = level[(*place, slice(0, 90), slice(0, 80))]
+        for found in (np.asarray(part), part.compute()):
+            np.testing.assert_array_equal(found, truth[place])
+    stack.patience = None
+    np.testing.assert_array_equal(np.asarray(level[1, 1, :90, :80]), truth[1, 1])
+    with pytest.raises(IndexError):
+        level[2, 0, :90, :80]
+    assert stack.told == 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from napari_pathseg.gui.overview_watch import layers_of
 from napari_pathseg.gui.worker import poll
 from napari_pathseg.slide.late import LateLevels
+from napari_pathseg.slide.late_stack import LateStack
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -48,7 +49,7 @@ def patience_s() -> float | None:
     return PATIENCE_S
 
 
-def watch_late(viewer: Viewer, late: LateLevels, array: str) -> None:
+def watch_late(viewer: Viewer, late: LateLevels | LateStack, array: str) -> None:
     """Draw the layers of these levels again whenever pixels arrive that they waited for.
 
     Parameters
@@ -64,7 +65,7 @@ def watch_late(viewer: Viewer, late: LateLevels, array: str) -> None:
 class _Redraw:
     """Looks at one slide's levels while something is late; holds neither them nor the viewer."""
 
-    def __init__(self, viewer: Viewer, late: LateLevels, array: str) -> None:
+    def __init__(self, viewer: Viewer, late: LateLevels | LateStack, array: str) -> None:
         self._viewer, self._late = weakref.ref(viewer), weakref.ref(late)
         self._array = array
         self._looking = False

@@ -186,8 +186,7 @@ def _pyramid(slide: Slide, channel: int | None) -> list[Any]:
     name = shown.levels[-1].name
     if shown.coarse is not None:
         watch(viewer, shown.coarse, name, slide.name)
-    if shown.late is not None:
-        watch_late(viewer, shown.late, name)
+    watch_late(viewer, shown.late, name)
     return shown.levels
 
 

@@ -11,7 +11,7 @@ import math
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache as once
 from itertools import product
@@ -130,15 +130,24 @@ class LateLevels:
             self._lay(out, (y, x), piece, pixels)
         return out if part[2:] == () else out[(slice(None), slice(None), *part[2:])]
 
+    def leave(self) -> None:
+        """Nobody looks at these levels any more: what is not begun is not read."""
+        with self._lock:
+            self._forget([])
+        self._owed = ()
+
+    def _forget(self, wanted: Container[Piece]) -> None:
+        """Do not begin other pieces than these."""
+        for old in [piece for piece in self._reading if piece not in wanted]:
+            if self._reading[old].cancel() or self._reading[old].done():
+                del self._reading[old]
+
     def _want(self, pieces: list[Piece], patience_s: float) -> dict[Piece, Pixels]:
         """Those of the pieces that are there after a moment; the others are read on."""
         held = {piece: self._held(piece) for piece in pieces}
         missing = [piece for piece, pixels in held.items() if pixels is None]
         with self._lock:
-            # What has moved out of view is not begun any more.
-            for old in [piece for piece in self._reading if piece not in held]:
-                if self._reading[old].cancel() or self._reading[old].done():
-                    del self._reading[old]
+            self._forget(held)  # they have moved out of view
             fresh = [piece for piece in missing if piece not in self._reading]
             for piece in _from_the_middle(fresh):
                 self._reading[piece] = _threads().submit(_read, weakref.ref(self), piece)

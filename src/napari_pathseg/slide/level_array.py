@@ -85,9 +85,9 @@ class LevelArray(da.Array):
         return array
 
     def __getitem__(self, index: Any) -> da.Array:
-        part = self._plain(index)
+        part, has_numbers = self._plain(index)
         most = max(SMALL, self.at_once)
-        if part is None or math.prod(each.stop - each.start for each in part) > most:
+        if part is None or has_numbers or math.prod(_shape(part)) > most:
             plain: da.Array = super().__getitem__(index)  # type: ignore[no-untyped-call]
             if part is None:
                 return plain
@@ -95,21 +95,29 @@ class LevelArray(da.Array):
         name = f"{self.name}-part-{next(_numbers)}"
         task = {(name, *[0] * len(part)): (getitem, self.source, part)}
         graph = HighLevelGraph({name: MaterializedLayer(task)}, {name: set()})
-        return _Part.of(self, part, graph, name, tuple((i.stop - i.start,) for i in part))
+        return _Part.of(self, part, graph, name, tuple((length,) for length in _shape(part)))
 
     def __array__(self, dtype: Any = None, copy: Any = None, **kwargs: Any) -> Pixels:
         # To run a graph dask would look for a cluster first, and import what makes one.
         return np.asarray(self[tuple(slice(None) for _ in self.shape)], dtype=dtype)
 
-    def _plain(self, index: Any) -> Block | None:
-        """Slices of whole steps, one an axis, that are not empty; None for all else."""
+    def _plain(self, index: Any) -> tuple[Block | None, bool]:
+        """Slices of whole steps, one an axis, that are not empty; None for all else.
+
+        And whether some of the axes are numbers, which are left out of what is asked for.
+        """
         index = index if isinstance(index, tuple) else (index,)
         missing = self.ndim - len(index)
-        if missing < 0 or not all(isinstance(i, slice) and i.step in (None, 1) for i in index):
-            return None
+        numbers = [isinstance(i, int | np.integer) for i in index]
+        known = (
+            n or (isinstance(i, slice) and i.step in (None, 1))
+            for n, i in zip(numbers, index, strict=True)
+        )
+        if missing < 0 or not all(known):
+            return None, False
         whole = (*index, *[slice(None)] * missing)
-        part = tuple(slice(*i.indices(n)[:2]) for i, n in zip(whole, self.shape, strict=True))
-        return part if all(i.stop > i.start for i in part) else None
+        part = tuple(_slice(i, length) for i, length in zip(whole, self.shape, strict=True))
+        return (part if all(i.stop > i.start for i in part) else None), any(numbers)
 
 
 class _Part(da.Array):
@@ -125,15 +133,20 @@ class _Part(da.Array):
         return array
 
     def __array__(self, dtype: Any = None, copy: Any = None, **kwargs: Any) -> Pixels:
-        source, drawn = self.level.source, self.level.drawn
+        drawn = self.level.drawn
         pixels = None if drawn is None else drawn(self.part)
-        if pixels is not None:
-            return np.asarray(pixels, dtype=dtype)
+        if pixels is None:
+            pixels = self._read()
+        return np.asarray(pixels, dtype=dtype).reshape(self.shape)
+
+    def _read(self) -> Pixels:
+        """All of its pixels, whoever has to wait for them."""
+        source = self.level.source
         sides = zip(self.part, self.level.chunksize, strict=True)
         blocks = list(product(*(_cut(part, int(side)) for part, side in sides)))
         if len(blocks) == 1 or self.size <= self.level.at_once:
-            return np.asarray(source[self.part], dtype=dtype)
-        out = np.empty(self.shape, dtype=dtype or self.dtype)
+            return source[self.part]
+        out = np.empty(_shape(self.part), dtype=self.dtype)
 
         def read(block: Block) -> None:
             pairs = zip(block, self.part, strict=True)
@@ -142,6 +155,18 @@ class _Part(da.Array):
         for _done in (map if out.size <= SMALL else _threads().map)(read, blocks):
             pass
         return out
+
+
+def _shape(part: Block) -> tuple[int, ...]:
+    return tuple(each.stop - each.start for each in part)
+
+
+def _slice(index: Any, length: int) -> slice:
+    """What a slice or a number takes of an axis; nothing where it lies outside."""
+    if isinstance(index, slice):
+        return slice(*index.indices(length)[:2])
+    start = int(index) + (length if index < 0 else 0)
+    return slice(start, min(start + 1, length) if start >= 0 else start)
 
 
 def _cut(part: slice, side: int) -> list[slice]:

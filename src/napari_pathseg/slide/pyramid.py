@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -14,6 +14,7 @@ from napari_pathseg.slide.base import Plane, Slide
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.coarse import CoarseLevels, CoarseSource, coarse_levels
 from napari_pathseg.slide.late import LateLevels
+from napari_pathseg.slide.late_stack import LateStack
 from napari_pathseg.slide.level_array import MOST_AT_ONCE, LevelArray
 from napari_pathseg.slide.sources import (
     CACHE_BYTES,
@@ -60,11 +61,8 @@ def dask_pyramid(
         slide.check_plane(Plane(0, 0, channel))
     if stack.is_flat or (channel is None and stack.channels):
         return [_lazy(source, source.name) for source in _flat(slide, channel, cache)]
-    places = product(range(stack.t), range(stack.z))
-    planes = [level_sources(slide, Plane(z, t, channel), cache) for t, z in places]
-    lengths = tuple(length for length in (stack.t, stack.z) if length > 1)
-    names = [level.name for level in planes[0]]
-    return [_lazy(s, f"{n}-all") for s, n in zip(stacked(planes, lengths), names, strict=True)]
+    planes, lengths = _planes(slide, channel, cache)
+    return [_lazy(source, _stack_name(source)) for source in stacked(planes, lengths)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +75,13 @@ class ViewerPyramid:
         Finest first.
     coarse : CoarseLevels or None
         What becomes exact in the background, where something does.
-    late : LateLevels or None
-        What is read while something else is drawn in its place; None for time and focus.
+    late : LateLevels or LateStack
+        What is read while something else is drawn in its place.
     """
 
     levels: list[da.Array]
-    coarse: CoarseLevels | None = None
-    late: LateLevels | None = None
+    coarse: CoarseLevels | None
+    late: LateLevels | LateStack
 
 
 def viewer_pyramid(
@@ -110,7 +108,9 @@ def viewer_pyramid(
         Seconds that whoever reads a level now will wait for all of it; None: as long as it takes.
     """
     if not slide.stack.is_flat:
-        return ViewerPyramid(dask_pyramid(slide, channel=channel, cache=cache))
+        planes, lengths = _planes(slide, channel, cache)
+        stack = LateStack(planes, lengths, cache, patience)
+        return ViewerPyramid(_drawn(stacked(planes, lengths), stack), None, stack)
     sources: list[Source | CoarseSource] = [*_flat(slide, channel, cache)]
     added = [source for source in sources if isinstance(source, AveragedSource)]
     coarse = coarse_levels(added, keep_bytes)
@@ -118,13 +118,21 @@ def viewer_pyramid(
         quick = [CoarseSource(coarse, index) for index in range(len(coarse.levels))]
         sources[-len(quick) :] = quick
     late = LateLevels(sources, cache, patience)
+    return ViewerPyramid(_drawn(sources, late), coarse, late)
+
+
+def _drawn(
+    sources: Sequence[Source | CoarseSource | StackSource], late: LateLevels | LateStack
+) -> list[da.Array]:
+    """Arrays of all levels, of which a viewer gets what is there."""
     levels: list[da.Array] = []
     for index, source in enumerate(sources):
+        name = _stack_name(source) if isinstance(source, StackSource) else source.name
         # napari draws whole chunks: of smaller ones fewer pixels lie around what is seen.
-        level = _lazy(source, source.name, late.side(index))
+        level = _lazy(source, name, late.side(index))
         level.drawn = partial(late.draw, index) if late.is_late(index) else None
         levels.append(level)
-    return ViewerPyramid(levels, coarse, late)
+    return levels
 
 
 def level_downsamples(slide: Slide, pyramid: list[da.Array]) -> list[Pair]:
@@ -136,6 +144,20 @@ def _flat(slide: Slide, channel: int | None, cache: ChunkCache) -> list[Source]:
     """Levels of a slide without stack axes, in colours or of one channel."""
     plane = None if channel is None else Plane(0, 0, channel)
     return level_sources(slide, plane, cache)
+
+
+def _planes(
+    slide: Slide, channel: int | None, cache: ChunkCache
+) -> tuple[list[list[Source]], tuple[int, ...]]:
+    """Levels of each plane of a stack, and how many planes lie along each of its axes."""
+    stack = slide.stack
+    places = product(range(stack.t), range(stack.z))
+    planes = [level_sources(slide, Plane(z, t, channel), cache) for t, z in places]
+    return planes, tuple(length for length in (stack.t, stack.z) if length > 1)
+
+
+def _stack_name(source: StackSource) -> str:
+    return f"{source.planes[0].name}-all"
 
 
 def _lazy(

@@ -8,8 +8,9 @@ SIDE x SIDE pixels at 1 micrometre.
 that OMP_NUM_THREADS gives on a slide at 0.25 micrometres, SHARE of it repeated tissue, looked at
 with MPP. ``python tests/benchmarks/whole_slide.py tilings SIDE WORD…`` cuts the slide of `model` in
 two ways and tells how much the masks agree. The others write all files. Each prints one line of
-JSON. Seconds of the processor are counted, so that other work on the machine changes little, and
-`of_encoder_by_clock` is what part of its throughput alone the encoder keeps.
+JSON. Seconds of the processor are counted, so that other work on the machine changes little (the
+encoder's with one thread alone, as several are not the caller's own), and `of_encoder_by_clock` is
+what part of its throughput alone, one input after the other, the encoder keeps.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from click.testing import CliRunner
 from marker_segmenter import MarkerSegmenter
 from PIL import Image
 
-from napari_pathseg.batch import label_pyramid, one_slide, run, slide_files
+from napari_pathseg.batch import label_pyramid, one_run, one_slide, run, slide_files
 from napari_pathseg.batch.inputs import find_slides, name_slides
 from napari_pathseg.batch.label_pyramid import halved_labels
 from napari_pathseg.batch.one_run import only_one_at, only_run_in
@@ -165,7 +167,10 @@ def test_results_appear_whole_or_not_at_all(
     assert segmenter.encoder_passes == 0  # its tiles were kept
 
 
-def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
+def test_two_runs_do_not_write_into_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(one_run, "PATIENCE_S", 0.0)
     path, out = picture(tmp_path / "a.png"), tmp_path / "out"
     left = out / ".pathseg" / "b" / "tiles.log"
     with only_run_in(out):
@@ -184,6 +189,22 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
         assert (out / "a.labels.tif").exists()
     assert run_batch(batch_of([path], out))["counts"]["done"] == 1
     assert not (out / ".pathseg").exists()
+
+
+def test_a_worker_that_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
+    path, out = picture(tmp_path / "a.png"), tmp_path / "out"
+    job, handed_over = SlideJob(path, "a", out, None, SETTINGS), threading.Event()
+
+    def end_slowly() -> None:
+        with only_one_at(job):
+            handed_over.set()
+            time.sleep(0.5)
+
+    worker = threading.Thread(target=end_slowly)
+    worker.start()
+    handed_over.wait()
+    assert run_slide(job, MarkerSegmenter(), VOCABULARY)["status"] == "done"
+    worker.join()
 
 
 def test_slides_of_one_name_in_runs_of_their_own_do_not_replace_each_other(tmp_path: Path) -> None:

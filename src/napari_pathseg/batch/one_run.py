@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from napari_pathseg.batch.settings import UNFINISHED, SlideJob
 from napari_pathseg.errors import ExportError, StoreError
 from napari_pathseg.labels.lock import WriterLock
+from napari_pathseg.progress import CancelToken
 
 LOCK = "run.lock"
+LOOK_EVERY_S = 0.2
+PATIENCE_S = 120.0
+"""A worker at the end of its time has up to half a minute."""
 
 
 @contextlib.contextmanager
@@ -35,17 +40,20 @@ def only_run_in(out: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def only_one_at(job: SlideJob) -> Iterator[None]:
-    """Keep other processes from a slide: a worker that nobody listens to any more ends its slide.
+def only_one_at(job: SlideJob, cancel: CancelToken | None = None) -> Iterator[None]:
+    """Keep other processes from a slide: a worker that nobody listens to any more ends its slide,
+    and one that was told to end takes its time. It is waited for.
 
     Raises
     ------
     ExportError
-        When another process is at work on it.
+        When another process is at work on it for longer than `PATIENCE_S`.
     OSError
         When the folder can not be written.
+    CancelledError
     """
-    with _held(job.folder, job.path, "Wait until it has ended, and go on then."):
+    remedy = "Wait until it has ended, and go on then."
+    with _held(job.folder, job.path, remedy, PATIENCE_S, cancel):
         yield
 
 
@@ -61,13 +69,22 @@ def forget_unfinished(out: Path) -> None:
 
 
 @contextlib.contextmanager
-def _held(folder: Path, what: Path, remedy: str) -> Iterator[None]:
+def _held(
+    folder: Path,
+    what: Path,
+    remedy: str,
+    patience_s: float = 0.0,
+    cancel: CancelToken | None = None,
+) -> Iterator[None]:
     """Hold a folder of unfinished work, made when missing and removed when it ends up empty."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = WriterLock(folder / LOCK)
+    lock, end = WriterLock(folder / LOCK), time.monotonic() + patience_s
     with contextlib.suppress(StoreError):
-        if not lock.take():
-            raise ExportError(f"{what}: {lock.holder()} is at work there.", remedy)
+        while not _taken(lock):
+            if time.monotonic() >= end:
+                raise ExportError(f"{what}: {lock.holder()} is at work there.", remedy)
+            if cancel is not None:
+                cancel.raise_if_cancelled()
+            time.sleep(LOOK_EVERY_S)
     try:
         yield
     finally:
@@ -75,3 +92,11 @@ def _held(folder: Path, what: Path, remedy: str) -> Iterator[None]:
         with contextlib.suppress(OSError):  # what was stopped in its midst is kept
             lock.path.unlink(missing_ok=True)
             folder.rmdir()
+
+
+def _taken(lock: WriterLock) -> bool:
+    lock.path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        return lock.take()
+    except FileNotFoundError:  # who held it removed the folder meanwhile
+        return False

@@ -92,7 +92,7 @@ def segment_to_files(
     stamp = job.stamp()
     settings = job.settings
     plan = plan or plan_slide(session, settings.texts, settings.where)
-    with only_one_at(job):
+    with only_one_at(job, cancel):
         with (
             Numbering(job, plan.classes, plan.field.mpp(session.mpp), cancel) as numbering,
             segment_slide(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from desk_slides import GLANDS, NUCLEI, SHAPE, look_at, open_in, picture
+from desk_slides import GLANDS, NUCLEI, SHAPE, look_at, open_in, picture, write_slide
 from scipy import ndimage
 
 from napari_pathseg.errors import DamagedSlideError, StoreError
@@ -444,6 +445,53 @@ def test_a_full_disk_and_another_folder(
     assert desk_of.remembered.labels_folder == tmp_path / "roomy"
     desk_of.desk.field_layer.paint((7, 7), 1)
     np.testing.assert_array_equal(stored(desk_of), shown(desk_of))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files can not be moved there")
+def test_a_share_with_the_labels_and_the_slide_that_vanishes(
+    make_controller: Make, tmp_path: Path
+) -> None:
+    share = tmp_path / "share"
+    share.mkdir()
+    slide = write_slide(share / "marked.ome.tif", 0.5)
+    first = make_controller(labels_folder=share / "labels")
+    open_in(first, slide)
+    look_at(first, VIEW)
+    first.segment_field("gland")
+    share.rename(tmp_path / "away")
+    first.desk.field_layer.paint((5, 5), 1)
+    assert "is gone" in first.message.text
+    assert "kept in memory" in first.message.text
+    mask = shown(first)
+    (tmp_path / "away").rename(share)  # it is there again
+    first.message.actions[0].run()
+    assert not first.saving.unsaved
+    np.testing.assert_array_equal(stored(first), mask)
+    share.rename(tmp_path / "away")
+    first.desk.field_layer.paint((9, 9), 1)
+    mask = shown(first)
+    first.keep_labels_in(tmp_path / "here")
+    assert not first.saving.unsaved
+    np.testing.assert_array_equal(stored(first), mask)
+
+
+def test_labels_without_a_place_are_said_to_be_in_memory_until_there_is_one(
+    make_controller: Make, marked_slide: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "share").touch()  # no folder can be made there
+    controller = make_controller(labels_folder=tmp_path / "share" / "labels")
+    open_in(controller, marked_slide)
+    actions = ["Try again", "Choose another folder"]
+    assert [action.label for action in controller.message.actions] == actions
+    look_at(controller, VIEW)
+    controller.segment_field("gland")
+    controller.desk.field_layer.paint((5, 5), 1)
+    assert "kept in memory" in controller.message.text
+    assert controller.saving.unsaved
+    (tmp_path / "share").unlink()
+    controller.message.actions[0].run()
+    assert not controller.saving.unsaved
+    np.testing.assert_array_equal(stored(controller), shown(controller))
 
 
 def test_a_slide_whose_file_vanishes_loses_nothing(

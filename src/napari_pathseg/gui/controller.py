@@ -42,6 +42,7 @@ from napari_pathseg.gui.settings import SettingsStore
 from napari_pathseg.gui.stage import Stage
 from napari_pathseg.gui.tools import PAINTING, Tool
 from napari_pathseg.gui.words import WordBook
+from napari_pathseg.labels.journal import store_path
 from napari_pathseg.progress import CancelToken, ProgressCallback
 from napari_pathseg.prompts import Gesture, LassoPrompt, ScribblePrompt
 from napari_pathseg.vocabulary import Resolution, Vocabulary
@@ -143,6 +144,7 @@ class PathsegController:
             self.changed.emit,
             self._on_stage,
             self.set_mpp_of,
+            self._places,
         )
         self.reviewing = Reviewing(self)
         self.explaining = Explaining(self, runner)
@@ -358,12 +360,21 @@ class PathsegController:
         self.editing.prepare(desk)
 
     def _not_saved(self, desk: Desk, error: PathsegError) -> None:
-        again = Action("Try again", self.saving.again, "Write what is in memory only")
         text = f"{error} What you do is kept in memory."
-        self.say(Message(text, "error", (again, self._choose_folder())))
+        self.say(Message(text, "error", self._places(desk)))
 
-    def _choose_folder(self) -> Action:
-        return Action("Choose another folder", self.folder_wanted.emit, "Keep the labels there")
+    def _places(self, desk: Desk) -> tuple[Action, ...]:
+        """What can be done where the labels of a slide can not be kept."""
+
+        def again() -> None:
+            if desk.store is not None:
+                self.saving.again()
+            else:
+                folder = store_path(desk.identity, self.desks.labels_folder).parent
+                relocate(self, self._writer, desk, folder)
+
+        other = Action("Choose another folder", self.folder_wanted.emit, "Keep the labels there")
+        return Action("Try again", again, "Write what is in memory only"), other
 
     def keep_labels_in(self, folder: Path) -> None:
         """Keep the labels of the slide in another folder from now on."""

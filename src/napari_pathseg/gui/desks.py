@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,6 +56,8 @@ class Desks:
         Called with a new desk, to show and bind what it has.
     give_scale : callable
         Gives a desk a scale that a person chose.
+    places : callable
+        What can be done where the labels of a desk can not be kept.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Desks:
         changed: Callable[[], None],
         put_on_stage: Callable[[Desk], None],
         give_scale: Callable[[Desk, Pair], None],
+        places: Callable[[Desk], tuple[Action, ...]],
     ) -> None:
         self._stage = stage
         self._runner = runner
@@ -78,6 +82,7 @@ class Desks:
         self._changed = changed
         self._put_on_stage = put_on_stage
         self._give_scale = give_scale
+        self._places = places
         self._desks: dict[Layer, Desk] = {}
         self._opening: set[Layer] = set()
         self._arrived: WeakSet[Layer] = WeakSet()
@@ -265,7 +270,8 @@ class Desks:
     def _report(self, desk: Desk, opened: Opened) -> None:
         if opened.trouble is not None:
             fresh = Action("Start fresh", lambda: self.reopen(desk.layer, fresh=True))
-            actions = (fresh,) if "damaged" in opened.trouble.what else ()
+            damaged = "damaged" in opened.trouble.what
+            actions = (fresh,) if damaged else self._places(desk)
             self._say(of_error(opened.trouble, actions))
         elif desk.store is not None and desk.store.read_only:
             self._say(self.why_read_only(desk))
@@ -293,7 +299,10 @@ class Desks:
         """Why nothing may be changed on a desk, and what can be done."""
         text = f"Labels of {desk.name} are read-only here: {desk.read_only}."
         again = Action("Try again", lambda: self.reopen(desk.layer), "When it is closed there")
-        return Message(f"{text} You can look, not change.", "warning", (again,))
+        elsewhere: tuple[Action, ...] = ()
+        if desk.store is not None and not os.access(desk.store.path.parent, os.W_OK):
+            elsewhere = self._places(desk)[1:]  # it is no other window that keeps them
+        return Message(f"{text} You can look, not change.", "warning", (again, *elsewhere))
 
     def _not_opened(self, layer: Layer, error: BaseException) -> None:
         self._opening.discard(layer)

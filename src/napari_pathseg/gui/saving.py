@@ -53,17 +53,21 @@ class Saving:
 
     def field(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
         """Save a whole field as one step; returns at once."""
-        self._whole(desk, record, lambda: _store(desk).save_field(record, mask))
+        self._submit(
+            desk,
+            record.id,
+            lambda: _store(desk).save_field(record, mask),
+            lambda: self._unsaved.pop(record.id, None),
+        )
 
     def grid(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
         """Save a field that went to another level; returns at once."""
-        self._whole(desk, record, lambda: _store(desk).change_grid(record, mask))
-
-    def _whole(self, desk: Desk, record: FieldRecord, work: Callable[[], None]) -> None:
-        if desk.store is None:
-            self._unsaved[record.id] = desk
-            return
-        self._submit(desk, record.id, work, lambda: self._unsaved.pop(record.id, None))
+        self._submit(
+            desk,
+            record.id,
+            lambda: _store(desk).change_grid(record, mask),
+            lambda: self._unsaved.pop(record.id, None),
+        )
 
     def stroke(self, desk: Desk, record: FieldRecord, before: Mask, after: Mask) -> None:
         """Save a stroke; returns at once."""
@@ -156,7 +160,7 @@ class Saving:
             found = desk.present(field_id)
             if found is None:
                 del self._unsaved[field_id]
-            elif desk.store is not None:
+            else:
                 self.field(desk, *found)
 
     def flush(self) -> None:
@@ -184,7 +188,7 @@ class Saving:
 
     def _saved(self, desk: Desk) -> None:
         desk.uncopied = True
-        if self._unsaved:
+        if any(each.store is not None for each in self._unsaved.values()):
             self.again()
         if desk.copy is not None and time.monotonic() - desk.copied_at > COPY_EVERY_S:
             self._copy(desk)
@@ -210,7 +214,7 @@ class Saving:
 
 def _store(desk: Desk) -> LabelStore:
     if desk.store is None:
-        raise StoreError(f"The labels of {desk.name} are not open.", "Open the slide again.")
+        raise StoreError(f"There is no place for the labels of {desk.name}.", "Choose a folder.")
     return desk.store
 
 

@@ -200,8 +200,11 @@ class Stage:
 
     def rescale(self, desk: Desk, mpp: Pair | None, *, follow: bool = True) -> None:
         """Another scale for every layer of the slide; to `follow` keeps the view on its place."""
-        before = desk.layer.scale[0]
+        before = desk.layer.scale[-2:].copy()
         self.place(desk.layer, mpp)
+        for layer in objects_of(self.viewer, desk.slide.path.name):
+            layer.data = layer.data * (desk.layer.scale[-2:] / before)
+            layer.units = units(mpp)
         if desk.overview is not None:
             place_slide(desk.overview, mpp)
         if desk.hand_layer is not None:
@@ -214,7 +217,7 @@ class Stage:
         self.show_prompts(desk)
         if not follow:
             return
-        ratio = float(desk.layer.scale[0] / before)
+        ratio = float(desk.layer.scale[-2] / before[0])
         camera = self.viewer.scene.camera
         camera.center = tuple(float(c) * ratio for c in camera.center)
         camera.zoom = float(camera.zoom) / ratio

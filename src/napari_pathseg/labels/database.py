@@ -81,6 +81,16 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     return connection
 
 
+def begin(connection: sqlite3.Connection, path: Path) -> None:
+    """Begin to write; StoreError where the file is gone, which SQLite itself does not notice."""
+    if not path.exists():
+        raise StoreError(
+            f"Not saved: {path} is gone.",
+            "Bring its folder back and try again, or choose another folder.",
+        )
+    connection.execute("BEGIN IMMEDIATE")
+
+
 def _check(connection: sqlite3.Connection, path: Path) -> bool:
     """Whether the database is empty; StoreError when it is not ours. Changes nothing."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()

@@ -24,7 +24,7 @@ import platformdirs
 from napari_pathseg.closing import Closing
 from napari_pathseg.errors import ReadOnlyStoreError, StoreError
 from napari_pathseg.labels.copies import SUFFIX, put_aside, write_copy
-from napari_pathseg.labels.database import connect, name_slide, plain_errors
+from napari_pathseg.labels.database import begin, connect, name_slide, plain_errors
 from napari_pathseg.labels.lock import WriterLock, take_lock
 from napari_pathseg.labels.masks import (
     LabelArray,
@@ -385,7 +385,7 @@ class LabelStore(Closing):
                     "Close it there and open the slide again.",
                 )
             with plain_errors(self.path, "Not saved"):
-                self._connection.execute("BEGIN IMMEDIATE")
+                begin(self._connection, self.path)
                 try:
                     yield
                     self._connection.execute("COMMIT")

@@ -6,6 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLayout, QPushButton, QWidget
 
 from napari_pathseg.classes import Color
+from napari_pathseg.gui.widgets.icons import RIM
 
 
 class Chip(QPushButton):
@@ -18,7 +19,7 @@ class Chip(QPushButton):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setStyleSheet(
-            f"QPushButton {{ border: 1px solid rgb({red}, {green}, {blue}); border-radius: 9px;"
+            f"QPushButton {{ border: 1px solid {RIM}; border-radius: 9px;"
             f" border-left: 7px solid rgb({red}, {green}, {blue});"
             " padding: 2px 8px 2px 6px; background: transparent; }"
             f" QPushButton:hover {{ background: rgba({red}, {green}, {blue}, 70); }}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from napari.resources import get_colorized_svg, get_icon_path
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QByteArray, QSize, Qt
+from qtpy.QtCore import QByteArray, QPoint, QRect, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtSvg import QSvgRenderer
 
 SIDE_PX = 20
+DENSE = 2
+"""Pixels of an icon per pixel of an ordinary screen."""
+RIM = "#9a9a9a"
 
 
 def theme_color(theme: str, role: str) -> str:
@@ -26,19 +29,26 @@ def icon(name: str, theme: str) -> QIcon:
 
 
 def swatch(color: tuple[int, int, int], side: int = 12) -> QIcon:
-    """A square of a class colour, the same when its row is selected."""
-    pixmap = QPixmap(QSize(side, side))
-    pixmap.fill(QColor(*color))
+    """A square of a class colour, the same when its row is selected; with a rim, as some colours
+    are hardly seen on a dark ground and others on a light one.
+    """
+    pixmap = QPixmap(QSize(side, side) * DENSE)
+    pixmap.fill(QColor(RIM))
+    inner = QRect(QPoint(DENSE, DENSE), pixmap.size() - 2 * QSize(DENSE, DENSE))
+    painter = QPainter(pixmap)
+    painter.fillRect(inner, QColor(*color))
+    painter.end()
+    pixmap.setDevicePixelRatio(DENSE)
     found = QIcon(pixmap)
     found.addPixmap(pixmap, QIcon.Mode.Selected)
     return found
 
 
 def _drawn(svg: str) -> QPixmap:
-    pixmap = QPixmap(QSize(SIDE_PX * 2, SIDE_PX * 2))
+    pixmap = QPixmap(QSize(SIDE_PX, SIDE_PX) * DENSE)
     pixmap.fill(Qt.GlobalColor.transparent)
     painter = QPainter(pixmap)
     QSvgRenderer(QByteArray(svg.encode())).render(painter)
     painter.end()
-    pixmap.setDevicePixelRatio(2)
+    pixmap.setDevicePixelRatio(DENSE)
     return pixmap

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QIcon, QPixmap
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
@@ -23,6 +22,7 @@ from qtpy.QtWidgets import (
 
 from napari_pathseg.export.incoming.mapping import ASK
 from napari_pathseg.gui.importing import Importing
+from napari_pathseg.gui.widgets.icons import swatch
 from napari_pathseg.gui.widgets.tooltips import explain
 
 COLUMNS = ("in the file", "pixels", "becomes")
@@ -113,9 +113,7 @@ class ImportBox(QWidget):
                 if column != _TARGET:
                     item.setFlags(Qt.ItemFlag.ItemIsEnabled)
                 elif mapped.target:
-                    swatch = QPixmap(10, 10)
-                    swatch.fill(QColor(*mapped.color))
-                    item.setIcon(QIcon(swatch))
+                    item.setIcon(swatch(mapped.color))
                 self.table.setItem(row, column, item)
         self.take_in.setEnabled(any(mapped.target for mapped in mapping))
         self._filling = False

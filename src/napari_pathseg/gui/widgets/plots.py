@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from napari_pathseg.classes import Color
 from napari_pathseg.errors import ExportError
+from napari_pathseg.gui.widgets.icons import RIM
 
 BINS = 24
 PNG_SCALE = 3
@@ -149,13 +150,15 @@ class Histogram(Plot):
 
     def _steps(self, painter: QPainter, plot: QRectF, color: Color, heights: np.ndarray) -> None:
         width = plot.width() / len(heights)
-        fill, edge = QColor(*color), QColor(*color)
+        fill, edge, rim = QColor(*color), QColor(*color), QPen(QColor(RIM), 3.2)
         fill.setAlpha(70)
         for i, height in enumerate(heights.tolist()):
             if height > 0:
                 bar = QRectF(plot.left() + i * width, 0, width, height * plot.height())
                 bar.moveBottom(plot.bottom())
                 painter.fillRect(bar, fill)
+                painter.setPen(rim)
+                painter.drawLine(bar.topLeft(), bar.topRight())
                 painter.setPen(QPen(edge, 1.6))
                 painter.drawLine(bar.topLeft(), bar.topRight())
 
@@ -205,9 +208,9 @@ class Bars(Plot):
             room = row.width() - names - texts
             start = QPointF(row.left() + names, row.top() + 5)
             length = max(room * bar.part / largest, 1.0)
-            painter.fillRect(
-                QRectF(start.x(), start.y(), length, self.row_px - 10), QColor(*bar.color)
-            )
+            painter.setPen(QPen(QColor(RIM), 1))
+            painter.setBrush(QColor(*bar.color))
+            painter.drawRect(QRectF(start.x(), start.y(), length, self.row_px - 10))
 
 
 def short(value: float) -> str:

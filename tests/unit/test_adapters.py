@@ -254,3 +254,16 @@ def test_switches_that_can_not_be_read_are_named(tmp_path: Path) -> None:
     (tmp_path / SWITCHES).write_text("{", encoding="utf-8")
     with pytest.raises(ModelError, match=SWITCHES):
         AdapterFolder(tmp_path).installed()
+
+
+def test_an_adapted_model_is_asked_at_once_as_often_as_its_base(image: np.ndarray) -> None:
+    class Several(ToySegmenter):
+        def for_words(self) -> tuple[ToySegmenter, int]:
+            return self, 3
+
+    one = AdaptedSegmenter(ToySegmenter(), [make(bias=2.5)])
+    assert one.for_words() == (one, 1)
+    several, at_once = AdaptedSegmenter(Several(), [make(bias=2.5)]).for_words()
+    assert at_once == 3
+    answer = several.decode(several.encode(image), [TileQuery(term=CLUMP)])[0]
+    assert np.allclose(answer.logits, 2.5)

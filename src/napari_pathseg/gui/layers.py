@@ -88,13 +88,18 @@ def display_dtype(classes: ClassList) -> np.dtype[np.uint8] | np.dtype[np.uint16
     return np.dtype(np.uint8) if largest < 256 else np.dtype(np.uint16)
 
 
+READING = ("napari_pathseg.slide.pyramid", "napari_pathseg.slide.backend_openslide")
+DRAWING = ("scipy.ndimage", "xarray", "vispy.visuals.line")
+"""What napari imports when it first draws a layer of each kind."""
+
+
 def warm_up() -> None:
-    """Import and compile what napari needs for its first Labels layer; takes seconds, once.
+    """Import and compile what the first slide and its first mask need; takes seconds, once.
 
     For the background, so no layer is made here: their units come from a registry that two
     threads must not load at once.
     """
-    for name in ("xarray", "vispy.visuals.line"):
+    for name in READING + DRAWING:
         if find_spec(name.partition(".")[0]) is not None:
             import_module(name)
     colors = mask_colormap(ClassList.from_names(["warm-up"], [(1, 2, 3)]))

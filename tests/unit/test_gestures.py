@@ -102,15 +102,29 @@ def test_a_small_box_is_looked_at_closer_and_a_large_one_from_farther(
     around = BoxPrompt(
         500 - box_side / 2, 500 - box_side / 2, 500 + box_side / 2, 500 + box_side / 2
     )
-    window = window_around([around], 300)
+    window = window_around([around], 300, 10)
     assert window.center == (500, 500)
     assert (window.height, window.width) == (looked_at, looked_at)
 
 
 def test_clicks_beside_a_small_box_are_seen_with_it() -> None:
     small = BoxPrompt(495, 495, 505, 505)
-    assert window_around([small, PointPrompt(530, 500)], 300) == window_around([small], 300)
-    both = window_around([small, PointPrompt(590, 500)], 300)
+    assert window_around([small, PointPrompt(530, 500)], 300, 10) == window_around([small], 300, 10)
+    both = window_around([small, PointPrompt(590, 500)], 300, 10)
     assert both.height == 300
     assert both.contains(590, 500)
-    assert window_around([PointPrompt(500, 500)], 300).height == 300
+    assert window_around([PointPrompt(500, 500)], 300, 10).height == 300
+
+
+def test_several_clicks_near_each_other_are_looked_at_closer() -> None:
+    clicks = [PointPrompt(500, 500), PointPrompt(510, 520), PointPrompt(495, 505)]
+    assert window_around(clicks[:2], 300, 10).height == 300, "two do not tell"
+    assert window_around(clicks, 300, 10).height == 8 * 20
+    assert window_around([*clicks, PointPrompt(505, 512)], 300, 10) == window_around(
+        clicks, 300, 10
+    )
+    assert window_around(clicks, 300, 200).height == 200, "no closer than is of use"
+    assert window_around(clicks, 1200, 10).height == 400, "a third at least"
+    assert window_around(clicks, 120, 10).height == 120, "never wider than one click"
+    far = [*clicks[:2], PointPrompt(500, 600)]
+    assert window_around(far, 300, 10) == window_around(clicks[:1], 300, 10)

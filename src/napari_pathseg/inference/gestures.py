@@ -26,8 +26,13 @@ from napari_pathseg.prompts import (
 SCRIBBLE_POINTS = 4
 """As many as the model was taught with at once; docs/correcting.md has the figures."""
 WINDOW_MARGIN = 1.6  # of the largest extent of the prompts
-BOX_VIEW = 5.0
-"""A small box is looked at in a window so many times its size; docs/model.md has the figures."""
+BOX_VIEW, CLICKS_VIEW = 5.0, 8.0
+"""What a small box, or several clicks near each other, mean is looked at in a window so many times
+their extent; docs/model.md has the figures.
+"""
+SEVERAL_CLICKS = 3
+CLICKS_DOWNSAMPLE = 0.5
+"""Level-0 pixels per model pixel: they are looked at no closer."""
 EDGE_PX = 2
 CUT_SHARE = 0.05
 """An answer that takes more of the edges of what was looked at goes on beyond them."""
@@ -99,24 +104,28 @@ def _corners(box: BoxPrompt) -> list[tuple[float, float]]:
     return [(box.y0, box.x0), (box.y0, box.x1), (box.y1, box.x1), (box.y1, box.x0)]
 
 
-def window_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:
+def window_around(prompts: Sequence[SpatialPrompt], side: float, finest: float) -> Region:
     """What is looked at around clicks and boxes: a square, so that small things are seen.
 
     It stays where the first of them put it while the others are well inside, so that the next
-    click nearby finds the embedding made already.
+    click nearby finds the embedding made already. A small box, and several clicks near each other,
+    tell how large a thing they mean: it is looked at closer, as far as a third of the side.
 
     Parameters
     ----------
     prompts : sequence of SpatialPrompt
     side : float
-        Level-0 pixels. A small box, which tells how large a thing it means, is looked at closer,
-        as far as a third of that.
+        Level-0 pixels.
+    finest : float
+        No smaller for clicks, level-0 pixels.
     """
     sides = [side]
+    low, high = _bounds(prompts[:1] if isinstance(prompts[0], BoxPrompt) else prompts)
+    extent = float((high - low).max())
     if isinstance(prompts[0], BoxPrompt):
-        low, high = _bounds(prompts[:1])
-        closer = BOX_VIEW * float((high - low).max())
-        sides = [min(max(closer, side / 3), side), side]
+        sides.insert(0, min(max(BOX_VIEW * extent, side / 3), side))
+    elif len(prompts) >= SEVERAL_CLICKS:
+        sides.insert(0, min(max(CLICKS_VIEW * extent, side / 3, finest), side))
     for each in sides:
         window = _square_around(prompts[:1], each)
         if all(_well_inside(prompt, window) for prompt in prompts):

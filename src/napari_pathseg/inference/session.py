@@ -25,6 +25,7 @@ from napari_pathseg.inference.answering import FieldAnswers, answer_question
 from napari_pathseg.inference.embedding_store import EmbeddingStore, default_folder
 from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture
 from napari_pathseg.inference.gestures import (
+    CLICKS_DOWNSAMPLE,
     check_places,
     cut_to_lassos,
     ends_at_window,
@@ -288,7 +289,9 @@ class Session:
         # What clicks mean may be small, or as large as the view; a box tells.
         boxed = any(isinstance(prompt, BoxPrompt) for prompt in spatial)
         names = self.config.looks[:1] if boxed else self.config.looks
-        near = window_around(spatial, self.config.click_px * self._screen_downsample(region))
+        px = self.config.click_px
+        usual, finest = px * self._screen_downsample(region), px * CLICKS_DOWNSAMPLE
+        near = window_around(spatial, usual, finest)
         seen = {"near": region_inside(near, self.slide.shape), "wide": region}
         looks = dict.fromkeys(self.plan(seen[name], None) for name in names)
         return [tuple(looks)], self._field(region, self._screen_downsample(region))

@@ -72,7 +72,7 @@ class CompiledEncoder:
         self._outputs, self.at_once = outputs, at_once
         self._lock = threading.Lock()
         self._free: dict[bool, SimpleQueue[Any]] = {}
-        # A computer for which nothing can be compiled shows here.
+        # A computer for which nothing can be compiled shows here. No other thread knows this yet.
         self._requests(with_context=False)
 
     def __call__(
@@ -98,7 +98,7 @@ class CompiledEncoder:
                 compiled = self._compile(with_context)
                 self._free[with_context] = SimpleQueue()
                 for _ in range(self.at_once):
-                    self._free[with_context].put(compiled.create_infer_request())
+                    self._free[with_context].put(_ready_request(compiled))
             return self._free[with_context]
 
     def _compile(self, with_context: bool) -> Any:
@@ -124,6 +124,15 @@ class CompiledEncoder:
             "ENABLE_CPU_PINNING": self.at_once == 1 and threads >= (os.cpu_count() or 1),
         }
         return core.compile_model(model, "CPU", settings)
+
+
+def _ready_request(compiled: Any) -> Any:
+    """A request that has made a pass. What OpenVINO needs for arrays is made in the first of a
+    process, where two threads at once would wait for each other without end.
+    """
+    request = compiled.create_infer_request()
+    request.infer([np.zeros(tuple(port.shape), np.uint8) for port in compiled.inputs])
+    return request
 
 
 def compile_encoder(network: PathsegNetwork, sha256: str) -> CompiledEncoder | None:

@@ -99,6 +99,8 @@ def test_prompts_of_every_kind(hand: Hand) -> None:
     hand.key("P")
     hand.click(NUCLEUS.center)
     whole = shown(hand)
+    page = hand.panel.tabs.page("Segment")
+    assert page.minimumSizeHint().width() <= page.parent().width(), "all of the page is seen"
     half = candidate(hand, 2)
     assert 0.3 < (half != kept).sum() / (whole != kept).sum() < 0.9
     candidate(hand, 3)

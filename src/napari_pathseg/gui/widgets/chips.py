@@ -6,7 +6,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLayout, QPushButton, QWidget
 
 from napari_pathseg.classes import Color
-from napari_pathseg.gui.widgets.icons import RIM
+from napari_pathseg.gui.widgets.icons import RIM, swatch
 
 
 class Chip(QPushButton):
@@ -15,12 +15,12 @@ class Chip(QPushButton):
     def __init__(self, text: str, color: Color, hint: str, parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
         red, green, blue = color
+        self.setIcon(swatch(color))
         self.setToolTip(hint)
         self.setCursor(Qt.CursorShape.PointingHandCursor)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setStyleSheet(
             f"QPushButton {{ border: 1px solid {RIM}; border-radius: 9px;"
-            f" border-left: 7px solid rgb({red}, {green}, {blue});"
             " padding: 2px 8px 2px 6px; background: transparent; }"
             f" QPushButton:hover {{ background: rgba({red}, {green}, {blue}, 70); }}"
         )

@@ -39,6 +39,7 @@ class CorrectBox(QWidget):
         explain(self.previous, "The candidate before")
         self.previous.clicked.connect(lambda: refining.next_candidate(-1))
         self.candidate = QLabel(self)
+        explain(self.candidate, "Which of the answers to a single click is shown", "next_candidate")
         self.next = tool_button("right_arrow", theme, self)
         explain(self.next, "Another of what a single click could mean", "next_candidate")
         self.next.clicked.connect(lambda: refining.next_candidate())
@@ -83,7 +84,7 @@ class CorrectBox(QWidget):
         desk = self._controller.desk
         work = desk.work if desk is not None else None
         at, count = self._controller.refining.candidate
-        self.candidate.setText(f"candidate {at + 1} of {count}" if count > 1 else "one answer")
+        self.candidate.setText(f"{at + 1} of {count}" if count > 1 else "one answer")
         for widget in (self.previous, self.candidate, self.next):
             widget.setEnabled(count > 1)
         self._show_levels(desk)

@@ -22,6 +22,7 @@ from napari_pathseg.gui.layers import KEY
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.provenance import origin_of
 from napari_pathseg.gui.tools import Tool
+from napari_pathseg.inference.segmentation import ON_GLASS
 from napari_pathseg.labels.journal import LabelStore
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.prompts import BoxPrompt, PointPrompt
@@ -250,6 +251,18 @@ def test_not_this_takes_an_accepted_object_away(controller, marked_slide) -> Non
     assert area_in(level0_mask(controller, "nucleus"), NUCLEI[0]) == 0
     controller.add(PointPrompt(355, 405, positive=False))
     assert "nothing to take away" in controller.message.text
+
+
+def test_a_click_on_bare_glass_is_answered_with_a_warning(
+    controller, marked_slide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_pathseg.inference.session.is_bare", lambda *_: True)
+    open_in(controller, marked_slide)
+    look_at(controller, VIEW)
+    controller.add(PointPrompt(*GLANDS[0].center))
+    assert ON_GLASS in controller.message.text
+    assert controller.message.kind == "warning"
+    assert controller.desk.work is not None, "what was meant may be a lumen"
 
 
 def test_clicks_and_boxes_beside_the_slide_are_refused(asked: PathsegController) -> None:

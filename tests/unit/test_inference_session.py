@@ -25,7 +25,7 @@ from napari_pathseg.errors import (
 from napari_pathseg.geometry import Field, Region, exact_downsample
 from napari_pathseg.inference.corrections import Click, correct
 from napari_pathseg.inference.embeddings import EncodedPicture, EncodedTile
-from napari_pathseg.inference.segmentation import logit
+from napari_pathseg.inference.segmentation import ON_GLASS, logit
 from napari_pathseg.inference.session import Session
 from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.models.base import ModelCard, TileAnswer, TileQuery
@@ -390,6 +390,29 @@ def test_a_click_alone_is_seen_near_and_in_the_whole_field_wherever_the_field_st
     found, truth = (result.mask > 0)[near], truth_on(result.field, "red")[near]
     assert dice(found, truth) > 0.75
     assert np.abs(center(found) - center(truth)).max() <= 1.0
+
+
+def test_a_click_on_bare_glass_is_said_to_be_a_guess(
+    tmp_path: Path, vocabulary: Vocabulary
+) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(238, 250, (400, 400, 1), np.uint8).repeat(3, axis=2)
+    pixels[200:] = (215, 160, 200)  # pale tissue
+    path = tmp_path / "edge.png"
+    Image.fromarray(pixels).save(path)
+    region = Region(0, 0, 400, 400)
+    with open_slide(path) as slide:
+        session = Session(slide, Planted(), vocabulary)
+        for prompts, guessed in (
+            ([PointPrompt(80, 200)], True),
+            ([PointPrompt(4, 396)], True),
+            ([PointPrompt(300, 200)], False),
+            ([PointPrompt(300, 200), PointPrompt(80, 200, positive=False)], False),
+            ([BoxPrompt(20, 20, 90, 90)], False),
+            ([TextPrompt("gland"), PointPrompt(80, 200)], False),
+        ):
+            notes = session.segment(region, prompts).notes
+            assert (ON_GLASS in notes) is guessed, prompts
 
 
 def test_clicks_nearby_find_the_embedding_made_already(session: Session) -> None:

@@ -16,6 +16,9 @@ from napari_pathseg.prompts import Prompt
 Logits = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.uint16]
 
+ON_GLASS = "There is bare glass where you clicked: what is meant is a guess. Click on tissue."
+"""A note of an answer to clicks without words."""
+
 
 def no_candidates() -> Logits:
     """The candidates where there are none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from napari_pathseg.inference.gestures import (
 from napari_pathseg.inference.one_click import surest
 from napari_pathseg.inference.plan import FINEST_DOWNSAMPLE, Plan, check_size, wanted_downsample
 from napari_pathseg.inference.seeing import read_seen
-from napari_pathseg.inference.segmentation import Segmentation, logit
+from napari_pathseg.inference.segmentation import ON_GLASS, Segmentation, logit
 from napari_pathseg.inference.tiling import one_start, tile_starts
 from napari_pathseg.inference.understanding import (
     Question,
@@ -46,8 +46,9 @@ from napari_pathseg.inference.understanding import (
 )
 from napari_pathseg.models.base import Segmenter, TileEmbedding
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
-from napari_pathseg.prompts import BoxPrompt, Prompt, SpatialPrompt, TextPrompt
+from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, SpatialPrompt, TextPrompt
 from napari_pathseg.slide.base import Slide
+from napari_pathseg.slide.tissue import is_bare
 from napari_pathseg.vocabulary.entry import Resolution
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
@@ -204,7 +205,7 @@ class Session:
             working_mpp=min(plan.mpp or math.inf for plan, _ in chosen) if self.mpp else None,
             seconds=time.perf_counter() - start,
             threshold=threshold,
-            notes=tuple(q.note for q in questions if q.note),
+            notes=(*(q.note for q in questions if q.note), *self._doubts(texts, spatial, field)),
             candidates=cut_to_lassos(answers[0].candidates, prompts, field),
         )
 
@@ -267,6 +268,15 @@ class Session:
                 self._encoded(plan, progress, cancel or CancelToken())
                 count += plan.count
         return count
+
+    def _doubts(
+        self, texts: Sequence[TextPrompt], spatial: Sequence[SpatialPrompt], field: Field
+    ) -> Iterator[str]:
+        """What speaks against clicks without words."""
+        clicks = [p for p in spatial if isinstance(p, PointPrompt) and p.positive]
+        down = field.downsample[0]
+        if not texts and any(is_bare(self.slide, p.y, p.x, down) for p in clicks):
+            yield ON_GLASS
 
     def _field(self, region: Region, downsample: float) -> Field:
         """The field of a region at the level for a downsample."""

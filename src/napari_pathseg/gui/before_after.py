@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.geometry import Field, Region
-from napari_pathseg.gui.pointing import Ring, level0_rings
+from napari_pathseg.gui.pointing import level0_rings
+from napari_pathseg.gui.prompt_layers import Ring
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.apart import objects_apart
 from napari_pathseg.labels.journal import LabelStore

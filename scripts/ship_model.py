@@ -53,15 +53,22 @@ def main() -> None:
 
     paths = sorted(options.reports.glob("*/report.json"))
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    rows = [row for report in reports for row in report["rows"]]
-    absent = [row for report in reports for row in report["absent"]]
+    recipe = load_recipe(options.recipe)
+    rows, absent = (
+        [
+            row
+            for report in reports
+            for row in report[kind]
+            if row["prompt"] != "text" or row["term"] not in recipe.withheld
+        ]
+        for kind in ("rows", "absent")
+    )
     keys = ("dataset", "term", "prompt", "n", "dice")
     figures = [Figure(**{k: row[k] for k in keys}) for row in rows]
 
     card = load_card(options.model)
     network = PathsegNetwork(card.objects, card.regions, context=card.context)
     load_weights(network, options.model)
-    recipe = load_recipe(options.recipe)
     if options.beside:
         base = read_mobile_sam(fetch_mobile_sam())
         own = card_of(network, recipe, figures)

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from desk_slides import look_at, open_in
 from marker_segmenter import MarkerSegmenter
 from PIL import Image
 
+from napari_pathseg.errors import CancelledError
 from napari_pathseg.geometry import Region
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.model_choice import (
@@ -23,6 +25,7 @@ from napari_pathseg.gui.model_choice import (
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.settings import SettingsStore
 from napari_pathseg.models.base import Figure
+from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
 
 
 def test_failures_are_told() -> None:
@@ -46,7 +49,7 @@ def test_failures_are_told() -> None:
 
 def test_registry_and_own_files_can_be_chosen() -> None:
     names = [name for name, _ in choices("default")]
-    assert "default" in names
+    assert names == ["default", "permissive"]
     assert choices("/models/mine.safetensors")[-1] == (
         "/models/mine.safetensors",
         "mine.safetensors",
@@ -57,6 +60,7 @@ def test_pictures_of_failures_lie_beside_the_model(tmp_path: Path) -> None:
     shipped = pictured_failures("default")
     assert shipped is not None
     assert min(Image.open(shipped).size) > 300
+    assert pictured_failures("permissive") is None, "they are those of another model"
     assert pictured_failures("mobile-sam") is None
     own = tmp_path / "mine.safetensors"
     assert pictured_failures(str(own)) is None
@@ -86,6 +90,29 @@ def test_another_model_answers_from_now_on(
     controller.segment_field("nucleus")
     assert first.encoder_passes == 1
     assert controller.model.loaded.encoder_passes > 0
+
+
+def test_what_a_model_needs_is_fetched_before_it_is_loaded() -> None:
+    told: list[object] = []
+
+    def fetch(progress: ProgressCallback, cancel: CancelToken | None) -> None:
+        progress(Progress(1, 2, "Fetching"))
+        told.append("fetched")
+        if cancel is not None:
+            cancel.raise_if_cancelled()
+
+    def load() -> MarkerSegmenter:
+        told.append("loaded")
+        return MarkerSegmenter()
+
+    shared, cancel = SharedModel(load, fetch), CancelToken()
+    cancel.cancel()
+    with pytest.raises(CancelledError):
+        shared.get(told.append, cancel)
+    assert told == [Progress(1, 2, "Fetching"), "fetched"]
+    assert shared.loaded is None
+    assert shared.get() is shared.get()
+    assert told[2:] == ["fetched", "loaded"], "once"
 
 
 def test_a_model_that_comes_late_is_not_kept() -> None:

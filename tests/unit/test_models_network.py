@@ -20,7 +20,13 @@ from napari_pathseg.models.base import ModelCard, TileQuery
 from napari_pathseg.models.image_encoder import mobile_sam_name
 from napari_pathseg.models.network import PathsegNetwork
 from napari_pathseg.models.prompt_encoder import PromptBatch
-from napari_pathseg.models.registry import load_card, load_segmenter_file, model_path
+from napari_pathseg.models.registry import (
+    PERMISSIVE,
+    SHIPPED,
+    load_card,
+    load_segmenter_file,
+    model_path,
+)
 from napari_pathseg.models.segmenter import PathsegSegmenter
 from napari_pathseg.models.weights import (
     load_weights,
@@ -199,6 +205,23 @@ def test_a_model_lies_beside_another_as_what_it_adds(
         load_weights(back, path, "mine")
     with pytest.raises(ModelError, match=r"model\.safetensors"):
         load_card(path, "nobody")
+
+
+def test_what_ships_for_any_use_lies_beside_the_default_and_lacks_only_what_is_mobilesams() -> None:
+    assert SHIPPED.stat().st_size < 30_000_000
+    default, card = load_card(SHIPPED), load_card(SHIPPED, PERMISSIVE)
+    assert default.research_only
+    assert not card.research_only
+    assert card.taught
+    assert card.figures, "nobody knows how good it is"
+    network = PathsegNetwork(card.objects, card.regions, context=card.context)
+    own = f"{PERMISSIVE}/"
+    with safe_open(SHIPPED, framework="pt") as file:
+        held = {k.removeprefix(own) for k in file.keys() if k.startswith(own)}  # noqa: SIM118
+    fetched = network.state_dict().keys() - held
+    assert fetched
+    parts = ("image_encoder.", "prompt_encoder.sam.", "mask_decoder.sam.")
+    assert all(name.startswith(parts) for name in fetched)
 
 
 def test_weights_of_another_layout_are_refused_by_key(

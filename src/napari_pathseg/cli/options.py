@@ -44,7 +44,8 @@ model_option = click.option(
     "--model",
     default="default",
     metavar="NAME",
-    help="default, mobile-sam (points and boxes only), or a .safetensors file.",
+    help="default, permissive (two words, for any use), mobile-sam (points and boxes only), or a "
+    ".safetensors file.",
 )
 mpp_option = click.option(
     "--mpp",

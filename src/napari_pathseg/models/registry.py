@@ -27,7 +27,7 @@ SUFFIX = ".safetensors"
 FAILURES_SUFFIX = ".failures.jpg"
 # The file of the default model, which holds under their names what others add to MobileSAM.
 SHIPPED = Path(__file__).parent / "data" / "pathseg-default.safetensors"
-MODELS = (DEFAULT,)
+MODELS = (DEFAULT, PERMISSIVE)
 
 
 def _mobile_sam(device: str) -> Segmenter:

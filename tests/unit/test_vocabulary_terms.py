@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from importlib import resources
 from itertools import combinations
 
 import pytest
@@ -195,12 +198,19 @@ def test_loading_is_fast_and_brings_nothing_heavy() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
-    best = float("inf")
-    for _ in range(10):
-        started = time.process_time()
-        Vocabulary.load()
-        best = min(best, time.process_time() - started)
-    assert best < 0.05
+    terms = resources.files("napari_pathseg.vocabulary") / "data" / "terms.json"
+    text = terms.read_text("utf-8")
+
+    def least(work: Callable[[], object]) -> float:
+        times = []
+        for _ in range(10):
+            started = time.process_time()
+            work()
+            times.append(time.process_time() - started)
+        return min(times)
+
+    # 30 ms where reading the JSON takes one: seconds alone would tell of the machine.
+    assert least(Vocabulary.load) < 60 * least(lambda: json.loads(text))
 
 
 def test_suggestions_can_be_kept_to_what_a_model_was_taught(vocabulary: Vocabulary) -> None:

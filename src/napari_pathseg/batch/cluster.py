@@ -13,6 +13,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +77,24 @@ def run_jobs(
             of_job[future] = job
             return future
 
+        gone = PathsegError(
+            f"The scheduler at {scheduler} is gone." if scheduler else "Workers are gone.",
+            "Start it and its workers again; --resume goes on where they were.",
+        )
         first = [submit() for _ in range(min(ahead, len(waiting)))]
         ended = as_completed(first)  # type: ignore[no-untyped-call]
         for future in ended:
-            if future.cancelled():  # which nobody here does
-                raise PathsegError(
-                    f"The scheduler at {scheduler} is gone." if scheduler else "Workers are gone.",
-                    "Start it and its workers again; --resume goes on where they were.",
-                )
+            try:
+                error = future.exception()
+                facts = future.result() if error is None else None
+            except (CancelledError, OSError) as lost:  # of the connection: a slide's own is told
+                raise gone from lost
+            if isinstance(error, CancelledError):  # nobody here cancels
+                raise gone from error
             if waiting:
                 ended.add(submit())  # type: ignore[no-untyped-call]
-            job, error = of_job.pop(future), future.exception()
-            yield future.result() if error is None else failed(job, _said(error, job))
+            job = of_job.pop(future)
+            yield failed(job, _said(error, job)) if facts is None else facts
             future.release()
 
 

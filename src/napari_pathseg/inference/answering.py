@@ -17,7 +17,7 @@ from napari_pathseg.inference.embeddings import Corrected, EncodedPicture, Words
 from napari_pathseg.inference.gestures import carried_on
 from napari_pathseg.inference.row_blend import RowBlend
 from napari_pathseg.inference.segmentation import Answer, Logits, logit, no_candidates
-from napari_pathseg.inference.tiling import OUTSIDE, FloatMap, Tile, place_map, resize_map
+from napari_pathseg.inference.tiling import OUTSIDE, FloatMap, Tile, place_map
 from napari_pathseg.inference.understanding import Question
 from napari_pathseg.models.base import OUTPUT_STRIDE, Segmenter, TileQuery, gated
 from napari_pathseg.progress import CancelToken
@@ -103,18 +103,14 @@ def _corrected(
     cut: float,
 ) -> FloatMap:
     """The answer to words in boxes, after clicks; those of the last time are not asked again."""
-    if boxes:
-        inside = cut_to_boxes(found, [(b.y0, b.x0, b.y1, b.x1) for b in boxes])
-        return correct(inside, clicks, key[0], picture, segmenter, cut)
+    within, asked = (tuple(boxes), cut), tuple(clicks)
     before = picture.corrected.get(key)
-    known = 0
-    start = found
-    if before is not None and before.base is found and before.cut == cut:
-        count = len(before.clicks)
-        if before.clicks == tuple(clicks[:count]):
-            known, start = count, before.logits
-    logits = correct(start, clicks[known:], key[0], picture, segmenter, cut)
-    picture.corrected[key] = Corrected(found, cut, tuple(clicks), logits)
+    if before is None or (before.within, before.clicks) != (within, asked[: len(before.clicks)]):
+        inside = cut_to_boxes(found, [(b.y0, b.x0, b.y1, b.x1) for b in boxes])
+        before = Corrected(within, (), inside)
+    new = asked[len(before.clicks) :]
+    logits = correct(before.logits, new, key[0], picture, segmenter, cut)
+    picture.corrected[key] = Corrected(within, asked, logits)
     return logits
 
 
@@ -147,10 +143,7 @@ def _words(
         presence = max(presence, own)
         scores.append(best.score)
         areas.append(area + 1.0)
-    rows, columns = blend.shape
-    blended = blend.rows(0, rows)[0]
-    large = resize_map(blended, (rows * OUTPUT_STRIDE, columns * OUTPUT_STRIDE))
-    found = np.ascontiguousarray(large[: picture.shape[0], : picture.shape[1]])
+    found = picture.enlarged(blend.rows(0, blend.shape[0])[0])
     return WordsAnswer(found, presence, float(np.average(scores, weights=areas)))
 
 

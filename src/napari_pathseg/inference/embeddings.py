@@ -13,7 +13,13 @@ import numpy as np
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field, Shape
 from napari_pathseg.inference.tiling import FloatMap, Tile, resize_map
-from napari_pathseg.models.base import Segmenter, TileAnswer, TileEmbedding, TileQuery
+from napari_pathseg.models.base import (
+    OUTPUT_STRIDE,
+    Segmenter,
+    TileAnswer,
+    TileEmbedding,
+    TileQuery,
+)
 
 WORDS_KEPT = 12  # answers of a tile to the terms asked last, 50 KB each at 448 pixels
 
@@ -57,17 +63,14 @@ class Corrected(NamedTuple):
 
     Attributes
     ----------
-    base : float32 array (height, width)
-        That they started from, by identity.
-    cut : float
-        Logit from which a pixel counted as inside.
+    within : tuple
+        What else decides: the boxes, and the logit from which a pixel counted as inside.
     clicks : tuple
     logits : float32 array (height, width)
         On the picture's grid; not to be changed.
     """
 
-    base: FloatMap
-    cut: float
+    within: Hashable
     clicks: tuple[Hashable, ...]
     logits: FloatMap
 
@@ -104,9 +107,11 @@ class EncodedPicture:
         return self.field.shape
 
     def enlarged(self, values: FloatMap) -> FloatMap:
-        """A map of the one tile of a picture of one, on the picture's grid."""
-        tile, (height, width) = self.tiles[0], self.shape
-        large = resize_map(values, (tile.height, tile.width))
+        """A map on the grid of the model's answers, from the picture's first pixel on, on the
+        picture's grid.
+        """
+        (rows, columns), (height, width) = values.shape, self.shape
+        large = resize_map(values, (rows * OUTPUT_STRIDE, columns * OUTPUT_STRIDE))
         return np.ascontiguousarray(large[:height, :width])
 
 

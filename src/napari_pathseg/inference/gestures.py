@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +33,8 @@ their extent; docs/model.md has the figures.
 SEVERAL_CLICKS = 3
 CLICKS_DOWNSAMPLE = 0.5
 """Level-0 pixels per model pixel: they are looked at no closer."""
+BESIDE_PX = 24
+"""Field pixels around a click that tell whether it lies on glass."""
 EDGE_PX = 2
 CUT_SHARE = 0.05
 """An answer that takes more of the edges of what was looked at goes on beyond them."""
@@ -131,6 +133,13 @@ def window_around(prompts: Sequence[SpatialPrompt], side: float, finest: float) 
         if all(_well_inside(prompt, window) for prompt in prompts):
             return window
     return _square_around(prompts, side)
+
+
+def beside_clicks(prompts: Sequence[SpatialPrompt], downsample: float) -> Iterator[Region]:
+    """What lies right beside each click that says "here", as large as `BESIDE_PX` field pixels."""
+    for prompt in prompts:
+        if isinstance(prompt, PointPrompt) and prompt.positive:
+            yield _square_around([prompt], BESIDE_PX * downsample)
 
 
 def _square_around(prompts: Sequence[SpatialPrompt], side: float) -> Region:

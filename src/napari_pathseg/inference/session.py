@@ -26,6 +26,7 @@ from napari_pathseg.inference.embedding_store import EmbeddingStore, default_fol
 from napari_pathseg.inference.embeddings import EmbeddingCache, EncodedPicture
 from napari_pathseg.inference.gestures import (
     CLICKS_DOWNSAMPLE,
+    beside_clicks,
     check_places,
     cut_to_lassos,
     ends_at_window,
@@ -46,7 +47,7 @@ from napari_pathseg.inference.understanding import (
 )
 from napari_pathseg.models.base import Segmenter, TileEmbedding
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
-from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, SpatialPrompt, TextPrompt
+from napari_pathseg.prompts import BoxPrompt, Prompt, SpatialPrompt, TextPrompt
 from napari_pathseg.slide.base import Slide
 from napari_pathseg.slide.tissue import is_bare
 from napari_pathseg.vocabulary.entry import Resolution
@@ -273,9 +274,10 @@ class Session:
         self, texts: Sequence[TextPrompt], spatial: Sequence[SpatialPrompt], field: Field
     ) -> Iterator[str]:
         """What speaks against clicks without words."""
-        clicks = [p for p in spatial if isinstance(p, PointPrompt) and p.positive]
         down = field.downsample[0]
-        if not texts and any(is_bare(self.slide, p.y, p.x, down) for p in clicks):
+        beside = (region_inside(r, self.slide.shape) for r in beside_clicks(spatial, down))
+        seen = (self.slide.read(self._field(region, down)) for region in beside)
+        if not texts and any(map(is_bare, seen)):
             yield ON_GLASS
 
     def _field(self, region: Region, downsample: float) -> Field:

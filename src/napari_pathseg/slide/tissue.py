@@ -7,14 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from napari_pathseg.geometry import (
-    Field,
-    Pair,
-    Region,
-    exact_downsample,
-    field_covering,
-    nearest_level,
-)
+from napari_pathseg.geometry import Field, Pair, exact_downsample
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.slide.base import RGB, Slide
 from napari_pathseg.slide.cache import ChunkCache
@@ -31,7 +24,6 @@ tells nuclei from stroma where a slide is full of tissue."""
 DARK_GLASS = 40
 """Where half of the slide is darker than this it was seen in fluorescence."""
 
-BARE_PX = 24
 BRIGHT_GLASS = 200
 """A place so bright, with hardly any dye in it, is glass, in a lumen or beside the tissue."""
 
@@ -91,30 +83,8 @@ def tissue_mask(slide: Slide, config: TissueConfig | None = None) -> tuple[Mask,
     return tissue_of(signal, threshold, config, field.mpp(slide.metadata.mpp)), field
 
 
-def is_bare(slide: Slide, y: float, x: float, downsample: float) -> bool:
-    """Whether there is nothing but bright glass around a place.
-
-    Parameters
-    ----------
-    slide : Slide
-    y, x : float
-        Level-0 pixels.
-    downsample : float
-        At which the place is seen: `BARE_PX` of such pixels are looked at.
-
-    Raises
-    ------
-    DamagedSlideError
-        When the pixels can not be read.
-    """
-    number = nearest_level([level.downsample for level in slide.levels], downsample)
-    level = slide.levels[number]
-    half = BARE_PX * downsample / 2
-    around = Region.from_corners(y - half, x - half, y + half, x + half)
-    inside = around.intersection(Region.whole(slide.shape))
-    if inside is None:
-        return False
-    pixels = slide.read(field_covering(inside, number, level.downsample, level.shape))
+def is_bare(pixels: RGB) -> bool:
+    """Whether some pixels (height, width, 3) show nothing but bright glass."""
     dyed = np.quantile(optical_density(pixels), 0.95)
     return bool(dyed < MIN_DENSITY and np.median(pixels.max(axis=2)) > BRIGHT_GLASS)
 

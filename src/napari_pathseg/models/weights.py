@@ -25,12 +25,8 @@ MOBILE_SAM_SHA256 = "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37
 
 def save_weights(network: nn.Module, path: Path, card: Mapping[str, Any]) -> None:
     """Write a network in half precision with its card, whole or not at all."""
-    state = {
-        name: value.detach().to(torch.float16 if value.is_floating_point() else value.dtype)
-        for name, value in network.state_dict().items()
-    }
-    contiguous = {k: v.contiguous() for k, v in state.items()}
-    _write(contiguous, path, {"card": json.dumps(card, sort_keys=True)})
+    state = {name: _kept(value) for name, value in network.state_dict().items()}
+    _write(state, path, {"card": json.dumps(card, sort_keys=True)})
 
 
 def save_beside(
@@ -52,13 +48,12 @@ def save_beside(
     with safe_open(path, framework="pt") as file:
         cards = dict(file.metadata() or {})
         held = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    own = f"{name}/"
+    own = _prefix(name)
     held = {key: value for key, value in held.items() if not key.startswith(own)}
     for key, value in network.state_dict().items():
-        kept = torch.float16 if value.is_floating_point() else value.dtype
-        mine = value.detach().to(kept)
-        if key not in base or not torch.equal(base[key].to(kept), mine):
-            held[own + key] = mine.contiguous()
+        kept = _kept(value)
+        if key not in base or not torch.equal(_kept(base[key]), kept):
+            held[own + key] = kept
     _write(held, path, cards | {own + "card": json.dumps(card, sort_keys=True)})
 
 
@@ -109,6 +104,12 @@ def load_weights(
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: {error}.", "Install the package again.") from error
     load_matching(network, {**(base or {}), **state}, path)
+
+
+def _kept(value: Tensor) -> Tensor:
+    """As it is written: in half precision."""
+    wanted = torch.float16 if value.is_floating_point() else value.dtype
+    return value.detach().to(wanted).contiguous()
 
 
 def _prefix(name: str) -> str:

@@ -86,11 +86,11 @@ def run_jobs(
         for future in ended:
             try:
                 error = future.exception()
+                if isinstance(error, CancelledError):  # nobody here cancels
+                    raise error
                 facts = future.result() if error is None else None
             except (CancelledError, OSError) as lost:  # of the connection: a slide's own is told
                 raise gone from lost
-            if isinstance(error, CancelledError):  # nobody here cancels
-                raise gone from error
             if waiting:
                 ended.add(submit())  # type: ignore[no-untyped-call]
             job = of_job.pop(future)

@@ -53,21 +53,14 @@ class Saving:
 
     def field(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
         """Save a whole field as one step; returns at once."""
-        self._submit(
-            desk,
-            record.id,
-            lambda: _store(desk).save_field(record, mask),
-            lambda: self._unsaved.pop(record.id, None),
-        )
+        self._whole(desk, record, lambda: _store(desk).save_field(record, mask))
 
     def grid(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
         """Save a field that went to another level; returns at once."""
-        self._submit(
-            desk,
-            record.id,
-            lambda: _store(desk).change_grid(record, mask),
-            lambda: self._unsaved.pop(record.id, None),
-        )
+        self._whole(desk, record, lambda: _store(desk).change_grid(record, mask))
+
+    def _whole(self, desk: Desk, record: FieldRecord, work: Callable[[], None]) -> None:
+        self._submit(desk, record.id, work, lambda: self._unsaved.pop(record.id, None))
 
     def stroke(self, desk: Desk, record: FieldRecord, before: Mask, after: Mask) -> None:
         """Save a stroke; returns at once."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 import weakref
@@ -14,6 +13,7 @@ from napari.utils.progress import cancelable_progress
 from qtpy.QtCore import QObject, Qt, QTimer, Signal  # type: ignore[attr-defined]
 from qtpy.QtWidgets import QApplication
 
+from napari_pathseg.gui import garbage
 from napari_pathseg.gui.jobs import Job
 from napari_pathseg.progress import CancelToken, Progress
 
@@ -221,14 +221,12 @@ class _Lingering:
     """
 
     _runners: ClassVar[set[QtRunner]] = set()
-    _collects: ClassVar[bool] = True
 
     @classmethod
     def begin(cls, runner: QtRunner) -> None:
         """Wait for a runner without holding up the window."""
         if not cls._runners:
-            cls._collects = gc.isenabled()
-            gc.disable()
+            garbage.hold()
             poll(cls._look, LINGER_MS)
         cls._runners.add(runner)
 
@@ -238,6 +236,6 @@ class _Lingering:
         for runner in tuple(cls._runners):
             if not runner.computes:
                 cls._runners.remove(runner)
-        if not cls._runners and cls._collects:
-            gc.enable()
+        if not cls._runners:
+            garbage.let_go()
         return bool(cls._runners)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -249,3 +251,45 @@ def test_several_planes_and_who_does_not_draw_get_all_pixels(stack: Shown) -> No
     with pytest.raises(IndexError):
         level[2, 0, :90, :80]
     assert stack.told == 0
+
+
+def test_a_plane_of_a_part_of_a_stack_comes_late_too(stack: Shown) -> None:
+    # A viewer cuts out what is in view, and then takes the plane of it.
+    part = stack.levels[0][:, :, 100:400, 200:600]
+    plane = part[1, 2]
+    assert (plane.shape, plane.ndim, plane.chunks) == ((300, 400, 3), 3, (512, 512, 3))
+    assert set(np.unique(np.asarray(plane)[..., 2])) == {100 // 2 + 100}
+    assert stack.told == 1
+    stack.slide.may_read.set()
+    stack.patience = None
+    truth = stack.slide.read_plane(Field(0, 150, 260, 20, 340, (1.0, 1.0)), Plane(2, 1))
+    np.testing.assert_array_equal(np.asarray(plane[50:70, 60:]), truth)
+    np.testing.assert_array_equal(np.asarray(part[1, -1, 50:70, 60:]), truth)
+
+
+def test_a_view_needs_dask_only_for_what_dask_does() -> None:
+    script = (
+        "import pickle, sys, numpy as np\n"
+        "from napari_pathseg.slide.cache import ChunkCache\n"
+        "from napari_pathseg.slide.pyramid import viewer_pyramid\n"
+        "from napari_pathseg.slide.synthetic import SyntheticSlide\n"
+        "shown = viewer_pyramid(SyntheticSlide((1100, 900)), channel=None,\n"
+        "    cache=ChunkCache(1 << 25), keep_bytes=0, patience=lambda: None)\n"
+        "level = shown.levels[0]\n"
+        "pixels = np.asarray(level)\n"
+        "assert np.array_equal(pixels[5:90, 7:60], np.asarray(level[5:, 7:60][:85]))\n"
+        "assert (level.shape, level.size, len(level)) == (pixels.shape, pixels.size, 1100)\n"
+        "assert 'dask.array' not in sys.modules\n"
+        "import dask.array as da\n"
+        "assert da.asarray(level).chunksize == level.chunks\n"
+        "part = level[5:300, ::7]\n"
+        "assert isinstance(part, da.Array)\n"
+        "assert np.array_equal(part.compute(), pixels[5:300, ::7])\n"
+        "assert np.allclose(level[:200, :200].mean(axis=0).compute(), pixels[:200, :200].mean(0))\n"
+        "assert np.array_equal((level[9, :50] + 1).compute(), pixels[9, :50] + 1)\n"
+        "assert isinstance(np.concatenate([level, level]), da.Array)\n"
+        "copy = pickle.loads(pickle.dumps(level[9:80]))\n"
+        "assert np.array_equal(copy.compute(), pixels[9:80])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -11,9 +11,9 @@ import numpy as np
 
 from napari_pathseg.config import SlideConfig
 from napari_pathseg.errors import SlideError
-from napari_pathseg.geometry import world_scale
+from napari_pathseg.geometry import Field, world_scale
 from napari_pathseg.gui.layers import KEY, units
-from napari_pathseg.slide.base import Slide
+from napari_pathseg.slide.base import RGB, Slide
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.channels import WHITE, Channel
 from napari_pathseg.slide.open import open_slide
@@ -23,6 +23,7 @@ LayerData = tuple[Any, dict[str, Any], str]
 
 PLUGIN, GROUP = "napari-pathseg", "slides"
 MEGABYTE = 1 << 20
+LOOK_PIXELS = 2048 * 2048
 _GENERATED = re.compile(r"synthetic-(\d+)x(\d+)-([0-9.]+)-(\d+)")
 
 CHUNKS = ChunkCache(SlideConfig().cache_mb * MEGABYTE)
@@ -32,10 +33,15 @@ CHUNKS = ChunkCache(SlideConfig().cache_mb * MEGABYTE)
 def slide_config() -> SlideConfig:
     """What the person set for slides; the cache is made to fit at once.
 
-    napari has no settings of ours when the plugin is not installed in it: the defaults count.
+    napari has no settings of ours when the plugin is not installed in it: the defaults count. They
+    do, too, where napari keeps no file of them: to make their models it would read the manifests
+    of all plugins, a tenth of the time in which the first slide appears.
     """
-    from napari.settings import get_plugin_settings
+    from napari.settings import get_plugin_settings, get_settings
 
+    own = get_settings().config_path
+    if own is not None and not Path(own).with_name(f"{PLUGIN}.yaml").exists():
+        return SlideConfig()
     try:
         group = getattr(get_plugin_settings(PLUGIN), GROUP)
     except KeyError:
@@ -82,6 +88,7 @@ def read_file(path: Path) -> list[LayerData]:
     if len(first.scenes) > 1:
         _look_at_all_when_there()
     layers = {first.scene: slide_layers(first)}
+    _show_at_once(first, layers[first.scene][-1][0])
     for scene in range(len(first.scenes)):
         if scene != first.scene:
             try:
@@ -97,6 +104,41 @@ def read_file(path: Path) -> list[LayerData]:
     first.settle()
     # The last layer lies on top.
     return [layer for scene in sorted(layers) for layer in layers[scene]] + shown
+
+
+def _show_at_once(slide: Slide, data: Any) -> None:
+    """What is read now of the first slide is seen while napari makes its first layer.
+
+    Parameters
+    ----------
+    slide : Slide
+    data : array or list of arrays
+        Of the layer that lies on top.
+    """
+    from napari import current_viewer
+
+    viewer = current_viewer()
+    if getattr(viewer, "window", None) is None:
+        return
+    from napari_pathseg.gui.widgets.first_look import FirstLook, is_wanted
+
+    if not is_wanted(viewer):
+        return
+    pixels = _coarsest(slide, data[-1] if isinstance(data, list) else data)
+    if pixels is not None and pixels.min() < pixels.max():
+        height, width = slide.shape
+        mpp = slide.metadata.mpp or (1.0, 1.0)
+        FirstLook(viewer, pixels, (height * mpp[0], width * mpp[1]))
+
+
+def _coarsest(slide: Slide, array: Any) -> RGB | None:
+    """All of a slide in colours, None where that would take long."""
+    if slide.stack.is_flat and not slide.stack.channels:
+        return np.asarray(array) if array.size <= 3 * LOOK_PIXELS else None  # and it is kept
+    level = slide.levels[-1]
+    if level.shape[0] * level.shape[1] > LOOK_PIXELS:
+        return None
+    return slide.read(Field(len(slide.levels) - 1, 0, 0, *level.shape, level.downsample))
 
 
 def _look_at_all_when_there() -> None:

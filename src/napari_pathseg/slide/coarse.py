@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import tempfile
 import threading
+import time
 import weakref
 from collections import deque
 from dataclasses import dataclass, replace
@@ -39,6 +41,10 @@ LARGE_PIXELS = 36_000_000
 
 WAIT_S = 0.05
 """Between two looks at a picture that is decoded as a whole."""
+
+LAYER_S = 0.8
+"""Before so long no piece is made unless somebody waits for all: the layer that shows the first
+guess is being made, and would get half of Python's time."""
 
 PIECE_PX = 256
 MOST_WANTED = 300
@@ -91,6 +97,8 @@ class CoarseLevels:
         self._lock = threading.Lock()
         self._ended = threading.Event()
         self._started = False
+        self._begun_s = -math.inf
+        self._is_awaited = threading.Event()
         if self._tried.all():
             self._ended.set()
 
@@ -118,6 +126,7 @@ class CoarseLevels:
         DamagedSlideError
             When a place can not be read.
         """
+        self._is_awaited.set()
         self._start()
         while not self._ended.wait(0.1):
             if cancel is not None:
@@ -165,6 +174,7 @@ class CoarseLevels:
             if self._started or self._ended.is_set():
                 return
             self._started = True
+            self._begun_s = time.monotonic()
         # A thread that holds nothing of this between two pieces: it ends when nobody looks.
         thread = threading.Thread(
             target=_work, args=(weakref.ref(self),), name="pathseg-coarse", daemon=True
@@ -174,7 +184,7 @@ class CoarseLevels:
 
     def step(self) -> bool:
         """Make the guess better, or one piece exact; False when nothing is left to do."""
-        if self._ended.is_set() or self._is_waited_for():
+        if self._ended.is_set() or self._is_waited_for() or self._is_early():
             return not self._ended.is_set()
         try:
             if not self._guess.finished:
@@ -206,6 +216,11 @@ class CoarseLevels:
             self._glimpsed = glimpse.pixels
             self.changes += 1
         return True
+
+    def _is_early(self) -> bool:
+        """Whether a layer is still being made, and nobody waits for anything exact."""
+        left_s = self._begun_s + LAYER_S - time.monotonic()
+        return self._guess.finished and left_s > 0 and not self._is_awaited.wait(WAIT_S)
 
     def _next(self) -> tuple[int, int] | None:
         with self._lock:

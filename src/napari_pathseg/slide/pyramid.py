@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-
-import dask.array as da
+from typing import TYPE_CHECKING
 
 from napari_pathseg.geometry import Pair, Shape, exact_downsample
 from napari_pathseg.slide.base import Plane, Slide
@@ -15,7 +14,7 @@ from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.coarse import CoarseLevels, CoarseSource, coarse_levels
 from napari_pathseg.slide.late import LateLevels
 from napari_pathseg.slide.late_stack import LateStack
-from napari_pathseg.slide.level_array import MOST_AT_ONCE, LevelArray
+from napari_pathseg.slide.level_view import MOST_AT_ONCE, SMALL, LazyLevel, LevelView
 from napari_pathseg.slide.sources import (
     CACHE_BYTES,
     AveragedSource,
@@ -25,6 +24,9 @@ from napari_pathseg.slide.sources import (
     level_sources,
     stacked,
 )
+
+if TYPE_CHECKING:
+    import dask.array as da
 
 
 def dask_pyramid(
@@ -60,9 +62,11 @@ def dask_pyramid(
     if channel is not None or not (stack.channels or stack.is_flat):
         slide.check_plane(Plane(0, 0, channel))
     if stack.is_flat or (channel is None and stack.channels):
-        return [_lazy(source, source.name) for source in _flat(slide, channel, cache)]
+        flat = _flat(slide, channel, cache)
+        return [_lazy(source, source.name).view.to_dask_array() for source in flat]
     planes, lengths = _planes(slide, channel, cache)
-    return [_lazy(source, _stack_name(source)) for source in stacked(planes, lengths)]
+    stacks = stacked(planes, lengths)
+    return [_lazy(source, _stack_name(source)).view.to_dask_array() for source in stacks]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +75,15 @@ class ViewerPyramid:
 
     Attributes
     ----------
-    levels : list of dask arrays
-        Finest first.
+    levels : list of LevelView
+        Finest first; each turns into a dask array where something of dask is asked of it.
     coarse : CoarseLevels or None
         What becomes exact in the background, where something does.
     late : LateLevels or LateStack
         What is read while something else is drawn in its place.
     """
 
-    levels: list[da.Array]
+    levels: list[LevelView]
     coarse: CoarseLevels | None
     late: LateLevels | LateStack
 
@@ -123,15 +127,15 @@ def viewer_pyramid(
 
 def _drawn(
     sources: Sequence[Source | CoarseSource | StackSource], late: LateLevels | LateStack
-) -> list[da.Array]:
-    """Arrays of all levels, of which a viewer gets what is there."""
-    levels: list[da.Array] = []
+) -> list[LevelView]:
+    """Views of all levels, of which a viewer gets what is there."""
+    levels = []
     for index, source in enumerate(sources):
         name = _stack_name(source) if isinstance(source, StackSource) else source.name
         # napari draws whole chunks: of smaller ones fewer pixels lie around what is seen.
         level = _lazy(source, name, late.side(index))
-        level.drawn = partial(late.draw, index) if late.is_late(index) else None
-        levels.append(level)
+        drawn = partial(late.draw, index) if late.is_late(index) else None
+        levels.append(replace(level, drawn=drawn).view)
     return levels
 
 
@@ -162,12 +166,11 @@ def _stack_name(source: StackSource) -> str:
 
 def _lazy(
     source: Source | CoarseSource | StackSource, name: str, side: Shape | None = None
-) -> LevelArray:
-    """An array of a level in chunks of `side`, or of its own."""
+) -> LazyLevel:
+    """A level that is read in chunks of `side`, or of its own."""
     plane = source.planes[0] if isinstance(source, StackSource) else source
     lead = source.ndim - plane.ndim
     chunks = (*[1] * lead, *(side or plane.chunk), *plane.shape[2:])
-    array = LevelArray.of(source, chunks, f"pathseg-{name}")
-    if isinstance(source, LevelSource) and source.slide.reads_in_threads:
-        array.at_once = MOST_AT_ONCE
-    return array
+    own_threads = isinstance(source, LevelSource) and source.slide.reads_in_threads
+    at_once = MOST_AT_ONCE if own_threads else SMALL
+    return LazyLevel(source, chunks, f"pathseg-{name}", at_once)

@@ -226,7 +226,7 @@ def test_corrected_pixels_stay_locked_after_a_restart_and_in_other_fields(
     open_in(again, marked_slide)
     np.testing.assert_array_equal(shown(again), erased)
     assert again.desk.work.state.draft.by_hand[y, x]
-    assert again.desk.hand_layer.visible
+    assert again.desk.hand_layer.data.any()
     look_at(again, VIEW)
     again.segment_field("gland")
     assert at(again, GLANDS[0].center) == 0
@@ -242,7 +242,7 @@ def test_corrected_pixels_stay_locked_after_a_restart_and_in_other_fields(
     assert len(again.desk.fields()) == 2
     assert at(again, GLANDS[0].center) == 0
     again.show_hand()
-    assert not again.desk.hand_layer.visible
+    assert not again.desk.hand_layer.data.any()
     again.close()
     third = make_controller()
     open_in(third, marked_slide)

@@ -189,10 +189,11 @@ def test_an_object_is_pointed_at(asked: PathsegController) -> None:
         [*low, *high], [truth.y, truth.x, truth.stop_y, truth.stop_x], atol=2
     )
     pointing = Pointing(asked.viewer, asked.desks)
-    pointing.at_object(desk, one.region, rings)
+    pointing.at_object(desk, one.region)
+    pointing.outline(desk, rings)
     y, x = asked.viewer.scene.camera.center[-2:]
     np.testing.assert_allclose(asked.level0_of((y, x)), one.region.center, atol=1)
-    pointing.at_object(desk, Region(300, 400, 2, 2), rings)  # a speck, where it lies
+    pointing.at_object(desk, Region(300, 400, 2, 2))  # a speck, where it lies
     assert asked.viewer.scene.camera.zoom * desk.mpp[0] == pytest.approx(8)
     layer = asked.viewer.layers[f"{desk.name} boxes"]
     assert len(layer.data) == len(rings)

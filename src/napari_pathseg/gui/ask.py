@@ -48,8 +48,8 @@ class Request:
     threshold : float
     locked : frozenset of int
         Classes that nothing may change.
-    others : tuple of PlacedMask
-        All other fields: what a person drew in them is left alone in a new one too.
+    others : callable
+        Gives all fields, as PlacedMask: what a person drew in them is left alone in a new one too.
     """
 
     region: Region
@@ -60,7 +60,7 @@ class Request:
     spatial_class: LabelClass | None
     threshold: float
     locked: frozenset[int] = frozenset()
-    others: tuple[PlacedMask, ...] = ()
+    others: Callable[[], tuple[PlacedMask, ...]] = tuple
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +145,7 @@ def lay(segmentation: Segmentation, request: Request) -> Answered:
     if request.base is not None and same_field:
         base = request.base
     else:
-        base = _drawn_elsewhere(segmentation.field, request.others)
+        base = _drawn_elsewhere(segmentation.field, request.others())
     draft = base.with_proposal(segmentation, values, classes, request.locked)
     mask = draft.mask(classes, request.locked)
     counts = count_classes(mask, segmentation.mpp)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from napari_pathseg.errors import (
@@ -136,7 +137,7 @@ class Asking:
             None if chosen is None else self._host.classing.of_name(desk, chosen),
             self._host.threshold,
             frozenset(desk.locked),
-            self._others(desk),
+            _others(desk),
         )
         self.cancel()
         self._generation += 1
@@ -167,14 +168,6 @@ class Asking:
         desk, self._asked = self._asked, None
         if desk is not None and desk in tuple(self._host.desks):
             self._host.stage.show_prompts(desk)
-
-    def _others(self, desk: Desk) -> tuple[PlacedMask, ...]:
-        """All fields as they are now."""
-        work = desk.work
-        if work is None:
-            return desk.stored.placed()
-        draft, field = work.state.draft, work.record.field
-        return (*desk.stored.placed(), PlacedMask.of(field, work.mask, draft.by_hand, desk.classes))
 
     def _session(self, desk: Desk) -> Session:
         """The desk's session; in the background, since it may load the model."""
@@ -274,3 +267,12 @@ class Asking:
         self._generation += 1
         self._ahead.close()
         self._runner.close()
+
+
+def _others(desk: Desk) -> Callable[[], tuple[PlacedMask, ...]]:
+    """All fields as they are now; the one under work is packed in the background."""
+    stored, work, classes = desk.stored.placed(), desk.work, desk.classes
+    if work is None:
+        return lambda: stored
+    field, mask, by_hand = work.record.field, work.mask, work.state.draft.by_hand
+    return lambda: (*stored, PlacedMask.of(field, mask, by_hand, classes))

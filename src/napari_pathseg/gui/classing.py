@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_pathseg.classes import ClassList, Color, LabelClass
-from napari_pathseg.gui.counts import count_classes
+from napari_pathseg.gui.counts import Count
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.draft import Draft
 from napari_pathseg.gui.host import Host
@@ -18,7 +18,8 @@ from napari_pathseg.gui.work import State
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.record import FieldRecord
 
-Before = list[tuple[FieldRecord, Mask]]
+Counts = dict[int, Count]
+Before = list[tuple[FieldRecord, Mask, Counts | None]]
 
 
 class Classing:
@@ -117,12 +118,16 @@ class Classing:
         desk, value = self._host.desk, label_class.value
         if desk is None or not self._host.may_change(desk):
             return
-        before = [pair for pair in desk.fields() if value in {c.value for c in pair[0].classes}]
+        before = [
+            (record, mask, _counts(desk, record, mask))
+            for record, mask in self._with_class(desk, value)
+        ]
         objects = desk.counts().get(value)
         desk.removed.add(value)
-        for record, mask in before:
+        for record, mask, counts in before:
             gone = np.where(mask == value, 0, mask).astype(np.uint16)
-            self._put(desk, record.without_class(value), gone)
+            left = None if counts is None else {v: c for v, c in counts.items() if v != value}
+            self._put(desk, record.without_class(value), gone, left)
         if self._host.selected == label_class.name:
             self._host.selected = next((c.name for c in desk.listed()), None)
             self._host.drawing.hold(desk, self._host.tool)
@@ -139,12 +144,14 @@ class Classing:
         self._host.stage.recolor(desk)
         if work is None or not set(desk.classes) - set(work.record.classes):
             return
+        mask = work.mask
         work.classes = desk.classes
+        work.put(work.state, mask)
         known = {c.value for c in work.record.classes}
         more = [c for c in desk.listed() if c.value not in known]
         if more:
             classes = ClassList((*work.record.classes, *more))
-            work.push(replace(work.state, record=replace(work.record, classes=classes)))
+            work.push(replace(work.state, record=replace(work.record, classes=classes)), mask)
             self._host.saving.field(desk, work.record, work.mask)
 
     def _alter(self, desk: Desk, changed: LabelClass) -> None:
@@ -155,7 +162,7 @@ class Classing:
             work = desk.work
             if work is not None and work.id == record.id:
                 work.classes = desk.classes
-                work.push(replace(work.state, record=renamed))
+                work.push(replace(work.state, record=renamed), mask)
             self._host.saving.field(desk, renamed, mask)
         self._host.stage.recolor(desk)
 
@@ -163,8 +170,11 @@ class Classing:
         fields = desk.fields()
         return (pair for pair in fields if value in {c.value for c in pair[0].classes})
 
-    def _put(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
-        """Another mask for a field, under work or stored, saved as one step."""
+    def _put(self, desk: Desk, record: FieldRecord, mask: Mask, counts: Counts | None) -> None:
+        """Another mask for a field, under work or stored, saved as one step.
+
+        `counts` is what is in it; None for the field under work, which is counted when shown.
+        """
         work = desk.work
         if work is not None and work.id == record.id:
             by_hand = work.state.draft.by_hand
@@ -174,14 +184,15 @@ class Classing:
             placed = PlacedMask.of(record.field, mask, by_hand, desk.classes)
             desk.stored.put(record.id, placed)
         desk.records[record.id] = record
-        desk.counted(record.id, mask, count_classes(mask, record.field.mpp(desk.mpp)))
+        if counts is not None:
+            desk.counted(record.id, mask, counts)
         self._host.saving.field(desk, record, mask)
 
     def _bring_back(self, desk: Desk, label_class: LabelClass, before: Before) -> None:
         desk.removed.discard(label_class.value)
-        for record, mask in before:
+        for record, mask, counts in before:
             if desk.present(record.id) is not None:
-                self._put(desk, record, mask)
+                self._put(desk, record, mask, counts)
         self._shown(desk)
         self._host.say(Message(f"{label_class.name} is back.", "good"))
 
@@ -190,3 +201,11 @@ class Classing:
         self._host.stage.show_prompts(desk)
         self._host.editing.show(desk)
         self._host.changed.emit()
+
+
+def _counts(desk: Desk, record: FieldRecord, mask: Mask) -> Counts | None:
+    """What is in a field; None where the one under work is still being counted."""
+    work = desk.work
+    if work is not None and work.id == record.id and not desk.is_counted(record.id, mask):
+        return None
+    return desk.counts_in(record.id)

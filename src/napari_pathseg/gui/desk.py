@@ -262,9 +262,13 @@ class Desk:
                 total[value] = total[value] + count if value in total else count
         return total
 
+    def counts_in(self, field_id: str) -> dict[int, Count]:
+        """Objects and area of each class value in one field."""
+        return self._counts.get(field_id, {})
+
     def objects_in(self, field_id: str) -> int:
         """Objects in one field, of all classes."""
-        return sum(count.objects for count in self._counts.get(field_id, {}).values())
+        return sum(count.objects for count in self.counts_in(field_id).values())
 
     def rescale(self, mpp: Pair) -> None:
         """Another scale: areas change and the session must be made anew."""

@@ -200,7 +200,8 @@ class Explaining:
         box = pending.field.cropped(top, left, height, width)
         inside = importance.instances[top : top + height, left : left + width] == one.label
         (traced,) = outlines(inside.astype(np.uint8))
-        self._pointing.at_object(desk, box.region, level0_rings(box, traced))
+        self._pointing.at_object(desk, box.region)
+        self._pointing.outline(desk, level0_rings(box, traced))
 
     def _weighed(self, generation: int, pending: Segmentation, found: Importance) -> None:
         if generation != self._generation:

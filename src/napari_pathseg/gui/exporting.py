@@ -185,17 +185,13 @@ class Exporting:
             self._token = None
             finished(result)
 
+        def saved_first(report: ProgressCallback, cancel: CancelToken) -> object:
+            self._controller.saving.flush()
+            return work(sources, own, report, cancel)
+
         # The token comes before a runner that works at once has ended.
         self._token = CancelToken()
-        token = self._runner.submit(
-            Job(
-                title,
-                lambda report, cancel: work(sources, own, report, cancel),
-                done,
-                self._failed,
-                self._progressed,
-            )
-        )
+        token = self._runner.submit(Job(title, saved_first, done, self._failed, self._progressed))
         if self._token is not None:
             self._token = token
 
@@ -203,7 +199,6 @@ class Exporting:
         desk = self._controller.desk
         if desk is None:
             raise ExportError(OPEN_FIRST)
-        self._controller.saving.flush()
         desks = list(self._controller.desks) if scope == "all" else [desk]
         if scope == "field":
             if desk.work is None:

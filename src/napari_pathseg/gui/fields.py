@@ -43,9 +43,10 @@ class Fields:
         if desk.work is None or desk.work.id != field_id:
             if field_id not in desk.stored.ids():
                 return False
-            self.leave(desk)
+            self._put_away(desk)
             desk.take_out(field_id)
             self._host.stage.show_stored(desk)
+            self._host.stage.show_prompts(desk)
             self._host.editing.show(desk)
             self._host.drawing.hold(desk, self._host.tool)
         if look and desk.work is not None:
@@ -57,15 +58,19 @@ class Fields:
 
         Its layer stays for the next field.
         """
-        work = desk.work
-        if work is None:
-            return
-        placed = desk.put_away()
-        if placed is not None and not placed.mask.any() and work.record.status == "proposed":
+        if self._put_away(desk):
+            self._host.stage.show_stored(desk)
+            self._host.stage.show_prompts(desk)
+
+    def _put_away(self, desk: Desk) -> bool:
+        """The same without showing it; False when no field is under work."""
+        work, placed = desk.work, desk.put_away()
+        if work is None or placed is None:
+            return False
+        if not placed.mask.any() and work.record.status == "proposed":
             desk.forget(work.id)
             self._host.saving.delete(desk, work.id)
-        self._host.stage.show_stored(desk)
-        self._host.stage.show_prompts(desk)
+        return True
 
     def go_to_last_change(self) -> None:
         """Bring the field into view that was changed last of all."""

@@ -115,10 +115,10 @@ class Importing:
         store = desk.store
         if store is None or not controller.may_change(desk):
             return
-        controller.saving.flush()
         frame, mapping, classes = self._frame(desk), self.mapping, desk.classes
 
         def work(*_: object) -> list[StoredField]:
+            controller.saving.flush()
             imported = import_labels(
                 incoming,
                 mapping,

@@ -91,6 +91,8 @@ def display_dtype(classes: ClassList) -> np.dtype[np.uint8] | np.dtype[np.uint16
 READING = ("napari_pathseg.slide.pyramid", "napari_pathseg.slide.backend_openslide")
 DRAWING = ("scipy.ndimage", "xarray", "vispy.visuals.line")
 """What napari imports when it first draws a layer of each kind."""
+CHANGING = ("skimage.segmentation", "skimage.draw")
+"""What the first click on an object and the first line through one import."""
 
 
 def warm_up() -> None:
@@ -99,7 +101,7 @@ def warm_up() -> None:
     For the background, so no layer is made here: their units come from a registry that two
     threads must not load at once.
     """
-    for name in READING + DRAWING:
+    for name in READING + DRAWING + CHANGING:
         if find_spec(name.partition(".")[0]) is not None:
             import_module(name)
     colors = mask_colormap(ClassList.from_names(["warm-up"], [(1, 2, 3)]))

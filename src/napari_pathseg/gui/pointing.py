@@ -43,21 +43,29 @@ class Pointing:
         self._desks.bring_forward(desk)
         self._look(desk, region, FILLS)
 
-    def at_object(self, desk: Desk, region: Region, rings: list[Ring]) -> None:
-        """Put an object into the middle, at a zoom that shows it, and outline it.
+    def at_object(self, desk: Desk, region: Region) -> None:
+        """Put an object into the middle, at a zoom that shows it.
 
         Parameters
         ----------
         desk : Desk
         region : Region
             Its bounding box, level-0 pixels.
-        rings : list of float arrays (points, 2)
-            Closed rings, continuous level-0 pixels.
         """
         self._desks.bring_forward(desk)
         now = self._taken(desk, region)
         comfortable = SEEN_AT_LEAST <= now <= SEEN_AT_MOST
         self._look(desk, region, now if comfortable else COMFORTABLE)
+
+    def outline(self, desk: Desk, rings: list[Ring]) -> None:
+        """Outline an object, and no other one.
+
+        Parameters
+        ----------
+        desk : Desk
+        rings : list of float arrays (points, 2)
+            Closed rings, continuous level-0 pixels.
+        """
         self._desks.point(desk, rings)
 
     def clear(self) -> None:

@@ -92,7 +92,7 @@ class PromptLayers:
         for name in (self._points_name, self._shapes_name):
             layer = self._named(name)
             if layer is not None:
-                layer.visible = seen and layer.metadata.get("some", False)
+                _set_visible(layer, seen and layer.metadata.get("some", False))
 
     def drop(self) -> None:
         """Take the layers away."""
@@ -129,7 +129,7 @@ class PromptLayers:
             self._insert(layer, above)
         if not _is_new(layer, points, mpp):
             return
-        layer.visible = bool(points)
+        _set_visible(layer, bool(points))
         if not points:
             return
         layer.data = np.array([level0_to_world(p.y, p.x, mpp) for p in points])
@@ -154,7 +154,7 @@ class PromptLayers:
             self._insert(layer, above)
         if not _is_new(layer, (*shapes, *(ring.tobytes() for ring in pointed)), mpp):
             return
-        layer.visible = bool(shapes or pointed)
+        _set_visible(layer, bool(shapes or pointed))
         if not (shapes or pointed):
             return
         outlines = [
@@ -167,6 +167,12 @@ class PromptLayers:
         ]
         layer.edge_width = OUTLINE_PX / float(self._viewer.scene.camera.zoom)
         layer.edge_color = [color for _, _, color in outlines]
+
+
+def _set_visible(layer: Layer, visible: bool) -> None:
+    """Show or hide a layer; where it is so already, napari would lay out its canvas for nothing."""
+    if layer.visible != visible:
+        layer.visible = visible
 
 
 def _points(name: str, mpp: Pair | None) -> Points:

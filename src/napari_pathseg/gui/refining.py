@@ -107,7 +107,8 @@ class Refining:
             return
 
         def counted(counts: dict[int, Count] | None) -> None:
-            if counts is not None and desk.work is work and work.mask is mask:
+            # Also of a field that was left meanwhile; not of one that is gone.
+            if counts is not None and work.mask is mask and field_id in desk.records:
                 desk.counted(field_id, mask, counts)
                 self._host.changed.emit()
 

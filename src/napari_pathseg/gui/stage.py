@@ -71,7 +71,7 @@ class Stage:
         if begins:  # first: what listens to it finds nothing shown yet, and adds no layer
             self.viewer.layers.selection.active = layer
         # One layer for one field after the other: napari takes long to add and remove them.
-        self.recolor(desk)
+        self._color(layer, desk)
         place_field(layer, work.record.field, desk.mpp)
         show_mask(layer, work.mask, desk.classes)
         self._show_hand(desk)
@@ -117,16 +117,11 @@ class Stage:
         if layer.metadata.get("shown") is by_hand:
             return
         layer.metadata["shown"] = by_hand
-        shown = self._has_hand(desk)
-        if shown:  # placed before it is shown: each change of a layer that is seen is drawn
+        if self._hand_shown and by_hand.any():
             place_field(layer, work.record.field, desk.mpp)
             _put(layer, hatched(by_hand))
-        if layer.visible != shown:
-            layer.visible = shown
-
-    def _has_hand(self, desk: Desk) -> bool:
-        drawn = desk.work is not None and bool(desk.work.state.draft.by_hand.any())
-        return self._hand_shown and drawn
+        elif layer.data.any():  # emptied, not hidden: napari lays out its canvas anew for that
+            _put(layer, np.zeros((1, 1), np.uint8))
 
     def show_hand(self, desks: Iterable[Desk], shown: bool) -> None:
         """Show which pixels were corrected, or not."""
@@ -148,6 +143,7 @@ class Stage:
         Its layer is made with the desk, when nobody works yet: napari takes long to add one.
         """
         if desk.overview is not None:
+            self._color(desk.overview, desk)
             desk.overview.refresh()
             return
         from napari_pathseg.gui.outlined_labels import Labels
@@ -187,11 +183,15 @@ class Stage:
 
     def recolor(self, desk: Desk) -> None:
         """Class colours, without those that are hidden; nothing is done where they are shown."""
-        wanted = (desk.classes, frozenset(desk.hidden))
         for layer in (desk.field_layer, desk.overview):
-            if layer is not None and layer.metadata.get("colors") != wanted:
-                layer.colormap = mask_colormap(*wanted)
-                layer.metadata["colors"] = wanted
+            if layer is not None:
+                self._color(layer, desk)
+
+    def _color(self, layer: Labels, desk: Desk) -> None:
+        wanted = (desk.classes, frozenset(desk.hidden))
+        if layer.metadata.get("colors") != wanted:
+            layer.colormap = mask_colormap(*wanted)
+            layer.metadata["colors"] = wanted
 
     def place(self, slide_layer: Image, mpp: Pair | None) -> None:
         """Give a slide its scale in all of its channels."""
@@ -225,7 +225,7 @@ class Stage:
     def show_only_tissue(self, desk: Desk, only: bool) -> None:
         """Hide the masks to look underneath, or show them again."""
         for layer in desk.label_layers():
-            layer.visible = not only and (layer is not desk.hand_layer or self._has_hand(desk))
+            layer.visible = not only
 
     def set_seen(self, desk: Desk, seen: bool) -> None:
         """Show a slide with all that belongs to it, or nothing of it."""

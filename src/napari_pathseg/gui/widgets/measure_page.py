@@ -37,6 +37,7 @@ from napari_pathseg.gui.object_columns import (
 )
 from napari_pathseg.gui.object_layer import show_objects
 from napari_pathseg.gui.pointing import Pointing
+from napari_pathseg.gui.prompt_layers import Ring
 from napari_pathseg.gui.widgets.object_card import ObjectCard
 from napari_pathseg.gui.widgets.object_table import ObjectTable
 from napari_pathseg.gui.widgets.plots import NO_CLASSES, NO_OBJECTS, Histogram, Series
@@ -44,9 +45,10 @@ from napari_pathseg.gui.widgets.settling import settling_timer
 from napari_pathseg.gui.widgets.summary_box import SummaryBox, narrow_box
 from napari_pathseg.gui.widgets.tooltips import explain
 from napari_pathseg.gui.worker import QtRunner
+from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.measure import MIN_INSTANCE_PX
 from napari_pathseg.labels.stains import STAINS
-from napari_pathseg.progress import CancelToken
+from napari_pathseg.progress import CancelToken, ProgressCallback
 
 SETTLE_MS = 400
 """Measured when nothing has changed for this long."""
@@ -88,6 +90,7 @@ class MeasurePage(QWidget):
         self._token: CancelToken | None = None
         self._measuring: dict[Desk, Measuring] = {}
         self._shown: _Shown | None = None
+        self._pointed: MeasuredObject | None = None
         self._timer = settling_timer(self, SETTLE_MS, self.measure)
         self._make_controls()
         self._lay_out()
@@ -190,6 +193,7 @@ class MeasurePage(QWidget):
     def hideEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """Another tab: the outline of the chosen object goes."""
         super().hideEvent(event)  # type: ignore[arg-type]
+        self._pointed = None
         self.pointing.clear()
 
     def closeEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
@@ -268,10 +272,8 @@ class MeasurePage(QWidget):
             self.controller.say(Message("This object is no longer there.", "warning"))
             return
         record, found = present
-        numbers = None if desk.store is None else desk.store.numbers(one.record.id)
-        field, area_px = one.record.field, one.measure.area_px
-        rings = rings_of(field, found, one.region, value, area_px, numbers)
-        self.pointing.at_object(desk, one.region, rings)
+        self.pointing.at_object(desk, one.region)
+        self._outline(desk, one, found)
         self.card.show_object(one)
         slide, store = desk.slide, desk.store
         self._runner.submit(
@@ -284,6 +286,21 @@ class MeasurePage(QWidget):
                 self._failed,
             )
         )
+
+    def _outline(self, desk: Desk, one: MeasuredObject, mask: Mask) -> None:
+        """Outline an object; in the background, as the store may be writing."""
+        store, self._pointed = desk.store, one
+
+        def trace(_report: ProgressCallback, _cancel: CancelToken) -> list[Ring]:
+            numbers = None if store is None else store.numbers(one.record.id)
+            value, area_px = one.label_class.value, one.measure.area_px
+            return rings_of(one.record.field, mask, one.region, value, area_px, numbers)
+
+        def traced(rings: list[Ring]) -> None:
+            if self._pointed is one and desk in self._desks():
+                self.pointing.outline(desk, rings)
+
+        self.controller.mender.submit(Job("Outlining", trace, traced, self._failed))
 
     def _pictures(self, one: MeasuredObject) -> Callable[[BeforeAfter], None]:
         return lambda found: self.card.show_pictures(found, one.label_class.color)

@@ -30,7 +30,7 @@ from napari_pathseg.gui.reviewing import NOTHING
 from napari_pathseg.gui.widgets.settling import settling_timer
 from napari_pathseg.gui.widgets.tooltips import explain
 from napari_pathseg.gui.worker import QtRunner
-from napari_pathseg.progress import CancelToken
+from napari_pathseg.progress import CancelToken, ProgressCallback
 
 WHAT, SLIDE, SURE, STATUS, AGREES = range(5)
 SETTLE_MS = 300
@@ -209,11 +209,15 @@ class ReviewPage(QWidget):
         if not fields:
             self.refresh()
             return
-        self.controller.saving.flush()
+
+        def compare(report: ProgressCallback, cancel: CancelToken) -> None:
+            self.controller.saving.flush()
+            self._agreements.compare(fields, report, cancel)
+
         self._token = self._runner.submit(
             Job(
                 "Comparing with what was proposed",
-                lambda report, cancel: self._agreements.compare(fields, report, cancel),
+                compare,
                 lambda _none: self.refresh(),
                 self._failed,
             )

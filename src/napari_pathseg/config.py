@@ -70,6 +70,8 @@ class SegmentConfig:
         Megabytes of embeddings kept on the disk for the next time; 0 keeps none.
     context : bool
         Let a model that can take what lies around each input into account, a fifth slower.
+    working_mpp : float or None
+        Micrometres per pixel at which all words are looked for; None = what suits each of them.
     """
 
     tile_px: int = 448
@@ -82,6 +84,7 @@ class SegmentConfig:
     cached_tiles: int = 150
     kept_mb: int = 0
     context: bool = False
+    working_mpp: float | None = None
 
     def __post_init__(self) -> None:
         sides = (self.tile_px, self.click_px)
@@ -93,6 +96,8 @@ class SegmentConfig:
             raise ValueError(f"tiles of {self.tile_px} can not share {self.overlap_px} pixels")
         if not 0 < self.threshold < 1:
             raise ValueError(f"a threshold lies between 0 and 1: {self.threshold}")
+        if self.working_mpp is not None and not self.working_mpp > 0:
+            raise ValueError(f"no scale to look at: {self.working_mpp} µm per pixel")
 
 
 @dataclass(frozen=True, slots=True)

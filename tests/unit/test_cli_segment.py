@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,10 +75,11 @@ class ByColour:
 
 @pytest.fixture(autouse=True)
 def by_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = SegmentConfig(tile_px=256, overlap_px=64, max_tiles=12)
-
-    def open_session(path: Path, *, mpp: tuple[float, float] | None, **_: object) -> Session:
-        return Session(open_slide(path), ByColour(), Vocabulary.load(), mpp=mpp, config=config)
+    def open_session(
+        path: Path, *, mpp: tuple[float, float] | None, config: SegmentConfig, **_: object
+    ) -> Session:
+        small = replace(config, tile_px=256, overlap_px=64, max_tiles=12)
+        return Session(open_slide(path), ByColour(), Vocabulary.load(), mpp=mpp, config=small)
 
     monkeypatch.setattr("napari_pathseg.inference.session.open_session", open_session)
 
@@ -279,6 +280,16 @@ def test_overruling_the_slide_is_said(ome_tiff: Path, tmp_path: Path) -> None:
     result = _segment(ome_tiff, "--prompt", "nuclei", "--mpp", "0.25", "--out", tmp_path)
     assert result.exit_code == 0, result.stderr
     assert "--mpp 0.25 is used in place of the 0.5 x 0.5" in result.stderr
+
+
+def test_words_are_looked_for_as_closely_as_wanted(ome_tiff: Path, tmp_path: Path) -> None:
+    result = _segment(ome_tiff, "--prompt", "nuclei", "--working-mpp", "1", "--out", tmp_path)
+    assert result.exit_code == 0, result.stderr
+    facts = json.loads((tmp_path / "slide.ome.json").read_text(encoding="utf-8"))
+    assert facts["working_mpp"] == 1.0
+    assert facts["field_mpp"] == pytest.approx([1.0, 1.0])
+    (nuclei,) = facts["terms"]
+    assert nuclei["pixels"] > 0
 
 
 def test_too_large_for_one_field_says_region(

@@ -203,6 +203,13 @@ def test_the_command_writes_its_report(
     look = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert look.count("data:image/jpeg;base64,") == 1
     assert "gland, best: Dice 0.9" in look or "gland, best: Dice 1.0" in look
+    assert report["working_mpp"] is None
+    assert "µm/px" not in look
+    coarse = CliRunner().invoke(main, [*arguments, "--working-mpp", "2"])
+    assert json.loads(coarse.stdout)["working_mpp"] == 2.0
+    assert coarse.stdout != done.stdout
+    again = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "All words looked for at 2 µm/px." in again
     nothing = CliRunner().invoke(main, [*arguments, "--split", "test"])
     assert nothing.exit_code == 1
     assert "no case has split 'test'" in nothing.stderr

@@ -12,7 +12,7 @@ import click
 
 from napari_pathseg.cli.console import print_json, print_table, progress_line
 from napari_pathseg.cli.fetching import fetch_for
-from napari_pathseg.cli.options import context_option, model_option
+from napari_pathseg.cli.options import context_option, model_option, working_mpp_option
 from napari_pathseg.errors import PathsegError
 from napari_pathseg.progress import Progress
 
@@ -35,6 +35,7 @@ _KINDS = ("text", "point", "points5", "box")
 @click.option("--limit", type=int, metavar="N", help="At most N images of each data set.")
 @model_option
 @context_option
+@working_mpp_option
 @click.option("--seed", type=int, default=0, help="For the choice of images and objects.")
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR"
@@ -48,6 +49,7 @@ def evaluate(
     limit: int | None,
     model: str,
     context: bool,
+    working_mpp: float | None,
     seed: int,
     out: Path,
     as_json: bool,
@@ -74,7 +76,7 @@ def evaluate(
         raise PathsegError(f"{cases}: no case has split '{split}'.", "Give --split or --dataset.")
     fetch_for(model)
     segmenter, vocabulary = adapted(load_segmenter(model), Vocabulary.load(), [])
-    config = SegmentConfig(context=context)
+    config = SegmentConfig(context=context, working_mpp=working_mpp)
     measured: list[Measured] = []
     case_of: dict[int, Case] = {}
     with progress_line() as progress:
@@ -85,7 +87,11 @@ def evaluate(
             ):
                 case_of[id(one)] = case
                 measured.append(one)
-    report = summarize(measured, seed) | {"model": segmenter.card.identity, "split": split}
+    report = summarize(measured, seed) | {
+        "model": segmenter.card.identity,
+        "split": split,
+        "working_mpp": working_mpp,
+    }
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     lines = [json.dumps(asdict(one)) for one in measured]

@@ -15,6 +15,7 @@ from napari_pathseg.cli.options import (
     model_option,
     mpp_option,
     region_option,
+    working_mpp_option,
 )
 from napari_pathseg.cli.region import open_region
 from napari_pathseg.prompts import TextPrompt
@@ -49,6 +50,7 @@ SHOWN_OBJECTS = 10
 @model_option
 @adapter_option
 @context_option
+@working_mpp_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -66,6 +68,7 @@ def explain(
     model: str,
     adapters: Sequence[Path],
     context: bool,
+    working_mpp: float | None,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -81,7 +84,13 @@ def explain(
     check_writable(out)
     prompts = [TextPrompt(text) for text in texts]
     opened = open_region(
-        slide, corner_and_size, mpp=mpp, model=model, adapters=adapters, context=context
+        slide,
+        corner_and_size,
+        mpp=mpp,
+        model=model,
+        adapters=adapters,
+        context=context,
+        working_mpp=working_mpp,
     )
     with progress_line() as progress, opened as here:
         segmentation = here.session.segment(here.region, prompts, progress=progress)

@@ -53,6 +53,13 @@ mpp_option = click.option(
     metavar="M",
     help="Micrometres per pixel of the slide, where its file does not say or is wrong.",
 )
+working_mpp_option = click.option(
+    "--working-mpp",
+    type=Number(*PLAUSIBLE_MPP),
+    metavar="M",
+    help="Micrometres per pixel at which the words are looked for: coarser is quicker and less "
+    "exact. [default: what suits each word]",
+)
 region_option = click.option(
     "--region",
     "corner_and_size",

@@ -46,6 +46,7 @@ def open_region(
     model: str,
     adapters: Sequence[Path],
     context: bool,
+    working_mpp: float | None,
 ) -> Iterator[OpenRegion]:
     """A slide's region, or all of the slide, until the `with` block ends.
 
@@ -61,7 +62,7 @@ def open_region(
         slide,
         mpp=None if mpp is None else (mpp, mpp),
         model=model,
-        config=SegmentConfig(max_tiles=MAX_TILES, context=context),
+        config=SegmentConfig(max_tiles=MAX_TILES, context=context, working_mpp=working_mpp),
         adapters=adapters,
     )
     with session.slide:

@@ -16,6 +16,7 @@ from napari_pathseg.cli.options import (
     model_option,
     mpp_option,
     region_option,
+    working_mpp_option,
 )
 from napari_pathseg.cli.region import open_region
 from napari_pathseg.errors import PromptError
@@ -65,6 +66,7 @@ _NUMBER = Number()
 @model_option
 @adapter_option
 @context_option
+@working_mpp_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -84,6 +86,7 @@ def segment(
     model: str,
     adapters: Sequence[Path],
     context: bool,
+    working_mpp: float | None,
     out: Path,
     as_json: bool,
 ) -> None:
@@ -97,7 +100,13 @@ def segment(
 
     check_writable(out)
     opened = open_region(
-        slide, corner_and_size, mpp=mpp, model=model, adapters=adapters, context=context
+        slide,
+        corner_and_size,
+        mpp=mpp,
+        model=model,
+        adapters=adapters,
+        context=context,
+        working_mpp=working_mpp,
     )
     with progress_line() as progress, opened as here:
         segmentation = here.session.segment(here.region, prompts, progress=progress)

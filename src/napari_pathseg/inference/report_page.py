@@ -72,7 +72,8 @@ def page(
     Parameters
     ----------
     report : dict
-        From :func:`napari_pathseg.inference.report.summarize`, with "model" and "split".
+        From :func:`napari_pathseg.inference.report.summarize`, with "model", "split" and
+        "working_mpp".
     show : callable
         Gives the pixels of a measured case.
     """
@@ -85,13 +86,18 @@ def page(
         "<!doctype html><meta charset=utf-8><meta name=viewport content='width=device-width'>"
         f"<title>Evaluation of {html.escape(report['model'])}</title><style>{_STYLE}</style>"
         f"<h1>{html.escape(report['model'])}</h1>"
-        f"<p>Split {html.escape(report['split'])}.</p>{protocols}"
+        f"<p>Split {html.escape(report['split'])}.{_looked_at(report)}</p>{protocols}"
         f"<h2>Overlap</h2>{_overlaps(report['rows'])}"
         f"{_absent(report['absent'])}"
         f"<h2>Score against truth</h2>{_calibration(report['calibration'])}"
         "<h2>Cases</h2><p class=note>Green: found. Black line: true outline.</p>"
         f"{''.join(cases)}\n"
     )
+
+
+def _looked_at(report: dict[str, Any]) -> str:
+    mpp = report["working_mpp"]
+    return "" if mpp is None else f" All words looked for at {mpp:g} µm/px."
 
 
 def _overlaps(rows: Sequence[dict[str, Any]]) -> str:

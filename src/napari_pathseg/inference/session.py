@@ -98,7 +98,7 @@ class Session:
         ------
         PromptError, UnknownTermError
         """
-        return understand(texts, self.vocabulary, self.segmenter)
+        return understand(texts, self.vocabulary, self.segmenter, self.config.working_mpp)
 
     def plan(self, region: Region, working_mpp: float | None) -> Plan:
         """How a region would be looked at, without reading it.

@@ -39,9 +39,18 @@ class Question:
 
 
 def understand(
-    prompts: Sequence[TextPrompt], vocabulary: Vocabulary, segmenter: Segmenter
+    prompts: Sequence[TextPrompt],
+    vocabulary: Vocabulary,
+    segmenter: Segmenter,
+    working_mpp: float | None = None,
 ) -> tuple[Question, ...]:
     """The questions of some text prompts, one for each term, in order.
+
+    Parameters
+    ----------
+    working_mpp : float, optional
+        Micrometres per pixel at which all are looked at; by default what the person chose for a
+        term, else what suits it.
 
     Raises
     ------
@@ -63,8 +72,8 @@ def understand(
         if not note and asked != (match.term,):
             parts = " and ".join(t.object for t in asked)
             note = f"'{match.phrase}' was looked for as {parts}."
-        chosen = vocabulary.chosen_mpp(match.entry.name)
-        mpp = chosen or _working_mpp(asked, match.entry, segmenter)
+        mpp = working_mpp or vocabulary.chosen_mpp(match.entry.name)
+        mpp = mpp or _working_mpp(asked, match.entry, segmenter)
         questions.append(Question(label_class, asked, mpp, note))
     return tuple(questions)
 

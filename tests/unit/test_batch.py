@@ -99,7 +99,7 @@ def test_all_files_of_a_picture_and_what_they_say(tmp_path: Path) -> None:
     assert facts["counts"]["done"] == 1
     assert facts["model_sha256"] == "0" * 64
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert 'src="thumbnails/a%20b.jpg"' in page
+    assert 'width=180 height=180 src="thumbnails/a%20b.jpg"' in page
     assert (out / "thumbnails" / "a b.jpg").exists()
     assert not (out / ".pathseg").exists()
     run_batch(batch_of([path], out))  # what does not belong to the newer labels goes

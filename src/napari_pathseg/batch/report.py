@@ -21,6 +21,9 @@ Facts = dict[str, Any]
 
 TABLE, RUN, PAGE = "report.csv", "run.json", "report.html"
 PACKAGES = ("torch", "numpy", "tifffile", "zarr", "openslide-python", "distributed")
+SHOWN_PX = 180, 240
+"""Height and width of a picture on the page, at the most."""
+
 COLUMNS = (
     "name",
     "slide",
@@ -167,8 +170,9 @@ _STYLE = """
 body{font:14px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1100px;color:#222;padding:0 1em}
 h1{font-size:1.4em}table{border-collapse:collapse;width:100%}
 td,th{border-bottom:1px solid #ddd;padding:.5em;text-align:left;vertical-align:top}
-th{color:#666;font-weight:500}td.n{text-align:right;font-variant-numeric:tabular-nums}
-img{max-width:240px;max-height:180px;display:block}.failed{background:#fdf0ee}
+th{color:#666;font-weight:500}th:last-child,td.n{text-align:right;white-space:nowrap}
+td.n{font-variant-numeric:tabular-nums}td:first-child{width:28%;overflow-wrap:anywhere}
+th:nth-child(2){width:252px}.w{white-space:nowrap}img{display:block}.failed{background:#fdf0ee}
 .sw{display:inline-block;width:.8em;height:.8em;margin-right:.4em}small{color:#666}
 """
 
@@ -185,7 +189,7 @@ def page(rows: Sequence[Facts], run: Facts) -> str:
 <style>{_STYLE}</style>
 <h1>{html.escape(title)}</h1>
 <p>napari-pathseg {__version__}, model {model}; {run["written"][:16].replace("T", " ")} UTC.
-Failed: {number["failed"]}. Done before: {number["kept"]}. For research use only.</p>
+Failed: {number["failed"]}. Done before: {number["kept"]}. Not for diagnosis.</p>
 <table><tr><th>Slide</th><th>Result</th><th>Classes</th><th>Time</th></tr>
 {body}
 </table></html>
@@ -202,12 +206,16 @@ def _row(row: Facts) -> str:
         )
     picture, labels = (quote(row["files"][kind]) for kind in ("thumbnail", "tif"))
     height, width = row["slide_shape"]
+    # The page does not jump where a picture's size is known before it is there.
+    scale = min(SHOWN_PX[0] / height, SHOWN_PX[1] / width)
+    size = f"width={max(round(width * scale), 1)} height={max(round(height * scale), 1)}"
     mpp = "no scale" if row["mpp"] is None else f"{row['mpp'][0]:.3g} µm/px"
     area = "" if row["looked_at_mm2"] is None else f"<br>{row['looked_at_mm2']:.1f} mm² looked at"
     warnings = "".join(f"<br><small>{html.escape(text)}</small>" for text in row["warnings"])
     return (
-        f"<tr><td><b>{name}</b><br><small>{slide}</small><br>{height:,} x {width:,} px, {mpp}{area}"
-        f'</td><td><a href="{labels}"><img loading="lazy" src="{picture}" alt="{name}"></a></td>'
+        f"<tr><td><b>{name}</b><br><small>{slide}</small>"
+        f'<br><span class="w">{height:,} x {width:,} px, {mpp}</span>{area}</td>'
+        f'<td><a href="{labels}"><img loading="lazy" {size} src="{picture}" alt="{name}"></a></td>'
         f"<td>{'<br>'.join(_term(term) for term in row['terms'])}{warnings}</td>"
         f'<td class="n">{row["seconds"]:.1f} s<br><small>{row["tiles"]:,} tiles</small></td></tr>'
     )

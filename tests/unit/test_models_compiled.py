@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +12,15 @@ import torch
 
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field
-from napari_pathseg.models import compiled
-from napari_pathseg.models.base import TileQuery
+from napari_pathseg.models import compiled, registry, segmenter
+from napari_pathseg.models.base import SeveralAtOnce, TileQuery
 from napari_pathseg.models.network import PathsegNetwork
-from napari_pathseg.models.registry import DEFAULT, load_segmenter_file, model_path
+from napari_pathseg.models.registry import (
+    DEFAULT,
+    load_segmenter,
+    load_segmenter_file,
+    model_path,
+)
 from napari_pathseg.slide.synthetic import SyntheticSlide
 
 TERMS = [Term("unspecified", "tissue", "gland"), Term("unspecified", "nuclei", "nucleus")]
@@ -62,6 +68,24 @@ def test_masks_are_those_of_torch_and_the_form_is_kept(
     monkeypatch.setattr(compiled, "_convert", fail)
     load_segmenter_file(model_path(DEFAULT), "cpu")
 
+    threads = []
+    compile_encoder = segmenter.compile_encoder
+
+    def counted(*args: Any, at_once: int = 1, **kinds: Any) -> compiled.CompiledEncoder | None:
+        threads.append(at_once)
+        return compile_encoder(*args, at_once=at_once, **kinds)
+
+    monkeypatch.setattr(segmenter, "compile_encoder", counted)
+    words = load_segmenter(DEFAULT, "cpu", words_only=True)
+    assert isinstance(words, SeveralAtOnce)
+    assert not threads, "nothing is compiled that only clicks need"
+    for _ in range(2):
+        several, at_once = words.for_words()
+    assert threads == [at_once] == [2]
+    again = several.decode(several.encode(picture), queries[:2])
+    for ours, alone in zip(again, found, strict=False):
+        assert np.abs(ours.logits - alone.logits).max() < 0.02
+
 
 def test_who_has_some_of_the_cores_only_is_bound_to_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -81,11 +105,17 @@ def test_who_has_some_of_the_cores_only_is_bound_to_none(
 def test_without_openvino_torch_does_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def missing(*_: object) -> None:
+    def missing(*_: object, **__: object) -> None:
         raise ImportError("No module named 'openvino'")
 
     monkeypatch.delenv(compiled.RUNTIME_VARIABLE)
     monkeypatch.setattr(compiled, "CompiledEncoder", missing)
+    registry._kept.cache_clear()
+    words = load_segmenter(DEFAULT, "cpu", words_only=True)
+    assert isinstance(words, SeveralAtOnce)
+    assert words.for_words() == (words, 1)
+    assert "slower" in caplog.text
+    caplog.clear()
     model = load_segmenter_file(model_path(DEFAULT), "cpu")
     assert "slower" in caplog.text
     picture = np.full((448, 448, 3), 200, np.uint8)

@@ -168,7 +168,7 @@ def _task(job: SlideJob) -> Facts:
 def _model(name: str, adapters: tuple[str, ...]) -> tuple[Segmenter, Vocabulary]:
     from napari_pathseg.inference.adapting import load_adapted
 
-    return load_adapted(name, [Path(file) for file in adapters])
+    return load_adapted(name, [Path(file) for file in adapters], words_only=True)
 
 
 def _said(error: BaseException, job: SlideJob) -> str:

@@ -120,7 +120,7 @@ def batch(
         context=context,
     )
     fetch_for(settings.model)
-    segmenter, vocabulary = load_adapted(settings.model, adapters)
+    segmenter, vocabulary = load_adapted(settings.model, adapters, words_only=True)
     work = prepare(inputs, out, settings, segmenter, vocabulary, resume=resume)
     out.mkdir(parents=True, exist_ok=True)
     try:

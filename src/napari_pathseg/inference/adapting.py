@@ -44,8 +44,15 @@ def adapted(
     return AdaptedSegmenter(segmenter, adapters), with_taught(vocabulary, cards)
 
 
-def load_adapted(model: str, files: Sequence[Path]) -> tuple[Segmenter, Vocabulary]:
+def load_adapted(
+    model: str, files: Sequence[Path], *, words_only: bool = False
+) -> tuple[Segmenter, Vocabulary]:
     """A model by its name and the person's vocabulary, with the adapters in some files.
+
+    Parameters
+    ----------
+    words_only : bool
+        As :func:`~napari_pathseg.models.registry.load_segmenter`.
 
     Raises
     ------
@@ -56,7 +63,8 @@ def load_adapted(model: str, files: Sequence[Path]) -> tuple[Segmenter, Vocabula
         As :func:`adapted`.
     """
     loaded = [load_adapter(file) for file in files]
-    return adapted(load_segmenter(model), Vocabulary.of_user(), loaded)
+    segmenter = load_segmenter(model, words_only=words_only)
+    return adapted(segmenter, Vocabulary.of_user(), loaded)
 
 
 def with_taught(vocabulary: Vocabulary, cards: Sequence[AdapterCard]) -> Vocabulary:

@@ -135,12 +135,14 @@ def _ready_request(compiled: Any) -> Any:
     return request
 
 
-def compile_encoder(network: PathsegNetwork, sha256: str) -> CompiledEncoder | None:
+def compile_encoder(
+    network: PathsegNetwork, sha256: str, *, outputs: tuple[int, ...] = ALL, at_once: int = 1
+) -> CompiledEncoder | None:
     """The compiled encoder, or None where torch has to do (`PATHSEG_RUNTIME=torch` asks for it)."""
     if os.environ.get(RUNTIME_VARIABLE, "openvino") == "torch":
         return None
     try:
-        return CompiledEncoder(network, sha256)
+        return CompiledEncoder(network, sha256, outputs=outputs, at_once=at_once)
     except (ImportError, RuntimeError, OSError) as error:
         _log.warning("OpenVINO is not used, the model will be slower: %s", error)
         return None

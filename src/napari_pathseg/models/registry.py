@@ -55,7 +55,9 @@ def fetch_base(
         fetch_mobile_sam(progress, cancel)
 
 
-def load_segmenter(name: str = DEFAULT, device: str | None = None) -> Segmenter:
+def load_segmenter(
+    name: str = DEFAULT, device: str | None = None, *, words_only: bool = False
+) -> Segmenter:
     """Load a model by name, or from a file of ours; the last one loaded is kept.
 
     Parameters
@@ -64,6 +66,8 @@ def load_segmenter(name: str = DEFAULT, device: str | None = None) -> Segmenter:
         One of `MODELS` or `ADAPTERS`, or the path of a `.safetensors` file.
     device : str, optional
         "cpu", "cuda" or "mps"; by default the fastest that is there.
+    words_only : bool
+        Do not take the time and the memory that make clicks fast.
 
     Raises
     ------
@@ -72,16 +76,17 @@ def load_segmenter(name: str = DEFAULT, device: str | None = None) -> Segmenter:
     FetchError
         When what :func:`fetch_base` fetches is not there and can not be had.
     """
-    return _kept(name, device or fastest_device())
+    return _kept(name, device or fastest_device(), words_only)
 
 
 @functools.lru_cache(maxsize=1)
-def _kept(name: str, device: str) -> Segmenter:
+def _kept(name: str, device: str, words_only: bool) -> Segmenter:
     if name in ADAPTERS:
         return ADAPTERS[name](device)
     if name == PERMISSIVE:
-        return _load(SHIPPED, device, name, read_mobile_sam(fetch_mobile_sam()))
-    return load_segmenter_file(model_path(name), device)
+        base = read_mobile_sam(fetch_mobile_sam())
+        return _load(SHIPPED, device, name, base, words_only=words_only)
+    return _load(model_path(name), device, words_only=words_only)
 
 
 def fastest_device() -> str:
@@ -105,12 +110,17 @@ def load_segmenter_file(path: Path, device: str = "cpu") -> Segmenter:
 
 
 def _load(
-    path: Path, device: str, name: str = "", base: Mapping[str, Tensor] | None = None
+    path: Path,
+    device: str,
+    name: str = "",
+    base: Mapping[str, Tensor] | None = None,
+    *,
+    words_only: bool = False,
 ) -> Segmenter:
     card = load_card(path, name)
     network = PathsegNetwork(card.objects, card.regions, context=card.context)
     load_weights(network, path, name, base)
-    return PathsegSegmenter(network, card, device)
+    return PathsegSegmenter(network, card, device, words_only=words_only)
 
 
 def model_path(name: str) -> Path:

@@ -70,11 +70,22 @@ class PathsegSegmenter:
     card : ModelCard
     device : str
         "cpu", "cuda" or "mps".
+    words_only : bool
+        Compile the encoder for words alone, by :meth:`for_words`; here torch encodes.
     """
 
-    def __init__(self, network: PathsegNetwork, card: ModelCard, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        network: PathsegNetwork,
+        card: ModelCard,
+        device: str = "cpu",
+        *,
+        words_only: bool = False,
+    ) -> None:
         self._network = network.eval().to(device)
-        self._compiled = compile_encoder(network, card.sha256) if device == "cpu" else None
+        compiles = device == "cpu" and not words_only
+        self._compiled = compile_encoder(network, card.sha256) if compiles else None
+        self._compiles_words = device == "cpu" and (words_only or self._compiled is not None)
         self._card = card
         self._device = device
         self._passes = 0
@@ -99,11 +110,15 @@ class PathsegSegmenter:
         """The same model for words alone, and from how many threads it is best asked at once."""
         at_once = min(torch.get_num_threads(), MOST_AT_ONCE)
         with self._lock:
-            if self._compiled is None:
-                return self, 1
-            if self._beside is None or self._beside.at_once != at_once:
-                self._beside = _ForWords(self, at_once)
-            return self._beside, at_once
+            if self._compiles_words and (self._beside is None or self._beside.at_once != at_once):
+                self._beside = self._compiled_for_words(at_once)
+            return (self, 1) if self._beside is None else (self._beside, at_once)
+
+    def _compiled_for_words(self, at_once: int) -> _ForWords | None:
+        own = self._network, self._card.sha256
+        encoder = compile_encoder(*own, outputs=FOR_WORDS, at_once=at_once)
+        self._compiles_words = encoder is not None  # it is not tried for each slide again
+        return None if encoder is None else _ForWords(self, encoder)
 
     def encode(
         self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
@@ -230,14 +245,11 @@ class _ForWords(PathsegSegmenter):
     It shares the network; encoding leaves out what only clicks need.
     """
 
-    def __init__(self, own: PathsegSegmenter, at_once: int) -> None:
+    def __init__(self, own: PathsegSegmenter, encoder: CompiledEncoder) -> None:
         self._network, self._card, self._device = own._network, own._card, own._device
-        self._own, self.at_once = own, at_once
+        self._own, self._encoder, self.at_once = own, encoder, encoder.at_once
         self._lock = contextlib.nullcontext()  # words change nothing
         self._counting = threading.Lock()
-        self._encoder = CompiledEncoder(
-            own._network, own.card.sha256, outputs=FOR_WORDS, at_once=at_once
-        )
 
     @property
     def encoder_passes(self) -> int:

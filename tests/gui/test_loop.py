@@ -18,9 +18,12 @@ from napari_pathseg.geometry import Field, Region
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.jobs import Job
 from napari_pathseg.gui.layers import hatched
+from napari_pathseg.gui.relocating import Relocating
 from napari_pathseg.gui.tools import Tool
+from napari_pathseg.labels import refuge
 from napari_pathseg.labels.cleanup import Cleanup
 from napari_pathseg.labels.journal import LabelStore
+from napari_pathseg.labels.refuge import refuge_of, refuges
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.prompts import BoxPrompt, LassoPrompt, PointPrompt, ScribblePrompt
 
@@ -461,7 +464,9 @@ def test_a_share_with_the_labels_and_the_slide_that_vanishes(
     share.rename(tmp_path / "away")
     first.desk.field_layer.paint((5, 5), 1)
     assert "is gone" in first.message.text
-    assert "kept in memory" in first.message.text
+    assert f"labels are kept in {refuges()[0]}" in first.message.text
+    assert not first.saving.unsaved
+    np.testing.assert_array_equal(stored(first), shown(first))
     mask = shown(first)
     (tmp_path / "away").rename(share)  # it is there again
     first.message.actions[0].run()
@@ -475,14 +480,69 @@ def test_a_share_with_the_labels_and_the_slide_that_vanishes(
     np.testing.assert_array_equal(stored(first), mask)
 
 
-def test_labels_without_a_place_are_said_to_be_in_memory_until_there_is_one(
+def test_labels_whose_folder_is_gone_are_kept_elsewhere_and_come_back(
     make_controller: Make, marked_slide: Path, tmp_path: Path
 ) -> None:
-    (tmp_path / "share").touch()  # no folder can be made there
+    share = tmp_path / "share"
+    share.touch()  # no folder can be made there
+    first = make_controller(labels_folder=share / "labels")
+    open_in(first, marked_slide)
+    actions = ["Try again", "Choose another folder"]
+    assert [action.label for action in first.message.actions] == actions
+    look_at(first, VIEW)
+    first.segment_field("gland")
+    first.desk.field_layer.paint((5, 5), 1)
+    assert first.desk.store.path.parent == refuges()[0]
+    assert not first.saving.unsaved
+    mask = shown(first)
+    first.close()
+
+    again = make_controller(labels_folder=share / "labels")  # still gone
+    open_in(again, marked_slide)
+    assert str(refuges()[0]) in again.message.text
+    np.testing.assert_array_equal(shown(again), mask)
+    again.desk.field_layer.paint((9, 9), 1)
+    mask = shown(again)
+    share.unlink()
+    again.close()
+
+    third = make_controller(labels_folder=share / "labels")  # there again
+    open_in(third, marked_slide)
+    np.testing.assert_array_equal(shown(third), mask)
+    assert third.desk.store.path.parent == share / "labels"
+    assert refuge_of(third.desk.identity, "x") is None
+    third.editing.undo()  # the history came along
+    assert shown(third)[9, 9] == 0
+
+
+def test_newer_labels_that_were_kept_elsewhere_are_offered(
+    make_controller: Make, marked_slide: Path, tmp_path: Path
+) -> None:
+    first = make_controller()
+    open_in(first, marked_slide)
+    look_at(first, VIEW)
+    first.segment_field("gland")
+    (tmp_path / "labels").rename(tmp_path / "away")
+    first.desk.field_layer.paint((5, 5), 1)
+    mask = shown(first)
+    first.close()
+    (tmp_path / "away").rename(tmp_path / "labels")
+    again = make_controller()
+    open_in(again, marked_slide)
+    assert shown(again)[5, 5] == 0
+    assert f"were kept in {refuges()[0]}" in again.message.text
+    again.message.actions[0].run()
+    np.testing.assert_array_equal(shown(again), mask)
+
+
+def test_labels_that_no_folder_takes_are_in_memory_until_one_does(
+    make_controller: Make, marked_slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "share").touch()
+    nowhere = tmp_path / "share" / "one", tmp_path / "share" / "two"
+    monkeypatch.setattr(refuge, "refuges", lambda: nowhere)
     controller = make_controller(labels_folder=tmp_path / "share" / "labels")
     open_in(controller, marked_slide)
-    actions = ["Try again", "Choose another folder"]
-    assert [action.label for action in controller.message.actions] == actions
     look_at(controller, VIEW)
     controller.segment_field("gland")
     controller.desk.field_layer.paint((5, 5), 1)
@@ -492,6 +552,28 @@ def test_labels_without_a_place_are_said_to_be_in_memory_until_there_is_one(
     controller.message.actions[0].run()
     assert not controller.saving.unsaved
     np.testing.assert_array_equal(stored(controller), shown(controller))
+    (tmp_path / "labels").write_bytes(b"")
+    monkeypatch.setattr(refuge, "refuges", lambda: (tmp_path / "labels" / "x", tmp_path / "late"))
+    (tmp_path / "share").rename(tmp_path / "away")
+    monkeypatch.setattr(Relocating, "_seek_refuge", lambda *_: None)
+    controller.desk.field_layer.paint((7, 7), 1)
+    assert controller.saving.unsaved
+    mask, identity, field_id = shown(controller), controller.desk.identity, controller.desk.work.id
+    controller.close()  # the last moment
+    with LabelStore.open(identity, "x", tmp_path / "late") as store:
+        np.testing.assert_array_equal(store.load(field_id)[1], mask)
+
+
+def test_labels_that_go_to_and_fro_between_folders_are_the_newest_in_each(
+    desk_of: PathsegController, tmp_path: Path
+) -> None:
+    desk_of.segment_field("gland")
+    home = desk_of.desk.store.path.parent
+    desk_of.keep_labels_in(tmp_path / "other")
+    desk_of.desk.field_layer.paint((5, 5), 1)
+    desk_of.keep_labels_in(home)
+    assert desk_of.desk.store.path.parent == home
+    np.testing.assert_array_equal(stored(desk_of), shown(desk_of))
 
 
 def test_a_slide_whose_file_vanishes_loses_nothing(

@@ -34,7 +34,7 @@ from napari_pathseg.gui.messages import (
 )
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.refining import Refining
-from napari_pathseg.gui.relocating import relocate
+from napari_pathseg.gui.relocating import Relocating
 from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.reviewing import Reviewing
 from napari_pathseg.gui.saving import Saving
@@ -42,7 +42,6 @@ from napari_pathseg.gui.settings import SettingsStore
 from napari_pathseg.gui.stage import Stage
 from napari_pathseg.gui.tools import PAINTING, Tool
 from napari_pathseg.gui.words import WordBook
-from napari_pathseg.labels.journal import store_path
 from napari_pathseg.progress import CancelToken, ProgressCallback
 from napari_pathseg.prompts import Gesture, LassoPrompt, ScribblePrompt
 from napari_pathseg.vocabulary import Resolution, Vocabulary
@@ -125,7 +124,8 @@ class PathsegController:
         self.mender = mender or ImmediateRunner()
         self._opener = opener or runner
         self.stage = Stage(viewer)
-        self.saving = Saving(writer, self._not_saved, self._not_copied)
+        self.relocating = Relocating(self, writer)
+        self.saving = Saving(writer, self.relocating.not_saved, self._not_copied)
         self.fields = Fields(self)
         self.drawing = Drawing(self)
         self.refining = Refining(self)
@@ -144,7 +144,7 @@ class PathsegController:
             self.changed.emit,
             self._on_stage,
             self.set_mpp_of,
-            self._places,
+            self.relocating.places,
         )
         self.reviewing = Reviewing(self)
         self.explaining = Explaining(self, runner)
@@ -278,9 +278,12 @@ class PathsegController:
         if desk is None:
             self.say(Message(OPEN_FIRST, "warning"))
             return
-        self.saving.flush()
         fields, slide, store = desk.fields(), desk.slide, desk.store
-        usable = store if store is not None and not self.saving.unsaved else None
+
+        def work(report: ProgressCallback, cancel: CancelToken) -> Exported:
+            self.saving.flush()
+            usable = None if self.saving.unsaved else store
+            return export_desk(folder, slide, usable, fields, report, cancel)
 
         def finished(exported: Exported) -> None:
             many = f"{exported.fields} fields" if exported.fields != 1 else "1 field"
@@ -290,15 +293,12 @@ class PathsegController:
         self._runner.submit(
             Job(
                 "Exporting",
-                lambda report, cancel: export_desk(folder, slide, usable, fields, report, cancel),
+                work,
                 finished,
-                self._failed,
+                partial(tell_failure, say=self.say),
                 lambda progress: self.say(Message(progress.message, "busy")),
             )
         )
-
-    def _failed(self, error: BaseException) -> None:
-        tell_failure(error, self.say)
 
     def warm_up(self) -> None:
         """Load the model, and what napari needs for a first mask, before they are asked for."""
@@ -311,7 +311,8 @@ class PathsegController:
             self.words.warm_up()
             return segmenter
 
-        self._runner.submit(Job("Loading the model", load, partial(use_words, self), self._failed))
+        failed = partial(tell_failure, say=self.say)
+        self._runner.submit(Job("Loading the model", load, partial(use_words, self), failed))
 
     def hide_masks(self, hidden: bool) -> None:
         """Look underneath."""
@@ -359,27 +360,10 @@ class PathsegController:
         self.editing.bound(desk.layer)
         self.editing.prepare(desk)
 
-    def _not_saved(self, desk: Desk, error: PathsegError) -> None:
-        text = f"{error} What you do is kept in memory."
-        self.say(Message(text, "error", self._places(desk)))
-
-    def _places(self, desk: Desk) -> tuple[Action, ...]:
-        """What can be done where the labels of a slide can not be kept."""
-
-        def again() -> None:
-            if desk.store is not None:
-                self.saving.again()
-            else:
-                folder = store_path(desk.identity, self.desks.labels_folder).parent
-                relocate(self, self._writer, desk, folder)
-
-        other = Action("Choose another folder", self.folder_wanted.emit, "Keep the labels there")
-        return Action("Try again", again, "Write what is in memory only"), other
-
     def keep_labels_in(self, folder: Path) -> None:
         """Keep the labels of the slide in another folder from now on."""
         if self.desk is not None:
-            relocate(self, self._writer, self.desk, folder)
+            self.relocating.keep(self.desk, folder)
 
     def _not_copied(self, desk: Desk, error: PathsegError) -> None:
         if desk.identity not in self._copy_missed:

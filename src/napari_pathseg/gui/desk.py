@@ -25,6 +25,7 @@ from napari_pathseg.labels.copies import copy_path, is_of, last_change, take_up
 from napari_pathseg.labels.journal import LabelStore, store_path
 from napari_pathseg.labels.masks import regridded
 from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.labels.refuge import leave_refuge, refuge_of
 from napari_pathseg.slide.base import Slide
 
 if TYPE_CHECKING:
@@ -50,13 +51,15 @@ class Opened:
     ----------
     slide : Slide
     store : LabelStore or None
-        None when its labels can not be opened; `trouble` says why.
+        When its labels can not be opened, what is kept of them elsewhere; None for nothing. Then
+        `trouble` says why.
     fields : tuple of StoredField
         Everything that is stored, oldest first.
     copy : Path or None
         Where the labels are copied to beside the slide; None where it has no file.
     newer : Path or None
-        A copy beside the slide that is newer than the store, such as from another computer.
+        A copy that is newer than the store: beside the slide, such as from another computer, or
+        what was kept elsewhere while the store could not be written.
     """
 
     slide: Slide
@@ -87,22 +90,42 @@ def open_desk(
     begin = LabelStore.start_fresh if fresh else LabelStore.open
     store: LabelStore | None = None
     copy = copy_path(slide.path, identity) if slide.path.exists() else None
+    aside = refuge_of(identity, name)
+    spare = _newest(identity, copy, aside) or copy
     try:
-        if copy is not None and not fresh:
-            take_up(copy, store_path(identity, labels), identity, instead=take_newer)
+        if spare is not None and not fresh:
+            taken = take_up(spare, store_path(identity, labels), identity, instead=take_newer)
+            if taken and spare == aside:
+                leave_refuge(spare)
         store = begin(identity, name, labels)
-        fields = _locked_together([_stored(store, record) for record in store.fields()])
+        fields = read_fields(store)
     except StoreError as error:
         if store is not None:
             store.close()
-        return Opened(slide, None, (), error)
+        return _opened_aside(slide, aside, error)
     except BaseException:
         slide.close()
         raise
-    newer = copy if copy is not None and _is_newer(copy, identity, fields) else None
-    if copy is not None and (newer is not None or _of_another(copy, identity)):
+    newer = spare if spare is not None and _is_newer(spare, identity, fields) else None
+    if copy is not None and (newer == copy or _of_another(copy, identity)):
         copy = copy_path(slide.path, identity, own=True)
     return Opened(slide, store, fields, copy=copy, newer=newer)
+
+
+def _opened_aside(slide: Slide, aside: Path | None, trouble: StoreError) -> Opened:
+    """What was kept elsewhere, where the labels themselves can not be opened."""
+    if aside is None:
+        return Opened(slide, None, (), trouble)
+    try:
+        store = LabelStore.open(slide.metadata.identity, slide.path.name, aside.parent)
+        return Opened(slide, store, read_fields(store), trouble)
+    except StoreError:
+        return Opened(slide, None, (), trouble)
+
+
+def read_fields(store: LabelStore) -> tuple[StoredField, ...]:
+    """Everything that is stored, oldest first."""
+    return _locked_together([_stored(store, record) for record in store.fields()])
 
 
 def release(opened: Opened) -> None:
@@ -130,6 +153,14 @@ def _locked_together(fields: Sequence[StoredField]) -> tuple[StoredField, ...]:
                 mine = mine.with_hand(mine.by_hand | theirs)
         found.append(replace(stored, placed=mine))
     return tuple(found)
+
+
+def _newest(identity: str, *copies: Path | None) -> Path | None:
+    """The copy of a slide's labels that was changed last; None where there is none."""
+    there = [copy for copy in copies if copy is not None and copy.is_file()]
+    changed = ((last_change(copy, identity), copy) for copy in there)
+    dated = [(at, copy) for at, copy in changed if at is not None]
+    return max(dated)[1] if dated else None
 
 
 def _is_newer(copy: Path, identity: str, fields: Sequence[StoredField]) -> bool:

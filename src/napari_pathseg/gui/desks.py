@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -27,6 +28,7 @@ from napari_pathseg.gui.remembered import Remembered
 from napari_pathseg.gui.saving import Saving
 from napari_pathseg.gui.sources import open_source
 from napari_pathseg.gui.stage import Stage, slide_path
+from napari_pathseg.labels.refuge import in_refuge
 from napari_pathseg.progress import CancelToken, ProgressCallback
 from napari_pathseg.slide.base import Slide
 
@@ -272,12 +274,14 @@ class Desks:
             fresh = Action("Start fresh", lambda: self.reopen(desk.layer, fresh=True))
             damaged = "damaged" in opened.trouble.what
             actions = (fresh,) if damaged else self._places(desk)
-            self._say(of_error(opened.trouble, actions))
+            self._say(_with_place(of_error(opened.trouble, actions), desk))
         elif desk.store is not None and desk.store.read_only:
             self._say(self.why_read_only(desk))
         elif opened.newer is not None:
             take = Action("Use it", lambda: self.reopen(desk.layer, take_newer=True))
             text = f"The labels beside {desk.name} are newer than those on this computer."
+            if in_refuge(opened.newer):
+                text = f"Newer labels of {desk.name} were kept in {opened.newer.parent}."
             self._say(Message(f"{text} Yours are kept aside if you use them.", "warning", (take,)))
         elif (mixed := self._scales_differ(desk)) is not None:
             self._say(mixed)
@@ -340,6 +344,13 @@ class Desks:
         if self._latest is None:
             self._say(Message(OPEN_FIRST))
         self._changed()
+
+
+def _with_place(message: Message, desk: Desk) -> Message:
+    """What went wrong, and where the labels are that were kept elsewhere meanwhile."""
+    if desk.store is None:
+        return message
+    return replace(message, text=f"{message.text} You see those kept in {desk.store.path.parent}.")
 
 
 def _picture_path(layer: Layer) -> str | None:

@@ -228,9 +228,10 @@ class Drawing:
         """A stroke on the field's layer ended; False when no pixel is different."""
         if desk.work is None or desk.field_layer is None:
             return False
-        work, before = desk.work, desk.work.state
+        work, before, told = desk.work, desk.work.state, self._host.message
         changed = self.painted(desk, desk.field_layer.data.astype(np.uint16))
-        if work.state is not before and not self._host.saving.unsaved:
+        untroubled = self._host.message is told and not self._host.saving.unsaved
+        if work.state is not before and untroubled:
             erased = self._host.tool is Tool.ERASER
             done = "Erased." if erased else f"Drawn: {self._host.selected}."
             self._host.say(Message(f"{done} Ctrl+Z takes it back."))
@@ -262,9 +263,9 @@ class Drawing:
                 return True
         self._name_values(desk, new)
         draft = work.state.draft.with_stroke(shown, painted, window)
-        self._host.saving.stroke(desk, work.record, shown, painted)
         record = work.record.with_status("corrected")
         work.push(replace(work.state, draft=draft, record=record), painted)
+        self._host.saving.stroke(desk, record, painted, (y, x), old, new)
         self._host.editing.show(desk)
         return True
 

@@ -51,6 +51,7 @@ class Host(Protocol):
     threshold: float
     selected: str | None
     outlined: bool
+    message: Message
     changed: Any
     busy_changed: Any
     field_shown: Any

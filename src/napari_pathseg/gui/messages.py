@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from napari_pathseg.errors import CancelledError, PathsegError
 from napari_pathseg.geometry import Pair
 from napari_pathseg.inference.segmentation import ON_GLASS, Segmentation
@@ -79,7 +81,7 @@ def tell_failure(error: BaseException, say: Callable[[Message], None], cancelled
 
 def read_and_found(segmentation: Segmentation) -> Message:
     """What was read, how long it took and how sure the model is; or that nothing was found."""
-    found = set(segmentation.mask.ravel()[segmentation.mask.ravel() > 0].tolist())
+    found = set(np.flatnonzero(np.bincount(segmentation.mask.ravel())).tolist())
     missing = [c.name for c in segmentation.classes if c.value not in found]
     if missing and len(missing) == len(segmentation.classes):
         return Message(_found_nothing(segmentation, missing), "warning")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from napari_pathseg.errors import PathsegError, StoreError
 from napari_pathseg.gui.desk import Desk
@@ -11,11 +12,14 @@ from napari_pathseg.gui.draft import Bool
 from napari_pathseg.gui.jobs import Job, Runner
 from napari_pathseg.inference.segmentation import Mask
 from napari_pathseg.labels.journal import LabelStore
-from napari_pathseg.labels.masks import changed_window
+from napari_pathseg.labels.masks import LabelArray
 from napari_pathseg.labels.record import FieldRecord
+from napari_pathseg.labels.refuge import take_refuge
 from napari_pathseg.labels.rows import Change
 
 COPY_EVERY_S = 300.0
+
+T = TypeVar("T")
 
 
 class Saving:
@@ -30,7 +34,7 @@ class Saving:
         Of its own, so that a stroke never waits for the model.
     failed : callable
         Told when something was not saved; it is then still in memory, and the whole field is
-        written with its next change or with :meth:`again`.
+        written with its next change, with :meth:`again`, or elsewhere when its desk is left.
     not_copied : callable
         Told when no copy could be written beside the slide.
     """
@@ -60,39 +64,59 @@ class Saving:
         self._whole(desk, record, lambda: _store(desk).change_grid(record, mask))
 
     def _whole(self, desk: Desk, record: FieldRecord, work: Callable[[], None]) -> None:
-        self._submit(desk, record.id, work, lambda: self._unsaved.pop(record.id, None))
+        def whole() -> None:
+            work()
+            self._unsaved.pop(record.id, None)
 
-    def stroke(self, desk: Desk, record: FieldRecord, before: Mask, after: Mask) -> None:
-        """Save a stroke; returns at once."""
-        if desk.store is None or record.id in self._unsaved:
-            self.field(desk, record, after)
-            return
-        y, x, old, new = changed_window(before, after)
-        if old.size:
-            old, new = old.copy(), new.copy()
-            self._submit(
-                desk, record.id, lambda: _store(desk).record_stroke(record.id, y, x, old, new)
-            )
+        self._submit(desk, record.id, whole)
 
-    def _submit(
+    def stroke(
         self,
         desk: Desk,
-        field_id: str,
-        work: Callable[[], None],
-        saved: Callable[[], object] = lambda: None,
+        record: FieldRecord,
+        mask: Mask,
+        at: tuple[int, int],
+        old: LabelArray,
+        new: LabelArray,
     ) -> None:
-        def done(_none: None) -> None:
-            saved()
-            self._saved(desk)
+        """Save a stroke; returns at once.
 
+        Parameters
+        ----------
+        desk : Desk
+        record : FieldRecord
+        mask : uint16 array (height, width)
+            After the stroke.
+        at : (int, int)
+            First pixel (y, x) of the window that holds all that is different.
+        old, new : integer array (rows, columns)
+            The window before and after.
+        """
+        if desk.store is None or record.id in self._unsaved:
+            self.field(desk, record, mask)
+            return
+        y, x, old, new = *at, old.copy(), new.copy()
+        self._submit(desk, record.id, lambda: _store(desk).record_stroke(record.id, y, x, old, new))
+
+    def _submit(self, desk: Desk, field_id: str, work: Callable[[], None]) -> None:
         self._writer.submit(
             Job(
                 "Saving labels",
-                lambda _report, _cancel: work(),
-                done,
-                lambda error: self._not_saved(desk, field_id, error),
+                lambda _report, _cancel: self._noted(desk, field_id, work),
+                lambda _none: self._saved(desk),
+                lambda error: self._failed(desk, _expected(error)),
             )
         )
+
+    def _noted(self, desk: Desk, field_id: str, work: Callable[[], T]) -> T:
+        """Do something with the store, and note at once what it did not take: the desk may be
+        left before anybody is told.
+        """
+        try:
+            return work()
+        except BaseException:
+            self._unsaved[field_id] = desk
+            raise
 
     def walk(
         self,
@@ -109,9 +133,9 @@ class Saving:
         `done` gets what changed, which pixels a person drew then where that is asked for, and
         the outcome of `shown`, which is called in the background.
         """
-        store = _store(desk)
 
         def work() -> tuple[Change | None, Bool | None, Mask | None]:
+            store = _store(desk)
             change = store.redo(field_id) if forward else store.undo(field_id)
             hand = store.corrected(field_id) if with_hand and change is not None else None
             return change, hand, None if change is None else shown()
@@ -119,19 +143,18 @@ class Saving:
         self._writer.submit(
             Job(
                 "Undoing",
-                lambda _report, _cancel: work(),
+                lambda _report, _cancel: self._noted(desk, field_id, work),
                 lambda found: done(*found),
-                lambda error: self._not_saved(desk, field_id, error),
+                lambda error: self._failed(desk, _expected(error)),
             )
         )
 
     def last_changed(self, desk: Desk, done: Callable[[str | None], None]) -> None:
         """Find the field that was changed last of all; `done` gets it."""
-        store = _store(desk)
         self._writer.submit(
             Job(
                 "Looking for the last change",
-                lambda _report, _cancel: store.last_changed(),
+                lambda _report, _cancel: _store(desk).last_changed(),
                 done,
                 lambda error: self._failed(desk, _expected(error)),
             )
@@ -152,7 +175,7 @@ class Saving:
         for field_id, desk in list(self._unsaved.items()):
             found = desk.present(field_id)
             if found is None:
-                del self._unsaved[field_id]
+                self._unsaved.pop(field_id, None)
             else:
                 self.field(desk, *found)
 
@@ -161,10 +184,14 @@ class Saving:
         self._writer.flush()
 
     def leave(self, desk: Desk) -> None:
-        """Write the copy beside the slide and release the desk, when all is on the disk."""
+        """Write the copy beside the slide and release the desk, when all is on the disk.
+
+        What its folder does not take is kept elsewhere.
+        """
 
         def work() -> None:
             try:
+                self._save_rest(desk)
                 if desk.copy is not None and desk.uncopied and desk.store is not None:
                     desk.store.checkpoint(desk.copy)
             finally:
@@ -179,6 +206,18 @@ class Saving:
             )
         )
 
+    def _save_rest(self, desk: Desk) -> None:
+        """What is in memory only, as a desk is left; in the thread that writes."""
+        rest = [field_id for field_id, each in list(self._unsaved.items()) if each is desk]
+        fields = [found for found in map(desk.present, rest) if found is not None]
+        try:
+            if fields:
+                _store(desk).save_fields(fields)
+        except StoreError:
+            take_refuge(desk.fields(), desk.store, desk.identity, desk.name).close()
+        for field_id in rest:
+            self._unsaved.pop(field_id, None)
+
     def _saved(self, desk: Desk) -> None:
         desk.uncopied = True
         if any(each.store is not None for each in self._unsaved.values()):
@@ -187,22 +226,17 @@ class Saving:
             self._copy(desk)
 
     def _copy(self, desk: Desk) -> None:
-        copy, store = desk.copy, _store(desk)
+        copy = desk.copy
         assert copy is not None
         desk.copied_at, desk.uncopied = time.monotonic(), False
         self._writer.submit(
             Job(
                 "Copying the labels",
-                lambda _report, _cancel: store.checkpoint(copy),
+                lambda _report, _cancel: _store(desk).checkpoint(copy),
                 lambda _none: None,
                 lambda error: self._not_copied(desk, _expected(error)),
             )
         )
-
-    def _not_saved(self, desk: Desk, field_id: str, error: BaseException) -> None:
-        known = _expected(error)
-        self._unsaved[field_id] = desk
-        self._failed(desk, known)
 
 
 def _store(desk: Desk) -> LabelStore:

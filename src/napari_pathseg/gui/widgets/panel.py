@@ -35,6 +35,7 @@ from napari_pathseg.gui.usual import default_controller
 from napari_pathseg.gui.widgets.canvas_context import CanvasContext
 from napari_pathseg.gui.widgets.keys_window import KeysWindow
 from napari_pathseg.gui.widgets.last_move import LastMove
+from napari_pathseg.gui.widgets.last_place import save_rest
 from napari_pathseg.gui.widgets.message_line import MessageLine
 from napari_pathseg.gui.widgets.segment_page import SegmentPage
 from napari_pathseg.gui.widgets.slide_line import SlideLine
@@ -83,7 +84,7 @@ class PathsegPanel(QWidget):
         self.message = MessageLine(str(napari_viewer.theme), self)
         self._lay_out()
         self._connect(segment)
-        self._closed = False
+        self._closed = self._asked_to_close = False
         self.keys_window: KeysWindow | None = None
         self.tour: Tour | None = None
         self.origins = Origins(self.controller)
@@ -235,8 +236,17 @@ class PathsegPanel(QWidget):
         return isinstance(self._window.focusWidget(), (QLineEdit, QAbstractSpinBox))
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
-        """The window closes: stop the model and finish what is being saved."""
-        if event is not None and event.type() == QEvent.Type.Close and watched is self._window:
+        """The window closes: stop the model and finish what is being saved.
+
+        Where a person closes it, napari asks first, and the window may stay: it is closed when it
+        is hidden.
+        """
+        if event is None or watched is not self._window:
+            return False
+        if event.type() == QEvent.Type.Close:
+            self._asked_to_close = event.spontaneous()
+        closes = event.type() == QEvent.Type.Hide and self._asked_to_close
+        if closes or (event.type() == QEvent.Type.Close and not event.spontaneous()):
             self.shut_down()
         return False
 
@@ -251,6 +261,7 @@ class PathsegPanel(QWidget):
         if self._closed:
             return
         self._closed = True
+        save_rest(self.controller, self)
         self.end_tour()
         self._window.removeEventFilter(self)
         self.viewer.events.theme.disconnect(self._dress)

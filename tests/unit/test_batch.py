@@ -110,6 +110,15 @@ def test_all_files_of_a_picture_and_what_they_say(tmp_path: Path) -> None:
     ]
 
 
+def test_how_closely_words_are_looked_for_can_be_said(tmp_path: Path) -> None:
+    path, out = picture(tmp_path / "a.tif", mpp=1.0), tmp_path / "out"
+    facts = run_batch(batch_of([path], out, working_mpp=2.0))
+    assert facts["settings"]["working_mpp"] == 2.0
+    assert json.loads((out / "a.json").read_text())["working_mpp"] == [2.0]
+    assert not batch_of([path], out, resume=True, working_mpp=2.0).waiting
+    assert batch_of([path], out, resume=True).waiting
+
+
 def test_bad_slides_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:
     good = picture(tmp_path / "good.png")
     no_scale = picture(tmp_path / "noscale.tif")

@@ -55,7 +55,8 @@ def run_slide(
     start = time.perf_counter()
     try:
         with open_slide(job.path) as slide:
-            config = SegmentConfig(context=job.settings.context)
+            asked = job.settings
+            config = SegmentConfig(context=asked.context, working_mpp=asked.working_mpp)
             session = Session(slide, segmenter, vocabulary, mpp=scale_of(job, slide), config=config)
             return segment_to_files(job, session, progress=progress, cancel=cancel)
     except (SlideError, MemoryError, OSError, PathsegError) as error:

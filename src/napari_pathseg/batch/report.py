@@ -127,6 +127,7 @@ def _run(rows: Sequence[Facts], settings: BatchSettings, run: Mapping[str, Any])
             "where": settings.where,
             "instances": settings.instances,
             "formats": list(settings.formats),
+            "working_mpp": settings.working_mpp,
         },
         "counts": counts(rows),
         "failed": [

@@ -40,6 +40,8 @@ class BatchSettings:
         Files of adapters for it; the last one counts where several teach the same term.
     context : bool
         Let the model take what lies around each input into account, where it can.
+    working_mpp : float or None
+        Micrometres per pixel at which all words are looked for; None = what suits each.
     """
 
     prompts: tuple[str, ...]
@@ -50,6 +52,7 @@ class BatchSettings:
     model: str = "default"
     adapters: tuple[str, ...] = ()
     context: bool = False
+    working_mpp: float | None = None
 
     @property
     def texts(self) -> tuple[TextPrompt, ...]:

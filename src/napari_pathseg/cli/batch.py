@@ -10,7 +10,13 @@ import click
 
 from napari_pathseg.cli.console import INTERRUPTED, note, print_json, print_table, progress_line
 from napari_pathseg.cli.fetching import fetch_for
-from napari_pathseg.cli.options import Number, adapter_option, context_option, model_option
+from napari_pathseg.cli.options import (
+    Number,
+    adapter_option,
+    context_option,
+    model_option,
+    working_mpp_option,
+)
 from napari_pathseg.slide.scale import PLAUSIBLE_MPP
 
 FORMATS = ("tif", "geojson", "zarr", "png")
@@ -62,6 +68,7 @@ FORMATS = ("tif", "geojson", "zarr", "png")
 @model_option
 @adapter_option
 @context_option
+@working_mpp_option
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -90,6 +97,7 @@ def batch(
     model: str,
     adapters: Sequence[Path],
     context: bool,
+    working_mpp: float | None,
     workers: int | None,
     scheduler: str | None,
     resume: bool,
@@ -118,6 +126,7 @@ def batch(
         model=str(Path(model).absolute()) if Path(model).suffix else model,
         adapters=tuple(str(file.absolute()) for file in adapters),
         context=context,
+        working_mpp=working_mpp,
     )
     fetch_for(settings.model)
     segmenter, vocabulary = load_adapted(settings.model, adapters, words_only=True)

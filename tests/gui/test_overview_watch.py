@@ -21,7 +21,7 @@ class Coarse:
     def __init__(self) -> None:
         self.levels = [None, None]
         self.pieces, self.pieces_done, self.changes = 4, 0, 0
-        self.ended = False
+        self.ended = self.is_blank = False
         self.errors: tuple[DamagedSlideError, ...] = ()
 
     def stop(self) -> None:
@@ -101,3 +101,14 @@ def test_a_layer_that_is_removed_is_watched_no_more(shown: SimpleNamespace) -> N
     assert shown.watch.tick()
     shown.viewer.layers.clear()
     assert not shown.watch.tick()
+
+
+def test_what_is_grey_while_a_picture_is_decoded_is_told_once(
+    shown: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("napari.utils.notifications.show_info", told.append)
+    shown.coarse.is_blank = True
+    assert shown.watch.tick()
+    assert shown.watch.tick()
+    assert told == ["slide.tif is being decoded. What is grey appears in some seconds."]

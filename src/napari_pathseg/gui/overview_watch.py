@@ -63,6 +63,8 @@ class _Watch:
         if coarse is None or (not layers and self._patience < 0):
             return self._ended()
         if layers:
+            if self._looks == 0 and coarse.is_blank:
+                _tell(f"{self._name} is being decoded. What is grey appears in some seconds.")
             self._patience = 0
             self._looks += 1
             if self._looks <= QUICK or self._looks % SELDOM == 0:
@@ -97,6 +99,12 @@ def _redraw(layer: Any) -> None:
     # napari keeps the coarsest level as it was at the first look, here guessed.
     layer._reset_thumbnail_level_data()
     layer.refresh(extent=False, highlight=False)
+
+
+def _tell(text: str) -> None:
+    from napari.utils.notifications import show_info
+
+    show_info(text)
 
 
 def _warn(coarse: CoarseLevels) -> None:

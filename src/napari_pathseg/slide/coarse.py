@@ -117,6 +117,12 @@ class CoarseLevels:
         """Whether nothing more will change."""
         return self._ended.is_set()
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether some of it is grey because the picture is still being decoded as a whole."""
+        glimpse = self._stored.slide.glimpse()
+        return glimpse is not None and not glimpse.final
+
     def wait(self, cancel: CancelToken | None = None) -> bool:
         """Until all is exact; False when it was stopped before.
 

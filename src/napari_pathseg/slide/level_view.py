@@ -111,15 +111,18 @@ class LevelView(NDArrayOperatorsMixin):
         One for each axis of the level.
     numbers : frozenset of int
         Axes that were indexed by a number: they have a length of 1 and are left out.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ([t,] [z,] height, width[, 3]), without what was indexed by a number.
     """
 
     def __init__(self, level: LazyLevel, part: Block, numbers: frozenset[int]) -> None:
         self.level, self.part, self.numbers = level, part, numbers
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """([t,] [z,] height, width[, 3]), without what was indexed by a number."""
-        return tuple(self.part[axis].stop - self.part[axis].start for axis in self._axes)
+        self._axes = [axis for axis in range(len(part)) if axis not in numbers]
+        sides = [axis.stop - axis.start for axis in part]
+        self.shape: tuple[int, ...] = tuple([sides[axis] for axis in self._axes])
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -146,10 +149,6 @@ class LevelView(NDArrayOperatorsMixin):
         """Shape of what is read together, as zarr tells it."""
         return tuple(self.level.chunks[axis] for axis in self._axes)
 
-    @property
-    def _axes(self) -> list[int]:
-        return [axis for axis in range(len(self.part)) if axis not in self.numbers]
-
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -160,21 +159,20 @@ class LevelView(NDArrayOperatorsMixin):
     def inside(self, index: Any) -> LevelView | None:
         """A part that is not empty, by numbers and slices of whole steps; None for all else."""
         index = index if isinstance(index, tuple) else (index,)
-        axes = self._axes
-        missing = len(axes) - len(index)
-        numbers = [isinstance(i, int | np.integer) for i in index]
-        known = (
-            n or (isinstance(i, slice) and i.step in (None, 1))
-            for n, i in zip(numbers, index, strict=True)
-        )
-        if missing < 0 or not all(known):
+        if len(index) > self.ndim:
             return None
-        part = list(self.part)
-        for axis, wanted in zip(axes, index, strict=False):
-            part[axis] = _within(part[axis], wanted)
-            if part[axis].stop <= part[axis].start:
+        part, dropped = list(self.part), []
+        for axis, wanted in zip(self._axes, index, strict=False):
+            if isinstance(wanted, slice):
+                if wanted.step not in (None, 1):
+                    return None
+            elif isinstance(wanted, int | np.integer):
+                dropped.append(axis)
+            else:
                 return None
-        dropped = (axis for axis, n in zip(axes, numbers, strict=False) if n)
+            part[axis] = inner = _within(part[axis], wanted)
+            if inner.stop <= inner.start:
+                return None
         return LevelView(self.level, tuple(part), self.numbers.union(dropped))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> Pixels:

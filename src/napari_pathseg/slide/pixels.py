@@ -92,8 +92,9 @@ def to_uint8(
     low, high = window
     factor = 255 / max(high - low, 1e-30)
     scaled = np.subtract(values, low, dtype=np.float32) * np.float32(factor)
-    clean = np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0)
-    rounded: npt.NDArray[np.uint8] = (np.clip(clean, 0, 255) + 0.5).astype(np.uint8)
+    if values.dtype.kind == "f":
+        scaled = np.nan_to_num(scaled, copy=False, nan=0.0, posinf=255.0, neginf=0.0)
+    rounded: npt.NDArray[np.uint8] = (np.clip(scaled, 0, 255) + 0.5).astype(np.uint8)
     return rounded
 
 

@@ -59,12 +59,13 @@ class InsideStore(LocalStore):
         if folder not in self._folders_inside:
             self._check_inside(key, os.path.realpath(self.root / folder))
             self._folders_inside.add(folder)
-        place = self.root / key
-        # To follow all links on the way to each chunk would cost a tenth of reading it.
-        if place.is_symlink() or name in ("", ".", ".."):
+        # To follow all links on the way to each chunk would cost a tenth of reading it, and a Path
+        # for each a twentieth.
+        place = f"{self.root}{os.sep}{key}"
+        if name in ("", ".", "..") or os.path.islink(place):  # noqa: PTH114
             self._check_inside(key, os.path.realpath(place))
-        if name in METADATA and place.is_file():
-            _check_metadata(self.root, key, place.stat().st_size)
+        if name in METADATA and Path(place).is_file():
+            _check_metadata(self.root, key, Path(place).stat().st_size)
 
     def _check_inside(self, key: str, place: str) -> None:
         if place != self._real_root and not place.startswith(self._real_root + os.sep):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -102,4 +103,28 @@ def test_scanners_files_are_opened_here_unless_a_person_chose_otherwise() -> Non
         plugins.extension2reader = before
     assert found["*.svs"] == "another"
     assert found["*.ndpi"] == "napari-pathseg"
+    assert found[f"*.zarr{os.sep}"] == "napari-pathseg"
     assert "*.tif" not in found
+
+
+def test_folders_are_left_to_another_plugin_that_reads_them() -> None:
+    from napari.settings import get_settings
+    from npe2 import DynamicPlugin
+
+    plugins = get_settings().plugins
+    before = dict(plugins.extension2reader)
+    plugins.extension2reader = {}
+    other = DynamicPlugin("other-reader")
+    try:
+        with other:
+
+            @other.contribute.reader(filename_patterns=["*.dcm"], accepts_directories=True)
+            def read(path: str) -> None:
+                return None
+
+            open_slides_here()
+        found = dict(plugins.extension2reader)
+    finally:
+        plugins.extension2reader = before
+    assert found["*.svs"] == "napari-pathseg"
+    assert not {"*.dcm", f"*.zarr{os.sep}"} & set(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ PLUGIN = "napari-pathseg"
 KEYS = "keys"
 SLIDE_PATTERNS = ("*.svs", "*.ndpi", "*.scn", "*.bif", "*.qptiff")
 """Suffixes of scanners that napari's own reader claims too."""
+
+SHARED_PATTERNS = (f"*.zarr{os.sep}", "*.dcm")
+"""What other sciences use, too: theirs, where a reader of theirs is installed."""
 
 PLACES = {
     "threshold": "segmenting",
@@ -153,16 +157,32 @@ def kept_settings() -> SettingsStore:
 def open_slides_here() -> None:
     """Let slides that are dropped on napari be opened by this package, without being asked.
 
-    napari's own reader claims the same suffixes, would load them whole, and so napari asks which
-    reader to take. What a person chose for a suffix is left as it is.
+    napari's own reader claims the same suffixes and all folders, would load them whole, and so
+    napari asks which reader to take. What a person chose for a suffix is left as it is.
     """
     from napari.settings import get_settings
 
     plugins = get_settings().plugins
     known = dict(plugins.extension2reader)
-    wanted = dict.fromkeys(SLIDE_PATTERNS, PLUGIN) | known
+    shared = (pattern for pattern in SHARED_PATTERNS if not _is_read_elsewhere(pattern))
+    wanted = dict.fromkeys((*SLIDE_PATTERNS, *shared), PLUGIN) | known
     if wanted != known:
         plugins.extension2reader = wanted
+
+
+def _is_read_elsewhere(pattern: str) -> bool:
+    """Whether another plugin than napari's own and this one reads such files or folders."""
+    from npe2 import PluginManager
+
+    others = (
+        reader
+        for manifest in PluginManager.instance().iter_manifests(disabled=False)
+        if manifest.name not in ("napari", PLUGIN)
+        for reader in manifest.contributions.readers or ()
+    )
+    if pattern.endswith(os.sep):
+        return any(reader.accepts_directories for reader in others)
+    return any(pattern in reader.filename_patterns for reader in others)
 
 
 def apply(controller: PathsegController, settings: Settings) -> None:

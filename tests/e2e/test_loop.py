@@ -9,6 +9,7 @@ import desk_slides as slides
 import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QCloseEvent
 from scipy import ndimage
 
 from napari_pathseg.geometry import Region
@@ -235,3 +236,16 @@ def test_going_back_to_a_place_at_another_level(hand: Hand) -> None:
     np.testing.assert_array_equal(shown(hand), drawn)
     hand.key("Z")
     assert "you changed something last" in hand.controller.message.text
+
+
+def test_a_window_that_a_person_does_not_close_after_all_keeps_its_panel(hand: Hand) -> None:
+    class Pressed(QCloseEvent):
+        """The cross of the window: napari asks before it closes."""
+
+        def spontaneous(self) -> bool:
+            """It comes from outside."""
+            return True
+
+    hand.panel.eventFilter(hand.viewer.window._qt_window, Pressed())
+    hand.ask("gland")
+    assert shown(hand).any()

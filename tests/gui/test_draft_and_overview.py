@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from napari import layers
 from napari.layers.labels._labels_utils import get_contours
 
 from napari_pathseg.classes import ClassList, LabelClass, Term
@@ -13,7 +14,7 @@ from napari_pathseg.geometry import Field
 from napari_pathseg.gui.ask import on_grid
 from napari_pathseg.gui.counts import count_classes
 from napari_pathseg.gui.draft import Draft
-from napari_pathseg.gui.outlined_labels import Labels, outlined
+from napari_pathseg.gui.outlined_labels import FINDER, Labels, outlined, with_fast_outlines
 from napari_pathseg.gui.overview import PlacedMask, StoredLabels, stored_pyramid
 from napari_pathseg.gui.remembered import RECENT, Remembered
 from napari_pathseg.inference.segmentation import Answer, Segmentation
@@ -202,3 +203,21 @@ def test_a_painted_part_is_outlined_as_the_whole() -> None:
     np.testing.assert_array_equal(whole, get_contours(layer.data, 2, 0))
     np.testing.assert_array_equal(part, whole[14:23, 25:40])
     assert whole.any()
+
+
+def test_another_napari_draws_its_own_outlines() -> None:
+    assert Labels is not layers.Labels, "this napari is known"
+    assert Labels.__name__ == "Labels"
+
+    class Renamed(layers.Labels):
+        """Asks for the rims in another way."""
+
+        def _calculate_contour(self, labels: np.ndarray, *, part: slice) -> None:
+            """Nothing is found."""
+
+    class Without:
+        """Has no such method."""
+
+    assert FINDER in vars(Renamed)
+    for other in (Renamed, Without):
+        assert with_fast_outlines(other) is other

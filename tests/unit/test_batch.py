@@ -34,6 +34,7 @@ from napari_pathseg.errors import (
     UnknownTermError,
 )
 from napari_pathseg.inference.spool import TILE_PX
+from napari_pathseg.inference.understanding import understand
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
@@ -117,6 +118,20 @@ def test_how_closely_words_are_looked_for_can_be_said(tmp_path: Path) -> None:
     assert json.loads((out / "a.json").read_text())["working_mpp"] == [2.0]
     assert not batch_of([path], out, resume=True, working_mpp=2.0).waiting
     assert batch_of([path], out, resume=True).waiting
+
+
+def test_a_word_for_which_another_resolution_was_chosen_is_other_work(tmp_path: Path) -> None:
+    path, out = picture(tmp_path / "a.tif", mpp=1.0), tmp_path / "out"
+    batch = batch_of([path], out)
+    run_batch(batch)
+    settings, names = batch.settings, [str(path)]
+    question = understand(settings.texts, VOCABULARY, MarkerSegmenter())[0]
+    assert question.working_mpp is not None
+    name = question.label_class.name
+    same = VOCABULARY.with_mpp(name, question.working_mpp)
+    other = VOCABULARY.with_mpp(name, 2 * question.working_mpp)
+    assert not prepare(names, out, settings, MarkerSegmenter(), same, resume=True).waiting
+    assert prepare(names, out, settings, MarkerSegmenter(), other, resume=True).waiting
 
 
 def test_bad_slides_are_named_and_the_rest_goes_on(tmp_path: Path) -> None:

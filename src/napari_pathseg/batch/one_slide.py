@@ -182,6 +182,7 @@ def _facts(
     field, mpp = plan.field, session.mpp
     owners = prompt_of_each_class(job.settings.prompts, session.vocabulary, session.segmenter)
     terms = _terms(result, owners, written)
+    looked_at = [question.working_mpp for question in plan.questions]
     return {
         "status": "done",
         "slide": str(job.path),
@@ -210,7 +211,7 @@ def _facts(
         "files": written.files,
         "warnings": _warnings(result, terms),
         "layout": LAYOUT,
-        "fingerprint": job.settings.fingerprint(card.identity),
+        "fingerprint": job.settings.fingerprint(card.identity, looked_at),
         "asked_mpp": job.mpp,
         "stamp": stamp,
     }

@@ -16,7 +16,7 @@ from napari_pathseg.batch.one_slide import Facts, finished
 from napari_pathseg.batch.report import names_before, rows_before, write_reports
 from napari_pathseg.batch.settings import BatchSettings, SlideJob
 from napari_pathseg.errors import PathsegError
-from napari_pathseg.inference.understanding import prompt_of_each_class
+from napari_pathseg.inference.understanding import prompt_of_each_class, understand
 from napari_pathseg.models.base import ModelCard, Segmenter
 from napari_pathseg.progress import Progress, ProgressCallback, no_progress
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
@@ -99,7 +99,9 @@ def prepare(
     names = name_slides(found, names_before(out))
     jobs = tuple(SlideJob(slide.path, name, out, slide.mpp, settings) for slide, name in names)
     batch = Batch(out, settings, jobs, segmenter.card, anew=not resume)
-    fingerprint = settings.fingerprint(segmenter.card.identity)
+    asked = understand(settings.texts, vocabulary, segmenter, settings.working_mpp)
+    looked_at = [question.working_mpp for question in asked]
+    fingerprint = settings.fingerprint(segmenter.card.identity, looked_at)
     for job in jobs if resume else ():
         facts = finished(job, fingerprint)
         if facts is not None:

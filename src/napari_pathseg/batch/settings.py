@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -59,11 +60,13 @@ class BatchSettings:
         """The prompts as prompts."""
         return tuple(TextPrompt(text) for text in self.prompts)
 
-    def fingerprint(self, model: str) -> str:
-        """The same for settings and a model, by its identity, that give the same results."""
+    def fingerprint(self, model: str, looked_at: Sequence[float | None]) -> str:
+        """The same for settings, a model by its identity, and the micrometres per pixel at which
+        it looks for each class, that give the same results.
+        """
         facts: dict[str, Any] = asdict(self) | {"formats": sorted({*self.formats, *ALWAYS})}
         del facts["adapters"]  # the model's identity says which, wherever their files are
-        text = json.dumps(facts | {"model": model}, sort_keys=True)
+        text = json.dumps(facts | {"model": model, "looked_at": [*looked_at]}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -206,8 +206,11 @@ class Batching:
 
         model = self._controller.model.get()
         settings = rows[0].job.settings
-        fingerprint = settings.fingerprint(model.card.identity)
-        classes = class_list(understand(settings.texts, self._controller.vocabulary, model))
+        asked = understand(settings.texts, self._controller.vocabulary, model, settings.working_mpp)
+        looked_at = [question.working_mpp for question in asked]
+        fingerprint = settings.fingerprint(model.card.identity, looked_at)
+        classes = class_list(asked)
+        config = replace(self._controller.config, working_mpp=settings.working_mpp)
         for number, row in enumerate(rows):
             cancel.raise_if_cancelled()
             report(Progress(number, len(rows), f"Looking at {row.desk.name}"))
@@ -217,9 +220,7 @@ class Batching:
                 row.classes = classes
                 continue
             desk, vocabulary = row.desk, self._controller.vocabulary
-            row.session = Session(
-                desk.slide, model, vocabulary, mpp=desk.mpp, config=self._controller.config
-            )
+            row.session = Session(desk.slide, model, vocabulary, mpp=desk.mpp, config=config)
             try:
                 row.plan = plan_slide(row.session, settings.texts, settings.where)
                 row.seconds = row.plan.tiles * time_tile(row.session, row.plan)

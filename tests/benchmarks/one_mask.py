@@ -1,11 +1,12 @@
 """What a person can vary on one slide, and whether the mask stays the same; with the real model.
 
 ``python tests/benchmarks/one_mask.py WORD OTHER SIDE [MPP]`` writes a generated slide of SIDE
-pixels a side at MPP micrometres (0.5 by default), does all of it as `pathseg batch` does, and then
-in every other way in which it can be asked: its tissue alone, a part after the other as fields in
-the viewer, stopped halfway and gone on, with the word OTHER, by two workers, with two threads.
-Prints one line of JSON: the intersection over union of each mask with the first one, over all
-pixels that both were asked for.
+pixels a side at MPP micrometres (0.5 by default); ``one_mask.py WORD OTHER SLIDE Y X SIDE`` cuts
+that part, level-0 pixels, out of a slide of yours. It does all of it as `pathseg batch` does, and
+then in every other way in which it can be asked: its tissue alone, a part after the other as fields
+in the viewer, fields at random places and zooms, stopped halfway and gone on, with the word OTHER,
+by two workers, with two threads; with a scale that is 2 % off. Prints one line of JSON: the
+intersection over union of each mask with the first one, over all pixels that both were asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import itertools
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,7 @@ from napari_pathseg.batch.one_slide import run_slide
 from napari_pathseg.batch.run import prepare, run_batch
 from napari_pathseg.batch.settings import BatchSettings, SlideJob
 from napari_pathseg.errors import CancelledError
-from napari_pathseg.geometry import Region
+from napari_pathseg.geometry import Field, Region
 from napari_pathseg.inference.scope import tissue_scope
 from napari_pathseg.inference.session import Session
 from napari_pathseg.models.base import Segmenter
@@ -39,6 +41,9 @@ from napari_pathseg.vocabulary.vocabulary import Vocabulary
 Bools = npt.NDArray[np.bool_]
 PARTS = (2, 2), (5, 4)
 """Fields down and across: their borders lie askew to the model's inputs."""
+
+RANDOM_FIELDS, SMALLEST_UM = 24, 100.0
+SCALE_OFF = 1.02
 
 
 class Asker:
@@ -105,6 +110,36 @@ class Asker:
                     out[y : y + found.field.height, x : x + found.field.width] = found.mask
         return out
 
+    def random_fields(self, first: npt.NDArray[np.uint16]) -> dict[str, float]:
+        """Fields of any place and size, each asked alone: of all their pixels, and of the worst."""
+        random = np.random.default_rng(0)
+        both, either, each = 0, 0, []
+        with open_slide(self.path) as slide:
+            session = Session(slide, self.segmenter, self.vocabulary)
+            assert slide.metadata.mpp is not None
+            smallest = int(SMALLEST_UM / slide.metadata.mpp[0])
+            for _ in range(RANDOM_FIELDS):
+                sides = [int(random.triangular(smallest, smallest, n)) for n in slide.shape]
+                y, x = (
+                    int(random.integers(n - side + 1))
+                    for n, side in zip(slide.shape, sides, strict=True)
+                )
+                found = session.segment(Region(y, x, *sides), [TextPrompt(self.word)])
+                at = found.field
+                part = first[at.y : at.y + at.height, at.x : at.x + at.width] == 1
+                mask = found.mask == 1
+                each.append(iou(part, mask) if part.any() or mask.any() else 1.0)
+                both += np.count_nonzero(part & mask)
+                either += np.count_nonzero(part | mask)
+        return {"random fields": round(both / max(either, 1), 5), "the worst of them": min(each)}
+
+    def at_scale(self, off: float) -> npt.NDArray[np.uint16]:
+        """The labels of a run in which the slide's scale is told wrong."""
+        with open_slide(self.path) as slide:
+            assert slide.metadata.mpp is not None
+            mpp = slide.metadata.mpp[0] * off
+        return self.done(replace(self.job("scale"), mpp=mpp))
+
     def tissue(self, shape: tuple[int, int]) -> Bools:
         """Where tissue alone is looked at, on the pixels of the labels."""
         with open_slide(self.path) as slide:
@@ -127,12 +162,29 @@ def iou(a: Bools, b: Bools) -> float:
     return round(float(np.count_nonzero(a & b) / max(np.count_nonzero(a | b), 1)), 5)
 
 
-def main(word: str, other: str, side: int, mpp: float) -> dict[str, object]:
+def generated(folder: Path, side: str, mpp: str = "0.5") -> Path:
+    """A generated slide."""
+    return write_synthetic(folder / "slide.svs", (int(side),) * 2, mpp=float(mpp), seed=4)
+
+
+def cut(folder: Path, slide: str, *place: str) -> Path:
+    """A part of a slide, level 0, as a slide of its own."""
+    y, x, side = map(int, place)
+    with open_slide(slide) as whole:
+        pixels = whole.read(Field(0, y, x, side, side, (1.0, 1.0)))
+        assert whole.metadata.mpp is not None
+        each_cm = [1e4 / mpp for mpp in whole.metadata.mpp[::-1]]
+    path = folder / "slide.tif"
+    tifffile.imwrite(path, pixels, tile=(256, 256), resolution=each_cm, resolutionunit="CENTIMETER")
+    return path
+
+
+def main(word: str, other: str, *asked: str) -> dict[str, object]:
     """Ask in every way."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = write_synthetic(folder / "slide.svs", (side, side), mpp=mpp, seed=4)
+        path = generated(folder, *asked) if asked[0].isdigit() else cut(folder, *asked)
         asker = Asker(path, word, folder)
         first = asker.done(asker.job("first"))
         one, found = first == 1, {}
@@ -143,17 +195,19 @@ def main(word: str, other: str, side: int, mpp: float) -> dict[str, object]:
         for down, across in PARTS:
             name = f"in {down * across} fields"
             found[name] = iou(one, asker.fields(first, down, across) == 1)
+        found |= asker.random_fields(first)
         found["stopped and gone on"] = iou(one, asker.stopped("stopped") == 1)
         both = asker.done(asker.job("both", other))
         free = both != 2
         found["with another word, where that is not"] = iou(one & free, both == 1)
         found["two workers"] = min(iou(one, x == 1) for x in asker.by_workers("workers", 2))
         torch.set_num_threads(2)
-        found["two threads"] = iou(one, asker.done(asker.job("threads"), load_segmenter()) == 1)
+        found["two threads"] = iou(one, asker.done(asker.job("threads")) == 1)
+        torch.set_num_threads(1)
+        found["a scale 2 % off"] = iou(one, asker.at_scale(SCALE_OFF) == 1)
         share = round(float(one.mean()), 3)
-        return {"word": word, "side": side, "mpp": mpp, "share": share} | found
+        return {"word": word, "slide": list(asked), "share": share} | found
 
 
 if __name__ == "__main__":
-    asked = sys.argv[1:]
-    print(json.dumps(main(*asked[:2], int(asked[2]), float(asked[3]) if asked[3:] else 0.5)))
+    print(json.dumps(main(*sys.argv[1:])))

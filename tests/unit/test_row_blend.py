@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_pathseg.inference.row_blend import RowBlend
-from napari_pathseg.inference.tiling import OUTSIDE, Tile, tile_starts
+from napari_pathseg.inference.tiling import OUTSIDE, Starts, Tile, tile_starts
 from napari_pathseg.models.base import OUTPUT_STRIDE
 
 SIDE = 256
@@ -68,6 +68,28 @@ def test_between_tiles_the_heavier_one_counts_more() -> None:
     assert across[-1] == pytest.approx(3.0)
     assert across[56] == pytest.approx(2.0, abs=0.1), "in the middle of what they share"
     assert (np.diff(across) >= -1e-6).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(SIDE + 1, 900), st.floats(0, 1), st.integers(1, 300))
+def test_a_part_is_blended_as_the_whole_is(length: int, place: float, size: int) -> None:
+    """Also at the end of the picture, where the last tile is nearer to the one before."""
+    low = round(place * (length - 1))
+    high = min(low + size, length)
+
+    def blended(grid: Starts) -> np.ndarray:
+        first = grid.first // OUTPUT_STRIDE
+        stop = min(grid.last + SIDE, length) - grid.first
+        blend = RowBlend((SIDE, stop), 1, 64)
+        for x in grid:
+            answer = np.full((1, SMALL, SMALL), x, np.float32)  # every tile has its own opinion
+            blend.add(Tile(0, x - grid.first, SIDE, SIDE, 0, grid.late(x)), answer)
+        return blend.rows(0, 1)[
+            0, 0, (low // OUTPUT_STRIDE) - first : high // OUTPUT_STRIDE - first
+        ]
+
+    part = blended(tile_starts(length, SIDE, 64, low - 64, high + 64))
+    np.testing.assert_allclose(part, blended(tile_starts(length, SIDE, 64)), atol=0.3)
 
 
 def test_where_no_tile_was_there_is_nothing() -> None:

@@ -58,7 +58,11 @@ class Plan:
     def tiles(self) -> tuple[Tile, ...]:
         """In reading order, model pixels of the whole slide."""
         side = self.tile_px
-        return tuple(Tile(y, x, side, side) for y in self.rows for x in self.columns)
+        return tuple(
+            Tile(y, x, side, side, self.rows.late(y), self.columns.late(x))
+            for y in self.rows
+            for x in self.columns
+        )
 
     @property
     def downsample(self) -> Pair:

@@ -9,6 +9,7 @@ from napari_pathseg.geometry import Shape
 from napari_pathseg.inference.tiling import OUTSIDE, FloatMap, Tile
 from napari_pathseg.models.base import OUTPUT_STRIDE
 
+LEAST = 1e-4  # a tile's weight where another counts, if there is one
 ASIDE = 8  # rows of room kept beyond what is asked, so that rows are not moved for each tile
 
 
@@ -24,7 +25,8 @@ class RowBlend:
         Of the whole picture, model pixels.
     classes : int
     ramp_px : int
-        Width of the fall of the weights at each edge of a tile, model pixels.
+        Width of the fall of the weights at each edge of a tile, model pixels; at its start, of
+        what is its own affair.
     """
 
     def __init__(self, shape: Shape, classes: int, ramp_px: int) -> None:
@@ -40,8 +42,12 @@ class RowBlend:
         stop_y = min(y + logits.shape[1], self.shape[0])
         stop_x = min(x + logits.shape[2], self.shape[1])
         self._reach(stop_y)
+        lates = tile.late_y // OUTPUT_STRIDE, tile.late_x // OUTPUT_STRIDE
         weight = np.minimum.outer(
-            _fall(logits.shape[1], self._ramp), _fall(logits.shape[2], self._ramp)
+            *(
+                _weights(length, self._ramp, late)
+                for length, late in zip(logits.shape[1:], lates, strict=True)
+            )
         )
         weight = weight[: stop_y - y, : stop_x - x]
         rows, columns = slice(y - self._start, stop_y - self._start), slice(x, stop_x)
@@ -76,7 +82,9 @@ class RowBlend:
             self._weight = np.pad(self._weight, ((0, more), (0, 0)))
 
 
-def _fall(length: int, ramp: int) -> FloatMap:
-    distance = np.minimum(np.arange(length) + 1, np.arange(length, 0, -1))
-    fall: FloatMap = np.minimum(distance / ramp, 1.0).astype(np.float32)
-    return fall
+def _weights(length: int, ramp: int, late: int) -> FloatMap:
+    """How much a tile counts along one axis."""
+    rise = np.arange(1 - late, length + 1 - late) / ramp
+    fall = np.arange(length, 0, -1) / ramp
+    weights: FloatMap = np.clip(np.minimum(rise, fall), LEAST, 1.0).astype(np.float32)
+    return weights

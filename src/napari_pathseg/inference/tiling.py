@@ -24,12 +24,21 @@ FloatMap = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A rectangle of model pixels; it may reach over the picture's edge, where it is padded."""
+    """A rectangle of model pixels; it may reach over the picture's edge, where it is padded.
+
+    Attributes
+    ----------
+    y, x, height, width : int
+    late_y, late_x : int
+        So much of its start is the affair of the tile before it alone.
+    """
 
     y: int
     x: int
     height: int
     width: int
+    late_y: int = 0
+    late_x: int = 0
 
     def inside(self, shape: Shape) -> tuple[slice, slice]:
         """The part of a picture of `shape` it covers."""
@@ -41,6 +50,9 @@ class Tile:
 class Starts:
     """Where tiles start along one axis: every `step` pixels from `first`, but for the one that
     starts at `last`, which may be nearer to the one before.
+
+    As much nearer as it is, as much it is :meth:`late`: what two tiles share counts the same
+    wherever they are, and the last one adds only what nobody else shows.
     """
 
     first: int
@@ -53,6 +65,10 @@ class Starts:
     def __iter__(self) -> Iterator[int]:
         return (min(self.first + i * self.step, self.last) for i in range(len(self)))
 
+    def late(self, start: int) -> int:
+        """How much of the tile at `start` is the affair of the one before it alone."""
+        return -start % self.step
+
 
 def tile_starts(
     length: int, tile_px: int, overlap_px: int, low: float = 0.0, high: float = math.inf
@@ -61,13 +77,12 @@ def tile_starts(
 
     All stand on one grid from the picture's first pixel, whatever is asked, neighbours sharing at
     least `overlap_px`; the last ends with the picture. As many are taken as show every pixel
-    `MARGIN_PX` from their edges, or where the picture ends.
+    `MARGIN_PX` from their edges, or where the picture ends, and where it is their affair.
     """
     step = max((tile_px - overlap_px) // START_STEP, 1) * START_STEP
     last = max(math.ceil((length - tile_px) / START_STEP), 0) * START_STEP
     end = math.ceil(last / step)  # the number of the last tile
-    from_low = low - MARGIN_PX
-    first = end if from_low >= last else max(math.floor(from_low / step), 0)
+    first = min(max(math.floor((low - MARGIN_PX) / step), 0), end)
     wanted = min(high, float(length)) + MARGIN_PX - tile_px
     stop = min(max(math.ceil(wanted / step), first), end)
     return Starts(min(first * step, last), step, min(stop * step, last))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -153,3 +154,20 @@ def test_what_can_not_be_done_is_said(
     assert "1 of 2" in said[-1]
     names = [layer.name for layer in batching._controller.viewer.layers]
     assert names.index("marked.ome.tif whole slide") < names.index("plain.tif")
+
+
+def test_slides_of_one_name_are_told_apart(
+    controller: PathsegController, marked_slide: Path, tmp_path: Path, qtbot: QtBot
+) -> None:
+    for folder in ("old", "new"):
+        (tmp_path / folder).mkdir()
+        open_in(controller, shutil.copy(marked_slide, tmp_path / folder))
+    page = BatchPage(controller, ImmediateRunner(), tmp_path / "out")
+    qtbot.addWidget(page)
+    page.batching.estimate(SETTINGS, tmp_path / "out", every=True)
+    items = [page.table.item(row, 0) for row in range(page.table.rowCount())]
+    shown = {item.text(): item.toolTip() for item in items if item is not None}
+    assert shown == {
+        f"{folder}/{marked_slide.name}": str(tmp_path / folder / marked_slide.name)
+        for folder in ("old", "new")
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from platformdirs import user_documents_path
@@ -207,7 +209,7 @@ class BatchPage(QWidget):
             return "Looking at the slides…"
         if state == "ready" and planned:
             tiles = sum(row.plan.tiles for row in planned if row.plan is not None)
-            return f"{_duration(self.batching.seconds_left)} for {tiles:,} pieces. Start?"
+            return f"{_duration(self.batching.seconds_left)} for {_pieces(tiles)}. Start?"
         if state == "ready":
             return "There is nothing to do: see below."
         if state in ("running", "paused"):
@@ -224,16 +226,17 @@ class BatchPage(QWidget):
     def _fill_table(self) -> None:
         rows = self.batching.rows
         self.table.setRowCount(len(rows))
-        for i, row in enumerate(rows):
-            for column, text in enumerate((row.desk.name, *_told(row))):
+        for i, (row, name) in enumerate(zip(rows, _names(rows), strict=True)):
+            told = (name, str(row.job.path)), *((text, text) for text in _told(row))
+            for column, (text, tip) in enumerate(told):
                 item = self.table.item(i, column)
                 if item is None:
                     item = QTableWidgetItem()
                     item.setTextAlignment(Qt.AlignmentFlag.AlignTop)
                     self.table.setItem(i, column, item)
-                if item.text() != text:
+                if (item.text(), item.toolTip()) != (text, tip):
                     item.setText(text)
-                    item.setToolTip(text)
+                    item.setToolTip(tip)
 
     def _slides_changed(self) -> None:
         if self.isVisible():
@@ -256,6 +259,21 @@ class BatchPage(QWidget):
         self.batching.close()
 
 
+def _names(rows: Sequence[SlideRow]) -> list[str]:
+    """What slides are called; those of one name with the folders they lie in."""
+    names = [row.desk.name for row in rows]
+    count = Counter(names)
+    folders = [row.job.path.parent.name for row in rows]
+    return [
+        name if count[name] == 1 else f"{folder}/{name}"
+        for name, folder in zip(names, folders, strict=True)
+    ]
+
+
+def _pieces(count: int) -> str:
+    return f"{count:,} {'piece' if count == 1 else 'pieces'}"
+
+
 def _told(row: SlideRow) -> tuple[str, str]:
     """State and finds of a slide."""
     facts = row.facts
@@ -265,7 +283,7 @@ def _told(row: SlideRow) -> tuple[str, str]:
         area = _looked_at(row)
         if row.done:
             return f"{row.done:,} of {row.plan.tiles:,}", area
-        return f"{row.plan.tiles:,} pieces", area
+        return _pieces(row.plan.tiles), area
     if facts["status"] == "failed":
         return "failed", facts["error"]
     found = [f"{term['objects']:,} {term['name']}" for term in facts["terms"]]

@@ -70,6 +70,7 @@ def write_family(family: str, folder: Path) -> Path:
         return _write_czi(folder / "a.czi", picture)
     scanners: dict[str, Callable[[Path, np.ndarray], Path]] = {
         "scn": scanner_files.write_scn,
+        "bif": scanner_files.write_bif,
         "vms": scanner_files.write_vms,
         "mrxs": scanner_files.write_mrxs,
         "philips.tiff": scanner_files.write_philips,
@@ -157,7 +158,7 @@ def _write_czi(path: Path, picture: np.ndarray) -> Path:
 
 
 FAMILIES = (
-    "svs", "ome.tif", "tif", "stack.ome.tif", "strips.tif", "palette.tif", "scn", "philips.tiff",
+    "svs", "ome.tif", "tif", "stack.ome.tif", "strips.tif", "palette.tif", "scn", "bif", "philips.tiff",
     "vms", "mrxs", "dicom", "zarr-2", "zarr-3", "zarr-zip-2", "zarr-zip-3", "png", "jpg", "bmp",
     "webp", *(("czi",) if find_spec("pylibCZIrw") else ()),
     *(backend for backend in EXTRAS if find_spec(backend)),

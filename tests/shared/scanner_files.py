@@ -131,6 +131,52 @@ def write_philips(path: Path, picture: RGB) -> Path:
     return path
 
 
+def write_bif(path: Path, picture: RGB) -> Path:
+    """Ventana: whole tiles in rows that are numbered to and fro from the bottom, with overlaps."""
+    height, width = (-(-side // TILE) * TILE for side in picture.shape[:2])
+    whole = np.full((height, width, 3), 255, np.uint8)
+    whole[: picture.shape[0], : picture.shape[1]] = picture
+    levels = [whole, halved(whole)]
+    scan = f'<iScan Magnification="20" ScanRes="{MPP}" Z-layers="1" ScannerModel="made"/>'
+    plain = {"photometric": "rgb", "metadata": None}
+    tiled = {"tile": (TILE, TILE), "compression": "jpeg", **plain}
+    tags = [_xmp(_stitched(height // TILE, width // TILE))]
+    with tifffile.TiffWriter(path, bigtiff=True) as tif:
+        macro = halved(levels[-1])
+        tif.write(macro, description="Label_Image", extratags=[_xmp(scan)], **plain)
+        for index, level in enumerate(levels):
+            told = f"level={index} mag={20 // 2**index} quality=95"
+            tif.write(level, description=told, extratags=[] if index else tags, **tiled)
+    return path
+
+
+def _stitched(down: int, across: int) -> str:
+    """How tiles of one area meet: those to the right of each, and those above."""
+
+    def number(row: int, column: int) -> int:
+        up = down - 1 - row
+        return up * across + (across - 1 - column if up % 2 else column) + 1
+
+    joint = '<TileJointInfo Confidence="99" Direction="{}" OverlapX="0" OverlapY="0" '
+    joints = "".join(
+        joint.format(direction) + f'Tile1="{number(row, column)}" Tile2="{number(*other)}"/>'
+        for row in range(down)
+        for column in range(across)
+        for direction, other in (("RIGHT", (row, column + 1)), ("UP", (row - 1, column)))
+        if other[0] >= 0 and other[1] < across
+    )
+    return (
+        '<EncodeInfo Ver="2"><SlideStitchInfo><ImageInfo AOIScanned="1" AOIIndex="0" '
+        f'Width="{TILE}" Height="{TILE}" NumRows="{down}" NumCols="{across}" '
+        f'Pos-X="0" Pos-Y="0">{joints}</ImageInfo></SlideStitchInfo>'
+        '<AoiOrigin><AOI0 OriginX="0" OriginY="0"/></AoiOrigin></EncodeInfo>'
+    )
+
+
+def _xmp(text: str) -> tuple[int, int, int, bytes, bool]:
+    return 700, 1, len(text), text.encode(), True
+
+
 def write_vms(path: Path, picture: RGB) -> Path:
     """Hamamatsu VMS: an index beside JPEG pictures with restart markers."""
     height, width = (side // 256 * 256 for side in picture.shape[:2])

@@ -61,11 +61,12 @@ def test_the_data_folder_of_a_slide_stands_for_it(tmp_path: Path, picture: RGB) 
     [
         ("a.scn", scanner_files.write_scn, "leica", 20),
         ("a.tiff", scanner_files.write_philips, "philips", None),
+        ("a.bif", scanner_files.write_bif, "ventana", 20),
         ("a.vms", scanner_files.write_vms, "hamamatsu", 20),
         ("a.mrxs", scanner_files.write_mrxs, "mirax", 20),
         ("dicom", scanner_files.write_dicom, "dicom", 20),
     ],
-    ids=["scn", "philips", "vms", "mrxs", "dicom"],
+    ids=["scn", "philips", "bif", "vms", "mrxs", "dicom"],
 )
 def test_scanner_formats(
     tmp_path: Path,

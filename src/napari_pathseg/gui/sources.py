@@ -27,7 +27,7 @@ MEGABYTE = 1 << 20
 LOOK_PIXELS = 2048 * 2048
 """Of a level that is read at once."""
 
-GLIMPSE_S = 0.5
+GLIMPSE_S = 0.8
 """A large JPEG shows all of itself within so long, a PNG its first rows."""
 
 _GENERATED = re.compile(r"synthetic-(\d+)x(\d+)-([0-9.]+)-(\d+)")

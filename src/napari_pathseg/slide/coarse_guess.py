@@ -13,7 +13,7 @@ from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.slide.base import Pixels
 from napari_pathseg.slide.sources import LevelSource
 
-FIRST_GUESS_S = 0.4
+FIRST_GUESS_S = 0.2
 GRIDS = (8, 16, 32, 64)
 """Places down and across at which tiles are read for the guess, one after the other."""
 

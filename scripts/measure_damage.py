@@ -158,9 +158,9 @@ def _write_czi(path: Path, picture: np.ndarray) -> Path:
 
 
 FAMILIES = (
-    "svs", "ome.tif", "tif", "stack.ome.tif", "strips.tif", "palette.tif", "scn", "bif", "philips.tiff",
-    "vms", "mrxs", "dicom", "zarr-2", "zarr-3", "zarr-zip-2", "zarr-zip-3", "png", "jpg", "bmp",
-    "webp", *(("czi",) if find_spec("pylibCZIrw") else ()),
+    "svs", "ome.tif", "tif", "stack.ome.tif", "strips.tif", "palette.tif", "scn", "bif",
+    "philips.tiff", "vms", "mrxs", "dicom", "zarr-2", "zarr-3", "zarr-zip-2", "zarr-zip-3",
+    "png", "jpg", "bmp", "webp", *(("czi",) if find_spec("pylibCZIrw") else ()),
     *(backend for backend in EXTRAS if find_spec(backend)),
 )  # fmt: skip
 

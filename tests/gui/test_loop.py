@@ -419,6 +419,24 @@ def test_labels_lie_beside_the_slide_and_come_with_it(
     np.testing.assert_array_equal(shown(third), newer)
 
 
+def test_redo_goes_from_field_to_field_as_undo_does(desk_of: PathsegController) -> None:
+    desk_of.segment_field("gland")
+    look_at(desk_of, Region(380, 450, 120, 320))
+    desk_of.segment_field("nuclei")
+    desk_of.desk.field_layer.paint((2, 2), 1)
+    masks = {record.id: mask.copy() for record, mask in desk_of.desk.fields()}
+    for _ in range(4):  # two here, to the other one, one there
+        desk_of.editing.undo()
+    assert not any(mask.any() for _, mask in desk_of.desk.fields())
+    for _ in range(4):
+        desk_of.editing.redo()
+    assert {record.id for record, _ in desk_of.desk.fields()} == set(masks)
+    for record, mask in desk_of.desk.fields():
+        np.testing.assert_array_equal(mask, masks[record.id])
+    desk_of.editing.redo()
+    assert desk_of.message.text == "There is nothing more to redo."
+
+
 def test_a_full_disk_and_another_folder(
     desk_of: PathsegController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,7 +100,7 @@ def test_the_store_keeps_them_through_strokes_undo_and_levels(store: LabelStore)
     assert count(store, record) == 4
     coarse = Field(1, 0, 0, 10, 15, (2.0, 2.0))
     moved = regridded(classes, record.field, coarse)
-    store.change_grid(replace(record, field=coarse), moved)
+    store.save_field(replace(record, field=coarse), moved)
     assert count(store, record) == 4
     store.undo(record.id)
     assert count(store, record) == 4

@@ -525,7 +525,7 @@ def test_a_field_goes_to_another_level_and_back(store: LabelStore) -> None:
     drawn = store.load(record.id)[1]
     moved = regridded(drawn, record.field, coarse)
     assert (moved == 2).sum() == 16
-    store.change_grid(replace(record, field=coarse), moved)
+    store.save_field(replace(record, field=coarse), moved)
     loaded, back = store.load(record.id)
     assert loaded.field == coarse
     np.testing.assert_array_equal(back, moved)
@@ -557,6 +557,13 @@ def test_the_field_changed_last_is_known(store: LabelStore) -> None:
     store.undo(second.id)
     store.undo(first.id)
     assert store.last_changed() is None
+    assert store.next_undone() == first.id
+    store.redo(first.id)
+    assert store.next_undone() == second.id
+    store.redo(second.id)
+    assert store.next_undone() == first.id, "the stroke came last"
+    store.redo(first.id)
+    assert store.next_undone() is None
 
 
 def test_labels_are_taken_up_from_the_copy_beside_the_slide(tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ class Drawing:
         desk, active = self._host.desk, self._host.viewer.layers.selection.active
         if desk is None or active is None or active not in tuple(desk.layers()):
             return
-        if not self._is_in_hand(desk):
+        if not self._host.may_change(desk) or not self._is_in_hand(desk):
             return
         if desk.work is None or desk.work.record.field.region.contains(y, x):
             return
@@ -120,8 +120,6 @@ class Drawing:
         knows = host.tool is Tool.ERASER or host.selected in {c.name for c in desk.listed()}
         if knows and desk.work is not None and host.viewer.layers.selection.active is layer:
             return True
-        if not host.may_change(desk):
-            return False
         if not knows:
             host.selected = host.selected or OWN_CLASS
             host.classing.include(desk, host.selected)

@@ -109,10 +109,10 @@ class Editing:
 
     def _walk(self, *, forward: bool) -> None:
         desk = self._host.desk
-        if desk is None or (desk.work is None and forward):
+        if desk is None:
             self._host.say(Message("There is nothing to undo yet."))
         elif desk.work is None:
-            self._undo_elsewhere(desk)
+            self._go_on_elsewhere(desk, forward)
         elif self._host.may_change(desk):
             self._walk_on(desk, desk.work, forward)
 
@@ -136,29 +136,28 @@ class Editing:
             (work.forward if forward else work.back)(work.state)
             self._after_walk(desk, forward)
         else:
-            self._ended(desk, forward)
+            self._go_on_elsewhere(desk, forward)
 
-    def _ended(self, desk: Desk, forward: bool) -> None:
-        if forward:
-            self._host.say(Message("There is nothing more to redo."))
-        else:
-            self._undo_elsewhere(desk)
-
-    def _undo_elsewhere(self, desk: Desk) -> None:
-        """Nothing more to undo here: show the field that was changed last, undo is next there."""
+    def _go_on_elsewhere(self, desk: Desk, forward: bool) -> None:
+        """Nothing more to undo or redo here: show the field where the next such step is."""
+        ended = Message(f"There is nothing more to {'redo' if forward else 'undo'}.")
         if desk.store is None:
-            self._host.say(Message("There is nothing more to undo."))
+            self._host.say(ended)
             return
 
         def found(field_id: str | None) -> None:
             here = desk.work is not None and desk.work.id == field_id
             if field_id is None or here or not self._host.fields.go_to(desk, field_id, look=True):
-                self._host.say(Message("There is nothing more to undo."))
+                self._host.say(ended)
+            elif forward:
+                text = "Nothing more to redo there. Here is the next: Ctrl+Shift+Z does it again."
+                self._host.say(Message(text))
             else:
                 text = "Nothing more to undo there. Here is the change before: Ctrl+Z undoes it."
                 self._host.say(Message(text))
 
-        self._host.saving.last_changed(desk, found)
+        saving = self._host.saving
+        (saving.next_undone if forward else saving.last_changed)(desk, found)
 
     def _walked(
         self,
@@ -171,7 +170,7 @@ class Editing:
     ) -> None:
         """Show what a step of undo brought; `shown` is the mask of the state in memory."""
         if change is None:
-            self._ended(desk, forward)
+            self._go_on_elsewhere(desk, forward)
             return
         stored = _changed(work.mask, change)
         if hand is None or hand.shape != stored.shape:

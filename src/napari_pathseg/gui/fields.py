@@ -67,7 +67,9 @@ class Fields:
         work, placed = desk.work, desk.put_away()
         if work is None or placed is None:
             return False
-        if not placed.mask.any() and work.record.status == "proposed":
+        # What was undone until nothing was left stays, with all that can be done again.
+        rejected = work.can_undo and not work.can_redo and work.record.status == "proposed"
+        if rejected and not placed.mask.any():
             desk.forget(work.id)
             self._host.saving.delete(desk, work.id)
         return True
@@ -134,7 +136,7 @@ class Fields:
         record = replace(record, field=field, mpp=mpp, updated=datetime.now(UTC))
         work.push(State(draft, record))
         desk.add_record(record)
-        self._host.saving.grid(desk, record, work.mask)
+        self._host.saving.field(desk, record, work.mask)
         self._host.editing.show(desk)
         self._host.stage.show_prompts(desk)
         scale = f"{mpp[0]:.2g} µm/px" if mpp is not None else f"level {level}"

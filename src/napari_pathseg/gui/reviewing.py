@@ -43,8 +43,10 @@ class Reviewing:
             yield desk.work.record
 
     def fields(self, desk: Desk) -> list[QueuedField]:
-        """All fields of a slide."""
-        return [QueuedField(desk.identity, desk.name, r) for r in self.records(desk)]
+        """All fields of a slide, without those of which everything was undone."""
+        undone = {i for i in desk.stored.ids() if not (desk.objects_in(i) or _is_done(desk, i))}
+        records = (r for r in self.records(desk) if r.id not in undone)
+        return [QueuedField(desk.identity, desk.name, r) for r in records]
 
     def queue(self) -> tuple[QueuedField, ...]:
         """What is to be looked at, on all open slides."""
@@ -84,3 +86,8 @@ class Reviewing:
     def _accepted(self, _desk: Desk) -> None:
         if self.goes_on and self._controller.settings.value.go_on and self.queue():
             self.step()
+
+
+def _is_done(desk: Desk, field_id: str) -> bool:
+    """Whether a person has looked at a field."""
+    return desk.records[field_id].status != "proposed"

@@ -57,15 +57,9 @@ class Saving:
 
     def field(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
         """Save a whole field as one step; returns at once."""
-        self._whole(desk, record, lambda: _store(desk).save_field(record, mask))
 
-    def grid(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
-        """Save a field that went to another level; returns at once."""
-        self._whole(desk, record, lambda: _store(desk).change_grid(record, mask))
-
-    def _whole(self, desk: Desk, record: FieldRecord, work: Callable[[], None]) -> None:
         def whole() -> None:
-            work()
+            _store(desk).save_field(record, mask)
             self._unsaved.pop(record.id, None)
 
         self._submit(desk, record.id, whole)
@@ -151,10 +145,22 @@ class Saving:
 
     def last_changed(self, desk: Desk, done: Callable[[str | None], None]) -> None:
         """Find the field that was changed last of all; `done` gets it."""
+        self._find(desk, LabelStore.last_changed, done)
+
+    def next_undone(self, desk: Desk, done: Callable[[str | None], None]) -> None:
+        """Find the field where the next step of redo is; `done` gets it."""
+        self._find(desk, LabelStore.next_undone, done)
+
+    def _find(
+        self,
+        desk: Desk,
+        which: Callable[[LabelStore], str | None],
+        done: Callable[[str | None], None],
+    ) -> None:
         self._writer.submit(
             Job(
-                "Looking for the last change",
-                lambda _report, _cancel: _store(desk).last_changed(),
+                "Looking for a change",
+                lambda _report, _cancel: which(_store(desk)),
                 done,
                 lambda error: self._failed(desk, _expected(error)),
             )

@@ -53,6 +53,7 @@ from napari_pathseg.labels.rows import (
     read_field_row,
     read_last_changed,
     read_mask,
+    read_next_undone,
     read_record,
     read_records,
     read_step,
@@ -167,7 +168,8 @@ class LabelStore(Closing):
         Parameters
         ----------
         fields : sequence of (FieldRecord, integer array (height, width))
-            A new id adds a field, a known id replaces it. Kept as uint16, or uint32 where it is.
+            A new id adds a field, a known id replaces it, also on another level's grid. Kept as
+            uint16, or uint32 where it is.
         numbers : mapping of field id to uint32 array (height, width), optional
             As :func:`~napari_pathseg.labels.apart.told_apart` gives them, where it does.
 
@@ -190,35 +192,21 @@ class LabelStore(Closing):
             before: LabelArray = np.zeros_like(pixels)
             record_before = None
         else:
+            record_before = read_record(self._connection, record.id)
+            if record_before.field != record.field:
+                self._regrid(row, record, pixels)
+                return
             check_same_grid(pixels, row.shape, row.dtype, row.id)
             before = read_mask(self._connection, row)
-            record_before = read_record(self._connection, record.id)
         y, x, old, new = changed_window(before, pixels)
         kind = MODEL if old.size else RECORD
         if old.size or record_before not in (None, record):
             self._do(row, Step(0, kind, y, x, old, new, record_before, record))
 
-    def change_grid(self, record: FieldRecord, mask: npt.NDArray[np.integer]) -> None:
-        """Store a known field on another level's grid, as one step that can be undone.
-
-        Parameters
-        ----------
-        record : FieldRecord
-            With the new `field`.
-        mask : integer array (height, width)
-            On that grid.
-
-        Raises
-        ------
-        StoreError
-            As :meth:`save_fields`, and when there is no such field.
-        """
-        pixels = as_stored(mask, record.field.shape)
-        with self._writing():
-            row = self._row(record.id)
-            before, was = read_mask(self._connection, row), read_record(self._connection, row.id)
-            after = pixels.astype(row.dtype)
-            self._do(row, Step(0, GRID, 0, 0, before, after, was, record))
+    def _regrid(self, row: FieldRow, record: FieldRecord, pixels: LabelArray) -> None:
+        before, was = read_mask(self._connection, row), read_record(self._connection, row.id)
+        after = pixels.astype(row.dtype)
+        self._do(row, Step(0, GRID, 0, 0, before, after, was, record))
 
     def record_stroke(
         self,
@@ -320,6 +308,13 @@ class LabelStore(Closing):
         """The field whose last step is the latest of all; None when nothing can be undone."""
         with self._reading():
             return read_last_changed(self._connection)
+
+    def next_undone(self) -> str | None:
+        """The field whose next undone step was made before those of all others; None when nothing
+        can be redone.
+        """
+        with self._reading():
+            return read_next_undone(self._connection)
 
     def delete(self, field_id: str) -> None:
         """Remove a field with its history, for good."""

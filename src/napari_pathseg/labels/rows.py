@@ -269,6 +269,15 @@ def read_last_changed(connection: sqlite3.Connection) -> str | None:
     return None if found is None else str(found[0])
 
 
+def read_next_undone(connection: sqlite3.Connection) -> str | None:
+    """The field whose next undone step was made first of all, None when nothing can be redone."""
+    found = connection.execute(
+        "SELECT steps.field FROM steps JOIN fields ON fields.id = steps.field"
+        " WHERE steps.number > fields.position ORDER BY steps.rowid LIMIT 1"
+    ).fetchone()
+    return None if found is None else str(found[0])
+
+
 def _field(record: str) -> Field:
     return FieldRecord.from_json(json.loads(record)).field
 

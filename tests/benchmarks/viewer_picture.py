@@ -65,11 +65,11 @@ def measure(path: Path, *, jump: bool) -> dict[str, float]:
         viewer.scene.camera.zoom = 1 / float(layer.scale[-1])
         viewer.scene.camera.center = (0, height * 0.05, width * 0.5)
         app.processEvents()
-        until(lambda: layer.data_level == 0 and not layer.data[0].drawn.func.__self__.waiting)
+        until(lambda: layer.data_level == 0 and not layer.data[0].level.drawn.func.__self__.waiting)
         found["jump"] = round(until(lambda: True) - jumped, 2)
     else:
         found["seen"] = until(lambda: _real(layer) > 0.999)
-        coarse = getattr(layer.data[-1].source, "coarse", None)
+        coarse = getattr(layer.data[-1].level.source, "coarse", None)
         found["exact"] = until(lambda: coarse is None or coarse.ended)
     found["stood still"] = round(longest, 2)
     found["MB"] = round(peak_mb())

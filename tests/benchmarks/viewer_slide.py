@@ -157,7 +157,8 @@ def measure(show: Callable[[napari.Viewer, Path], None], path: Path, jumps: int)
 
 def _is_late(layer: Any) -> bool:
     """Whether something in view is still being read."""
-    drawn = getattr(layer.data[layer.data_level], "drawn", None)
+    level = getattr(layer.data[layer.data_level], "level", None)
+    drawn = getattr(level, "drawn", None)
     return drawn is not None and drawn.func.__self__.waiting
 
 

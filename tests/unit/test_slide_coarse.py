@@ -10,7 +10,6 @@ import threading
 import time
 from pathlib import Path
 
-import dask.array as da
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -27,6 +26,7 @@ from napari_pathseg.slide.base import Level, Slide, SlideMetadata
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.coarse import FIRST, CoarseLevels, coarse_levels
 from napari_pathseg.slide.coarse_store import FACTS, CoarseStore, make_room
+from napari_pathseg.slide.level_view import LevelView
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.pyramid import dask_pyramid, viewer_pyramid
 from napari_pathseg.slide.sources import AveragedSource, LevelSource, added_levels
@@ -75,7 +75,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def shown(
     slide: Slide, cache: ChunkCache, keep_bytes: int
-) -> tuple[list[da.Array], CoarseLevels | None]:
+) -> tuple[list[LevelView], CoarseLevels | None]:
     """What a viewer gets that waits for all that is not guessed."""
     found = viewer_pyramid(
         slide, channel=None, cache=cache, keep_bytes=keep_bytes, patience=lambda: None

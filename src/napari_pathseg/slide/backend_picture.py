@@ -27,7 +27,7 @@ from napari_pathseg.slide.unpacking import BLANK, Unpacking, first_look, unpacke
 MAX_PIXELS = 200_000_000
 """A picture is held in memory whole: 600 MB at this size, and the file while it is decoded."""
 
-AT_ONCE_PIXELS = 36_000_000
+AT_ONCE_PIXELS = 16_000_000
 """Of more pixels a viewer shows coarse levels as they are made, and need not wait for any."""
 
 NOTHING_YET = np.full((1, 1, 3), BLANK, np.uint8)

@@ -36,15 +36,15 @@ FIRST = 2
 """The second of the added levels, a quarter of the stored one, is the finest that is made here:
 a view of the one before it touches few enough tiles to be read as it is looked at."""
 
-LARGE_PIXELS = 36_000_000
-"""A level of fewer is read through in less than a second."""
+LARGE_PIXELS = 16_000_000
+"""A level of fewer is read through in less than half a second."""
 
 WAIT_S = 0.05
 """Between two looks at a picture that is decoded as a whole."""
 
 LAYER_S = 0.8
-"""Before so long no piece is made unless somebody waits for all: the layer that shows the first
-guess is being made, and would get half of Python's time."""
+"""So long the first guess stays as it is unless somebody waits for all: the layer that shows it is
+being made, and would get half of Python's time."""
 
 PIECE_PX = 256
 MOST_WANTED = 300
@@ -226,7 +226,7 @@ class CoarseLevels:
     def _is_early(self) -> bool:
         """Whether a layer is still being made, and nobody waits for anything exact."""
         left_s = self._begun_s + LAYER_S - time.monotonic()
-        return self._guess.finished and left_s > 0 and not self._is_awaited.wait(WAIT_S)
+        return left_s > 0 and not self._is_awaited.wait(min(left_s, WAIT_S))
 
     def _next(self) -> tuple[int, int] | None:
         with self._lock:

@@ -20,6 +20,7 @@ from napari_pathseg.gui.jobs import Job
 from napari_pathseg.gui.layers import hatched
 from napari_pathseg.gui.relocating import Relocating
 from napari_pathseg.gui.tools import Tool
+from napari_pathseg.gui.widgets import last_place
 from napari_pathseg.labels import refuge
 from napari_pathseg.labels.cleanup import Cleanup
 from napari_pathseg.labels.journal import LabelStore
@@ -580,6 +581,27 @@ def test_labels_that_no_folder_takes_are_in_memory_until_one_does(
     controller.close()  # the last moment
     with LabelStore.open(identity, "x", tmp_path / "late") as store:
         np.testing.assert_array_equal(store.load(field_id)[1], mask)
+
+
+def test_a_folder_is_asked_for_before_labels_in_memory_go_with_the_window(
+    make_controller: Make, marked_slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "share").touch()
+    nowhere = tmp_path / "share" / "one", tmp_path / "share" / "two"
+    monkeypatch.setattr(refuge, "refuges", lambda: nowhere)
+    controller = make_controller(labels_folder=tmp_path / "share" / "labels")
+    open_in(controller, marked_slide)
+    look_at(controller, VIEW)
+    controller.segment_field("gland")
+    assert controller.saving.unsaved
+    answers = [tmp_path / "share" / "three", tmp_path / "roomy"]
+    monkeypatch.setattr(last_place, "_ask", lambda *_: answers.pop(0))
+    last_place.save_rest(controller, None)
+    assert not answers
+    assert not controller.saving.unsaved
+    assert controller.desk.store.path.parent == tmp_path / "roomy"
+    np.testing.assert_array_equal(stored(controller), shown(controller))
+    last_place.save_rest(controller, None)  # nothing to ask for
 
 
 def test_labels_that_go_to_and_fro_between_folders_are_the_newest_in_each(

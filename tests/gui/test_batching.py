@@ -19,6 +19,7 @@ from napari_pathseg.geometry import level0_to_world
 from napari_pathseg.gui.batching import Batching
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.jobs import ImmediateRunner
+from napari_pathseg.gui.layers import whole_slide_of
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.widgets.batch_page import BatchPage
 
@@ -171,3 +172,10 @@ def test_slides_of_one_name_are_told_apart(
         f"{folder}/{marked_slide.name}": str(tmp_path / folder / marked_slide.name)
         for folder in ("old", "new")
     }
+    page.batching.start()
+    desks = list(controller.desks)
+    (first,), (second,) = (whole_slide_of(controller.viewer, each.slide) for each in desks)
+    assert first is not second
+    for front, other, desk in ((first, second, desks[0]), (second, first, desks[1])):
+        controller.desks.bring_forward(desk)
+        assert (front.visible, other.visible) == (True, False)

@@ -312,8 +312,7 @@ class Batching:
         """An empty layer of labels over a slide."""
         return LiveLabels(
             self._controller.viewer,
-            f"{desk.name} whole slide",
-            desk.slide.shape,
+            desk.slide,
             desk.mpp,
             classes,
             above=desk.overview or desk.layer,

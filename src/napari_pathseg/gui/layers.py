@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer
 
+    from napari_pathseg.slide.base import Slide
+
 KEY = "pathseg"
 PLACE = "pathseg-field"
 """Where the layer of a field keeps its Field, for napari's own Save."""
@@ -66,6 +68,17 @@ def objects_of(viewer: ViewerModel, slide_name: str) -> list[Layer]:
     """The layers of a slide's objects that are in the viewer."""
     found = (layer for layer in viewer.layers if layer.metadata.get(KEY) == "objects")
     return [layer for layer in found if layer.name == objects_name(slide_name)]
+
+
+def whole_slide_key(slide: Slide) -> str:
+    """What marks the labels of a whole slide; two slides may have one name."""
+    return f"whole slide {slide.path} {slide.name}"
+
+
+def whole_slide_of(viewer: ViewerModel, slide: Slide) -> list[Layer]:
+    """The layers of a whole slide's labels that are in the viewer."""
+    key = whole_slide_key(slide)
+    return [layer for layer in viewer.layers if layer.metadata.get(KEY) == key]
 
 
 def mask_colormap(classes: ClassList, hidden: Iterable[int] = ()) -> Any:

@@ -11,8 +11,15 @@ import numpy as np
 import tifffile
 
 from napari_pathseg.classes import ClassList
-from napari_pathseg.geometry import Field, Pair, Shape, exact_downsample
-from napari_pathseg.gui.layers import FIELD_OPACITY, KEY, mask_colormap, place_field
+from napari_pathseg.geometry import Field, Pair, exact_downsample
+from napari_pathseg.gui.layers import (
+    FIELD_OPACITY,
+    KEY,
+    mask_colormap,
+    place_field,
+    whole_slide_key,
+    whole_slide_of,
+)
 from napari_pathseg.gui.lazy_labels import LazyLabels, Places
 from napari_pathseg.inference.whole_slide import LiveTile
 from napari_pathseg.slide.tiff_segments import Page, SegmentReader
@@ -20,6 +27,8 @@ from napari_pathseg.slide.tiff_segments import Page, SegmentReader
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Labels, Layer
+
+    from napari_pathseg.slide.base import Slide
 
 LIVE_PX = 2048
 
@@ -30,9 +39,7 @@ class LiveLabels:
     Parameters
     ----------
     viewer : napari.components.ViewerModel
-    name : str
-    shape : (int, int)
-        Of the slide at level 0.
+    slide : Slide
     mpp : (float, float) or None
         Of a level-0 pixel.
     classes : ClassList
@@ -43,8 +50,7 @@ class LiveLabels:
     def __init__(
         self,
         viewer: ViewerModel,
-        name: str,
-        shape: Shape,
+        slide: Slide,
         mpp: Pair | None,
         classes: ClassList,
         above: Layer | None = None,
@@ -52,18 +58,20 @@ class LiveLabels:
         from napari.layers import Labels
 
         self._viewer, self._mpp, self._classes = viewer, mpp, classes
+        shape, key = slide.shape, whole_slide_key(slide)
         step = max(max(shape) / LIVE_PX, 1.0)
         coarse = max(round(shape[0] / step), 1), max(round(shape[1] / step), 1)
         self._field = Field(0, 0, 0, *coarse, exact_downsample(shape, coarse))
         self._data = np.zeros(coarse, dtype=np.uint16)
-        for old in [layer for layer in viewer.layers if layer.metadata.get(KEY) == f"slide {name}"]:
+        for old in whole_slide_of(viewer, slide):
             viewer.layers.remove(old)
         self.layer: Labels = Labels(
             self._data,
-            name=name,
+            name=f"{slide.name} whole slide",
             opacity=FIELD_OPACITY,
-            metadata={KEY: f"slide {name}"},
+            metadata={KEY: key},
             colormap=mask_colormap(classes),
+            visible=above is None or above.visible,
         )
         self.layer.editable = False
         place_field(self.layer, self._field, mpp)
@@ -94,6 +102,7 @@ class LiveLabels:
             opacity=self.layer.opacity,
             metadata=dict(self.layer.metadata),
             colormap=mask_colormap(self._classes),
+            visible=self.layer.visible,
         )
         layer.editable = False
         place_field(layer, field, self._mpp)

@@ -31,6 +31,7 @@ from napari_pathseg.gui.layers import (
     place_slide,
     show_mask,
     units,
+    whole_slide_of,
 )
 from napari_pathseg.gui.overview import stored_pyramid
 from napari_pathseg.gui.prompt_layers import PromptLayers
@@ -205,6 +206,10 @@ class Stage:
         for layer in objects_of(self.viewer, desk.slide.path.name):
             layer.data = layer.data * (desk.layer.scale[-2:] / before)
             layer.units = units(mpp)
+        for layer in whole_slide_of(self.viewer, desk.slide):
+            ratio = desk.layer.scale[-2:] / before
+            layer.scale, layer.translate = layer.scale * ratio, layer.translate * ratio
+            layer.units = units(mpp)
         if desk.overview is not None:
             place_slide(desk.overview, mpp)
         if desk.hand_layer is not None:
@@ -224,7 +229,7 @@ class Stage:
 
     def show_only_tissue(self, desk: Desk, only: bool) -> None:
         """Hide the masks to look underneath, or show them again."""
-        for layer in desk.label_layers():
+        for layer in (*desk.label_layers(), *whole_slide_of(self.viewer, desk.slide)):
             layer.visible = not only
 
     def set_seen(self, desk: Desk, seen: bool) -> None:

@@ -149,6 +149,9 @@ class LevelView(NDArrayOperatorsMixin):
         """Shape of what is read together, as zarr tells it."""
         return tuple(self.level.chunks[axis] for axis in self._axes)
 
+    def __repr__(self) -> str:
+        return f"LevelView({self.shape}, {self.dtype}, read in pieces of {self.chunks})"
+
     def __len__(self) -> int:
         return self.shape[0]
 

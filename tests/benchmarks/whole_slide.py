@@ -7,10 +7,12 @@ SIDE x SIDE pixels at 1 micrometre.
 ``python tests/benchmarks/whole_slide.py real WORD MPP HEIGHT WIDTH SHARE`` runs it with the threads
 that OMP_NUM_THREADS gives on a slide at 0.25 micrometres, SHARE of it repeated tissue, looked at
 with MPP. ``python tests/benchmarks/whole_slide.py tilings SIDE WORD…`` cuts the slide of `model` in
-two ways and tells how much the masks agree. The others write all files. Each prints one line of
-JSON. Seconds of the processor are counted, so that other work on the machine changes little (the
-encoder's with one thread alone, as several are not the caller's own), and `of_encoder_by_clock` is
-what part of its throughput alone, one input after the other, the encoder keeps.
+two ways and tells how much the masks agree, ``whole_slide.py cuts WORD SLIDE Y X SIDE`` does so
+with that part, level-0 pixels, of a slide of yours. The others write all files. Each prints one
+line of JSON. Seconds of the processor are counted, so that other work on the machine changes little
+(the encoder's with one thread alone, as several are not the caller's own), and
+`of_encoder_by_clock` is what part of its throughput alone, one input after the other, the encoder
+keeps.
 """
 
 from __future__ import annotations
@@ -206,27 +208,46 @@ def model(side: str) -> dict[str, float]:
 
 def tilings(side: str, *words: str) -> dict[str, float]:
     """Agreement of the masks of the real model when slides are cut with another overlap."""
-    from napari_pathseg.models.registry import load_segmenter
     from napari_pathseg.slide.synthetic import SyntheticSlide
 
-    segmenter = load_segmenter()
+    shape = int(side), int(side)
+    slides = [SyntheticSlide(shape, mpp=1.0, seed=seed) for seed in SEEDS]
     found: dict[str, float] = {}
     for word in words:
-        both = either = 0
-        for seed in SEEDS:
-            slide = SyntheticSlide((int(side), int(side)), mpp=1.0, seed=seed)
-            masks = []
-            for overlap in (SegmentConfig().overlap_px, 224):
-                config = SegmentConfig(overlap_px=overlap)
-                session = Session(slide, segmenter, Vocabulary.load(), config=config)
-                tiles, mask = _mask(session, word)
-                found[f"{word} inputs at {overlap}"] = tiles
-                masks.append(mask)
-            either += np.count_nonzero(masks[0] | masks[1])
-            both += np.count_nonzero(masks[0] & masks[1])
-            found[f"{word} share {seed}"] = round(float(masks[0].mean()), 3)
-        found[f"{word} IoU"] = round(both / max(either, 1), 4)
+        found |= _agreement(word, slides)
     return found
+
+
+def cuts(word: str, slide: str, *place: str) -> dict[str, float]:
+    """The same with a part of a real slide."""
+    from one_mask import cut
+
+    from napari_pathseg.slide.open import open_slide
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        open_slide(cut(Path(folder), slide, *place)) as part,
+    ):
+        return _agreement(word, [part])
+
+
+def _agreement(word: str, slides: Sequence[Slide]) -> dict[str, float]:
+    from napari_pathseg.models.registry import load_segmenter
+
+    segmenter, found = load_segmenter(), dict[str, float]()
+    both = either = 0
+    for number, slide in enumerate(slides):
+        masks = []
+        for overlap in (SegmentConfig().overlap_px, 224):
+            config = SegmentConfig(overlap_px=overlap)
+            session = Session(slide, segmenter, Vocabulary.load(), config=config)
+            tiles, mask = _mask(session, word)
+            found[f"{word} inputs at {overlap}"] = tiles
+            masks.append(mask)
+        either += np.count_nonzero(masks[0] | masks[1])
+        both += np.count_nonzero(masks[0] & masks[1])
+        found[f"{word} share {number}"] = round(float(masks[0].mean()), 3)
+    return found | {f"{word} IoU": round(both / max(either, 1), 4)}
 
 
 def _mask(session: Session, word: str) -> tuple[int, npt.NDArray[np.bool_]]:
@@ -286,5 +307,5 @@ def _encoder_alone(timed: Timed) -> float:
 
 
 if __name__ == "__main__":
-    kinds = {"engine": engine, "model": model, "real": real, "tilings": tilings}
+    kinds = {"engine": engine, "model": model, "real": real, "tilings": tilings, "cuts": cuts}
     print(json.dumps(kinds[sys.argv[1]](*sys.argv[2:])))

@@ -111,4 +111,4 @@ def test_what_is_grey_while_a_picture_is_decoded_is_told_once(
     shown.coarse.is_blank = True
     assert shown.watch.tick()
     assert shown.watch.tick()
-    assert told == ["slide.tif is being decoded. What is grey appears in some seconds."]
+    assert told == ["slide.tif: what is grey comes in seconds."]

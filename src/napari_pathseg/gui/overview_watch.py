@@ -64,7 +64,7 @@ class _Watch:
             return self._ended()
         if layers:
             if self._looks == 0 and coarse.is_blank:
-                _tell(f"{self._name} is being decoded. What is grey appears in some seconds.")
+                _tell(f"{self._name}: what is grey comes in seconds.")
             self._patience = 0
             self._looks += 1
             if self._looks <= QUICK or self._looks % SELDOM == 0:

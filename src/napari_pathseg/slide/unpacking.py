@@ -31,8 +31,8 @@ LOOK_PX = 1024
 FEWER = 8
 """A first look takes one in so many rows of a PNG, and of a JPEG all at so many times less."""
 
-BLANK = 244
-"""Grey of what of a picture is not there yet."""
+BLANK = 200
+"""Grey of what of a picture is not there yet: darker than glass, lighter than most tissue."""
 
 
 class Unpacking:

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 
 import numpy as np
+import torch
 from scipy.special import expit
 
 from napari_pathseg.classes import Term
 from napari_pathseg.geometry import Field, Region
 from napari_pathseg.inference.corrections import Click, correct, cut_to_boxes
-from napari_pathseg.inference.embeddings import Corrected, EncodedPicture, WordsAnswer
+from napari_pathseg.inference.embeddings import Corrected, EncodedPicture, EncodedTile, WordsAnswer
 from napari_pathseg.inference.gestures import carried_on
 from napari_pathseg.inference.row_blend import RowBlend
 from napari_pathseg.inference.segmentation import Answer, Logits, logit, no_candidates
 from napari_pathseg.inference.tiling import OUTSIDE, FloatMap, Tile, place_map
 from napari_pathseg.inference.understanding import Question
-from napari_pathseg.models.base import OUTPUT_STRIDE, Segmenter, TileQuery, gated
+from napari_pathseg.models.base import (
+    OUTPUT_STRIDE,
+    Segmenter,
+    SeveralAtOnce,
+    TileAnswer,
+    TileQuery,
+    gated,
+)
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, SpatialPrompt
 
@@ -79,18 +89,35 @@ def answer_question(
         Between two tiles, once cancelled.
     """
     clicks, boxes = _in_model_pixels(spatial, picture.field)
-    if question.asked_as:
+    with _one_thread() as threads:
+        if not question.asked_as:
+            maps, score = _clicks_alone(clicks, boxes, picture, segmenter)
+            placed = np.stack([place_map(each, picture.field, field) for each in maps])
+            return FieldAnswers(Answer(None, (), 1.0, score), placed[0], placed)
         key = (question.asked_as, field)
         if key not in picture.words:
-            picture.words[key] = _words(question.asked_as, picture, field, segmenter, cancel)
+            answered = _ask_tiles(question.asked_as, picture, segmenter, threads, cancel)
+            gate = segmenter.card.presence_gate
+            picture.words[key] = _blended(answered, picture, field, gate)
         found, presence, score = picture.words[key]
         logits = _corrected(found, clicks, boxes, key, picture, segmenter, logit(threshold))
-    else:
-        maps, score = _clicks_alone(clicks, boxes, picture, segmenter)
-        placed = np.stack([place_map(each, picture.field, field) for each in maps])
-        return FieldAnswers(Answer(None, (), 1.0, score), placed[0], placed)
-    answer = Answer(question.label_class.term, question.asked_as, presence, score)
-    return FieldAnswers(answer, place_map(logits, picture.field, field))
+        answer = Answer(question.label_class.term, question.asked_as, presence, score)
+        return FieldAnswers(answer, place_map(logits, picture.field, field))
+
+
+@contextmanager
+def _one_thread() -> Iterator[int]:
+    """Torch has this thread alone meanwhile; how many it had before.
+
+    An answer is hundreds of small steps, each of which would wait for the slowest of its threads:
+    where another program has a core that takes twenty times as long.
+    """
+    kept = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield kept
+    finally:
+        torch.set_num_threads(kept)
 
 
 def _corrected(
@@ -114,12 +141,27 @@ def _corrected(
     return logits
 
 
-def _words(
+def _ask_tiles(
     terms: tuple[Term, ...],
     picture: EncodedPicture,
-    field: Field,
     segmenter: Segmenter,
+    threads: int,
     cancel: CancelToken,
+) -> list[list[TileAnswer]]:
+    """Answers of each tile to each term; of as many tiles at once as there are threads."""
+
+    def ask(tile: EncodedTile) -> list[TileAnswer]:
+        cancel.raise_if_cancelled()
+        return tile.answer_words(segmenter, terms)
+
+    if threads == 1 or not isinstance(segmenter, SeveralAtOnce):
+        return [ask(tile) for tile in picture.encoded]
+    with ThreadPoolExecutor(threads, thread_name_prefix="pathseg-answer") as pool:
+        return list(pool.map(ask, picture.encoded))
+
+
+def _blended(
+    answered: Sequence[Sequence[TileAnswer]], picture: EncodedPicture, field: Field, gate: float
 ) -> WordsAnswer:
     """Blended logits on the picture's grid; presence and score of what is in the field.
 
@@ -129,10 +171,7 @@ def _words(
     """
     blend = RowBlend(picture.shape, 1, RAMP_PX)
     presence, scores, areas = 0.0, [], []
-    for i, tile in enumerate(picture.tiles):
-        cancel.raise_if_cancelled()
-        answers = picture.encoded[i].answer_words(segmenter, terms)
-        gate = segmenter.card.presence_gate
+    for tile, answers in zip(picture.tiles, answered, strict=True):
         logits = np.maximum.reduce([gated(a, gate) for a in answers])
         blend.add(tile, logits[None])
         here = logits[_part_over(tile, picture.field, field)]

@@ -187,7 +187,7 @@ class Segmenter(Protocol):
 
 @runtime_checkable
 class SeveralAtOnce(Protocol):
-    """A segmenter that can answer words on several tiles at the same time."""
+    """A segmenter that can answer words on several tiles at the same time, from several threads."""
 
     def for_words(self) -> tuple[Segmenter, int]:
         """The same model for words alone, and from how many threads it is best asked at once."""

@@ -62,7 +62,7 @@ class StoredEmbedding:
 
 
 class PathsegSegmenter:
-    """Segmenter over :class:`PathsegNetwork`; safe to call from one thread at a time.
+    """Segmenter over :class:`PathsegNetwork`; safe to call from several threads.
 
     Parameters
     ----------
@@ -90,6 +90,8 @@ class PathsegSegmenter:
         self._device = device
         self._passes = 0
         self._lock: AbstractContextManager[object] = threading.Lock()
+        # Answers change nothing; a GPU takes them one after the other.
+        self._answering = contextlib.nullcontext() if device == "cpu" else self._lock
         self._beside: _ForWords | None = None
 
     @property
@@ -165,7 +167,7 @@ class PathsegSegmenter:
         """Answer queries, each independent of the others; no encoder pass."""
         stored = _own(embedding)
         worded = [i for i, q in enumerate(queries) if q.term is not None and q.mask is None]
-        with self._lock, torch.inference_mode():
+        with self._answering, torch.inference_mode():
             words = dict(zip(worded, self._ask(stored, [queries[i] for i in worded]), strict=True))
             answers = {i: a for i, a in words.items() if _is_words_alone(queries[i])}
             prompted = [
@@ -248,7 +250,7 @@ class _ForWords(PathsegSegmenter):
     def __init__(self, own: PathsegSegmenter, encoder: CompiledEncoder) -> None:
         self._network, self._card, self._device = own._network, own._card, own._device
         self._own, self._encoder, self.at_once = own, encoder, encoder.at_once
-        self._lock = contextlib.nullcontext()  # words change nothing
+        self._lock = self._answering = contextlib.nullcontext()  # words change nothing
         self._counting = threading.Lock()
 
     @property

@@ -24,6 +24,7 @@ from napari_pathseg.gui.provenance import origin_of
 from napari_pathseg.gui.tools import Tool
 from napari_pathseg.inference.segmentation import ON_GLASS
 from napari_pathseg.labels.journal import LabelStore
+from napari_pathseg.labels.refuge import in_refuge
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.prompts import BoxPrompt, PointPrompt
 
@@ -336,7 +337,7 @@ def test_a_second_window_may_look_but_not_write(make_controller, marked_slide) -
     assert second.desk.field_layer.data.any()
 
 
-def test_labels_that_can_not_be_saved_are_kept_in_memory(
+def test_labels_that_their_folder_does_not_take_are_kept_elsewhere(
     make_controller: Callable[..., PathsegController], marked_slide: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "taken").write_text("a file where the folder should be")
@@ -349,7 +350,10 @@ def test_labels_that_can_not_be_saved_are_kept_in_memory(
     layer = controller.desk.field_layer
     before = layer.data.copy()
     layer.paint((10, 10), 1)
-    assert controller.saving.unsaved
+    desk = controller.desk
+    assert in_refuge(desk.store.path)
+    assert not controller.saving.unsaved
+    np.testing.assert_array_equal(desk.store.load(desk.work.record.id)[1], layer.data)
     controller.editing.undo()
     np.testing.assert_array_equal(layer.data, before)
 

@@ -45,7 +45,7 @@ GREEN = (40, 220, 60)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small model, and short lessons."""
     for module in (registry, adapting):
-        monkeypatch.setattr(module, "load_segmenter", lambda _name: ToySegmenter())
+        monkeypatch.setattr(module, "load_segmenter", lambda _name, **_: ToySegmenter())
     monkeypatch.setattr(learning, "LearningConfig", lambda: SMALL)
 
 
@@ -200,7 +200,7 @@ def test_the_whole_model_is_trained_further_and_measured(
             return super().decode(embedding, [replace(q, term=GLAND) for q in queries])
 
     for module in (registry, adapting):
-        monkeypatch.setattr(module, "load_segmenter", lambda _name: SeesClumps())
+        monkeypatch.setattr(module, "load_segmenter", lambda _name, **_: SeesClumps())
     stops: list[type[BaseException]] = [KeyboardInterrupt]
 
     def untrained(self: Trainer, _progress: object) -> object:

@@ -182,7 +182,6 @@ def _facts(
     field, mpp = plan.field, session.mpp
     owners = prompt_of_each_class(job.settings.prompts, session.vocabulary, session.segmenter)
     terms = _terms(result, owners, written)
-    looked_at = [question.working_mpp for question in plan.questions]
     return {
         "status": "done",
         "slide": str(job.path),
@@ -211,7 +210,7 @@ def _facts(
         "files": written.files,
         "warnings": _warnings(result, terms),
         "layout": LAYOUT,
-        "fingerprint": job.settings.fingerprint(card.identity, looked_at),
+        "fingerprint": job.settings.fingerprint(card.identity, plan.questions),
         "asked_mpp": job.mpp,
         "stamp": stamp,
     }

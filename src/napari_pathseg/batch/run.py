@@ -100,8 +100,7 @@ def prepare(
     jobs = tuple(SlideJob(slide.path, name, out, slide.mpp, settings) for slide, name in names)
     batch = Batch(out, settings, jobs, segmenter.card, anew=not resume)
     asked = understand(settings.texts, vocabulary, segmenter, settings.working_mpp)
-    looked_at = [question.working_mpp for question in asked]
-    fingerprint = settings.fingerprint(segmenter.card.identity, looked_at)
+    fingerprint = settings.fingerprint(segmenter.card.identity, asked)
     for job in jobs if resume else ():
         facts = finished(job, fingerprint)
         if facts is not None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from napari_pathseg.inference.slide_plan import Where
+from napari_pathseg.inference.understanding import Question
 from napari_pathseg.prompts import TextPrompt
 
 Format = Literal["tif", "geojson", "zarr", "png"]
@@ -60,13 +61,14 @@ class BatchSettings:
         """The prompts as prompts."""
         return tuple(TextPrompt(text) for text in self.prompts)
 
-    def fingerprint(self, model: str, looked_at: Sequence[float | None]) -> str:
-        """The same for settings, a model by its identity, and the micrometres per pixel at which
-        it looks for each class, that give the same results.
+    def fingerprint(self, model: str, questions: Sequence[Question]) -> str:
+        """The same for settings, a model by its identity, and how closely it looks for each class,
+        that give the same results.
         """
+        looked_at = [question.working_mpp for question in questions]
         facts: dict[str, Any] = asdict(self) | {"formats": sorted({*self.formats, *ALWAYS})}
         del facts["adapters"]  # the model's identity says which, wherever their files are
-        text = json.dumps(facts | {"model": model, "looked_at": [*looked_at]}, sort_keys=True)
+        text = json.dumps(facts | {"model": model, "looked_at": looked_at}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

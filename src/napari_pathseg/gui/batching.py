@@ -207,8 +207,7 @@ class Batching:
         model = self._controller.model.get()
         settings = rows[0].job.settings
         asked = understand(settings.texts, self._controller.vocabulary, model, settings.working_mpp)
-        looked_at = [question.working_mpp for question in asked]
-        fingerprint = settings.fingerprint(model.card.identity, looked_at)
+        fingerprint = settings.fingerprint(model.card.identity, asked)
         classes = class_list(asked)
         config = replace(self._controller.config, working_mpp=settings.working_mpp)
         for number, row in enumerate(rows):

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from napari_pathseg.cli.console import answer, print_table, progress_line
-from napari_pathseg.cli.options import (
-    adapter_option,
-    context_option,
-    model_option,
-    mpp_option,
-    region_option,
-    working_mpp_option,
-)
-from napari_pathseg.cli.region import open_region
+from napari_pathseg.cli.region import RegionOptions, open_region, region_options
 from napari_pathseg.prompts import TextPrompt
 
 if TYPE_CHECKING:
@@ -36,8 +28,6 @@ SHOWN_OBJECTS = 10
     metavar="TEXT",
     help="What to look for; may be given again.",
 )
-@region_option
-@mpp_option
 @click.option(
     "--objects",
     "most",
@@ -47,10 +37,7 @@ SHOWN_OBJECTS = 10
     metavar="N",
     help="How many objects of each class to weigh, the largest first; a look at the model each.",
 )
-@model_option
-@adapter_option
-@context_option
-@working_mpp_option
+@region_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -62,15 +49,10 @@ SHOWN_OBJECTS = 10
 def explain(
     slide: Path,
     texts: Sequence[str],
-    corner_and_size: tuple[int, int, int, int] | None,
-    mpp: float | None,
     most: int,
-    model: str,
-    adapters: Sequence[Path],
-    context: bool,
-    working_mpp: float | None,
     out: Path,
     as_json: bool,
+    **options: Unpack[RegionOptions],
 ) -> None:
     """Show why a region of SLIDE is segmented as it is.
 
@@ -83,16 +65,7 @@ def explain(
 
     check_writable(out)
     prompts = [TextPrompt(text) for text in texts]
-    opened = open_region(
-        slide,
-        corner_and_size,
-        mpp=mpp,
-        model=model,
-        adapters=adapters,
-        context=context,
-        working_mpp=working_mpp,
-    )
-    with progress_line() as progress, opened as here:
+    with progress_line() as progress, open_region(slide, **options) as here:
         segmentation = here.session.segment(here.region, prompts, progress=progress)
         importance = object_importance(
             here.session, segmentation, here.region, most=most, progress=progress

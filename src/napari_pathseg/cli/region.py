@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from napari_pathseg.cli.fetching import fetch_for
+from napari_pathseg.cli.options import (
+    adapter_option,
+    context_option,
+    model_option,
+    mpp_option,
+    region_option,
+    working_mpp_option,
+)
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.geometry import Region, region_inside
 
@@ -17,6 +25,36 @@ if TYPE_CHECKING:
 
 # Nobody waits at a screen, so that a region may be larger than a field there.
 MAX_TILES = 600
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class RegionOptions(TypedDict):
+    """What :func:`region_options` gives a command: which region, and how it is looked at."""
+
+    corner_and_size: tuple[int, int, int, int] | None
+    mpp: float | None
+    model: str
+    adapters: Sequence[Path]
+    context: bool
+    working_mpp: float | None
+
+
+def region_options(command: Command) -> Command:
+    """The options of a command that opens a region; it hands them on to :func:`open_region`.
+
+    Help lists them the other way round.
+    """
+    for option in (
+        working_mpp_option,
+        context_option,
+        adapter_option,
+        model_option,
+        mpp_option,
+        region_option,
+    ):
+        command = option(command)
+    return command
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +76,7 @@ class OpenRegion:
 
 
 @contextmanager
-def open_region(
-    slide: Path,
-    corner_and_size: tuple[int, int, int, int] | None,
-    *,
-    mpp: float | None,
-    model: str,
-    adapters: Sequence[Path],
-    context: bool,
-    working_mpp: float | None,
-) -> Iterator[OpenRegion]:
+def open_region(slide: Path, **options: Unpack[RegionOptions]) -> Iterator[OpenRegion]:
     """A slide's region, or all of the slide, until the `with` block ends.
 
     Raises
@@ -57,17 +86,20 @@ def open_region(
     """
     from napari_pathseg.inference.session import open_session
 
-    fetch_for(model)
+    fetch_for(options["model"])
+    mpp = options["mpp"]
     session = open_session(
         slide,
         mpp=None if mpp is None else (mpp, mpp),
-        model=model,
-        config=SegmentConfig(max_tiles=MAX_TILES, context=context, working_mpp=working_mpp),
-        adapters=adapters,
+        model=options["model"],
+        config=SegmentConfig(
+            max_tiles=MAX_TILES, context=options["context"], working_mpp=options["working_mpp"]
+        ),
+        adapters=options["adapters"],
     )
     with session.slide:
         notes = [] if mpp is None else _mpp_notes(session, mpp)
-        yield OpenRegion(session, _inside(session, corner_and_size, notes), notes)
+        yield OpenRegion(session, _inside(session, options["corner_and_size"], notes), notes)
 
 
 def _mpp_notes(session: Session, mpp: float) -> list[str]:

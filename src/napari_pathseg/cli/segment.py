@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
 from napari_pathseg.cli.console import answer, print_table, progress_line
-from napari_pathseg.cli.options import (
-    Number,
-    adapter_option,
-    context_option,
-    model_option,
-    mpp_option,
-    region_option,
-    working_mpp_option,
-)
-from napari_pathseg.cli.region import open_region
+from napari_pathseg.cli.options import Number
+from napari_pathseg.cli.region import RegionOptions, open_region, region_options
 from napari_pathseg.errors import PromptError
 from napari_pathseg.geometry import Pair
 from napari_pathseg.prompts import BoxPrompt, PointPrompt, Prompt, TextPrompt
@@ -61,12 +53,7 @@ _NUMBER = Number()
     metavar="Y0 X0 Y1 X1",
     help="Only in here; without words: what is in here.",
 )
-@region_option
-@mpp_option
-@model_option
-@adapter_option
-@context_option
-@working_mpp_option
+@region_options
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -81,14 +68,9 @@ def segment(
     points: Sequence[Pair],
     negative_points: Sequence[Pair],
     boxes: Sequence[Box],
-    corner_and_size: tuple[int, int, int, int] | None,
-    mpp: float | None,
-    model: str,
-    adapters: Sequence[Path],
-    context: bool,
-    working_mpp: float | None,
     out: Path,
     as_json: bool,
+    **options: Unpack[RegionOptions],
 ) -> None:
     """Segment a region of SLIDE by words, points and boxes.
 
@@ -99,16 +81,7 @@ def segment(
     from napari_pathseg.cli.results import check_writable, facts_of, write_results
 
     check_writable(out)
-    opened = open_region(
-        slide,
-        corner_and_size,
-        mpp=mpp,
-        model=model,
-        adapters=adapters,
-        context=context,
-        working_mpp=working_mpp,
-    )
-    with progress_line() as progress, opened as here:
+    with progress_line() as progress, open_region(slide, **options) as here:
         segmentation = here.session.segment(here.region, prompts, progress=progress)
         facts = facts_of(here, segmentation, texts)
         facts = write_results(out, here.session, segmentation, facts)

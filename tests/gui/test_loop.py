@@ -554,9 +554,11 @@ def test_newer_labels_that_were_kept_elsewhere_are_offered(
     np.testing.assert_array_equal(shown(again), mask)
 
 
-def test_labels_that_no_folder_takes_are_in_memory_until_one_does(
+@pytest.fixture
+def homeless(
     make_controller: Make, marked_slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> PathsegController:
+    """A field whose labels no folder takes, as long as `share` is a file."""
     (tmp_path / "share").touch()
     nowhere = tmp_path / "share" / "one", tmp_path / "share" / "two"
     monkeypatch.setattr(refuge, "refuges", lambda: nowhere)
@@ -564,6 +566,13 @@ def test_labels_that_no_folder_takes_are_in_memory_until_one_does(
     open_in(controller, marked_slide)
     look_at(controller, VIEW)
     controller.segment_field("gland")
+    return controller
+
+
+def test_labels_that_no_folder_takes_are_in_memory_until_one_does(
+    homeless: PathsegController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    controller = homeless
     controller.desk.field_layer.paint((5, 5), 1)
     assert "kept in memory" in controller.message.text
     assert controller.saving.unsaved
@@ -584,15 +593,9 @@ def test_labels_that_no_folder_takes_are_in_memory_until_one_does(
 
 
 def test_a_folder_is_asked_for_before_labels_in_memory_go_with_the_window(
-    make_controller: Make, marked_slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    homeless: PathsegController, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "share").touch()
-    nowhere = tmp_path / "share" / "one", tmp_path / "share" / "two"
-    monkeypatch.setattr(refuge, "refuges", lambda: nowhere)
-    controller = make_controller(labels_folder=tmp_path / "share" / "labels")
-    open_in(controller, marked_slide)
-    look_at(controller, VIEW)
-    controller.segment_field("gland")
+    controller = homeless
     assert controller.saving.unsaved
     answers = [tmp_path / "share" / "three", tmp_path / "roomy"]
     monkeypatch.setattr(last_place, "_ask", lambda *_: answers.pop(0))

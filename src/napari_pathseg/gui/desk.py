@@ -21,7 +21,7 @@ from napari_pathseg.gui.overview import PlacedMask, StoredLabels
 from napari_pathseg.gui.prompt_layers import Ring
 from napari_pathseg.gui.work import FieldWork, State
 from napari_pathseg.inference.segmentation import Mask
-from napari_pathseg.labels.copies import copy_path, is_of, last_change, take_up
+from napari_pathseg.labels.copies import copy_path, is_of, last_change, newest, take_up
 from napari_pathseg.labels.journal import LabelStore, store_path
 from napari_pathseg.labels.masks import regridded
 from napari_pathseg.labels.record import FieldRecord
@@ -91,7 +91,7 @@ def open_desk(
     store: LabelStore | None = None
     copy = copy_path(slide.path, identity) if slide.path.exists() else None
     aside = refuge_of(identity, name)
-    spare = _newest(identity, copy, aside) or copy
+    spare = newest(identity, (copy, aside)) or copy
     try:
         if spare is not None and not fresh:
             taken = take_up(spare, store_path(identity, labels), identity, instead=take_newer)
@@ -153,14 +153,6 @@ def _locked_together(fields: Sequence[StoredField]) -> tuple[StoredField, ...]:
                 mine = mine.with_hand(mine.by_hand | theirs)
         found.append(replace(stored, placed=mine))
     return tuple(found)
-
-
-def _newest(identity: str, *copies: Path | None) -> Path | None:
-    """The copy of a slide's labels that was changed last; None where there is none."""
-    there = [copy for copy in copies if copy is not None and copy.is_file()]
-    changed = ((last_change(copy, identity), copy) for copy in there)
-    dated = [(at, copy) for at, copy in changed if at is not None]
-    return max(dated)[1] if dated else None
 
 
 def _is_newer(copy: Path, identity: str, fields: Sequence[StoredField]) -> bool:

@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -121,6 +122,13 @@ def last_change(path: Path, identity: str) -> datetime | None:
     """When a field of a copy was changed last; None where it is none of this slide's."""
     read = _read(path)
     return None if read is None or read[0] != identity else read[1]
+
+
+def newest(identity: str, copies: Iterable[Path | None]) -> Path | None:
+    """The copy of a slide's labels that was changed last; None where there is none."""
+    there = (copy for copy in copies if copy is not None and copy.is_file())
+    changed = ((last_change(copy, identity), copy) for copy in there)
+    return max(((at, copy) for at, copy in changed if at is not None), default=(None, None))[1]
 
 
 def is_of(path: Path, identity: str) -> bool:

@@ -193,20 +193,16 @@ class LabelStore(Closing):
             record_before = None
         else:
             record_before = read_record(self._connection, record.id)
+            before = read_mask(self._connection, row)
             if record_before.field != record.field:
-                self._regrid(row, record, pixels)
+                after = pixels.astype(row.dtype)
+                self._do(row, Step(0, GRID, 0, 0, before, after, record_before, record))
                 return
             check_same_grid(pixels, row.shape, row.dtype, row.id)
-            before = read_mask(self._connection, row)
         y, x, old, new = changed_window(before, pixels)
         kind = MODEL if old.size else RECORD
         if old.size or record_before not in (None, record):
             self._do(row, Step(0, kind, y, x, old, new, record_before, record))
-
-    def _regrid(self, row: FieldRow, record: FieldRecord, pixels: LabelArray) -> None:
-        before, was = read_mask(self._connection, row), read_record(self._connection, row.id)
-        after = pixels.astype(row.dtype)
-        self._do(row, Step(0, GRID, 0, 0, before, after, was, record))
 
     def record_stroke(
         self,

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from napari_pathseg.errors import StoreError
-from napari_pathseg.labels.copies import last_change, put_aside
+from napari_pathseg.labels.copies import newest, put_aside
 from napari_pathseg.labels.journal import LabelStore, default_folder, store_path
 from napari_pathseg.labels.record import FieldRecord
 
@@ -98,8 +98,7 @@ def refuge_of(identity: str, name: str) -> Path | None:
         with contextlib.suppress(StoreError), LabelStore.open(identity, name, path.parent) as store:
             # Closing it writes its log into the file, which is then all there is to copy.
             found += [] if store.read_only else [path]
-    changed = ((last_change(path, identity), path) for path in found)
-    return max(((at, path) for at, path in changed if at is not None), default=(None, None))[1]
+    return newest(identity, found)
 
 
 def leave_refuge(path: Path) -> None:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
+import scanner_files
 import tifffile
 from desk_slides import SHAPE, open_in
 from napari.components import ViewerModel
 from napari.layers import Image
-from npe2 import PluginManifest
+from napari.settings import get_settings
+from npe2 import DynamicPlugin, PluginManager, PluginManifest
 from numpy.typing import NDArray
 
 import napari_pathseg
@@ -20,6 +24,7 @@ from napari_pathseg.errors import SlideError
 from napari_pathseg.gui import sample_data
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.reader import get_reader, read_slides
+from napari_pathseg.gui.settings import open_slides_here
 from napari_pathseg.gui.sources import open_source
 
 MANIFEST = Path(napari_pathseg.__file__).with_name("napari.yaml")
@@ -70,6 +75,53 @@ def test_a_damaged_file_says_so_on_reading(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_folder_without_a_slide_is_left_to_other_readers(tmp_path: Path) -> None:
     assert get_reader(str(tmp_path)) is None
+
+
+@pytest.fixture
+def asked_for_folders(npe2pm: PluginManager) -> Iterator[None]:
+    """napari has no reader but its own and this package's, which it asks for all folders."""
+    npe2pm.register(PluginManifest.from_distribution("napari"))
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    plugins = get_settings().plugins
+    before = dict(plugins.extension2reader)
+    plugins.extension2reader = {}
+    open_slides_here()
+    yield
+    plugins.extension2reader = before
+
+
+@pytest.mark.usefixtures("asked_for_folders")
+def test_folders_open_without_a_question_whatever_they_hold(tmp_path: Path) -> None:
+    slide = tmp_path / "series"
+    picture = np.full((300, 260, 3), 200, np.uint8)
+    picture[100:] = 90, 20, 120
+    scanner_files.write_dicom(slide, picture)
+    (dicom,) = ViewerModel().open(slide, plugin=None)
+    assert dicom.metadata["pathseg"]["path"] == str(slide)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for index in range(3):
+        PIL.Image.fromarray(picture // (index + 1)).save(pictures / f"{index}.png")
+    (stack,) = ViewerModel().open(pictures, plugin=None)
+    assert stack.data.shape == (3, 300, 260, 3)
+    assert "pathseg" not in stack.metadata
+    other = DynamicPlugin("other-reader")
+    with other:
+
+        @other.contribute.reader(filename_patterns=["*.x"], accepts_directories=True)
+        def read(path: str) -> None:
+            return None
+
+        assert get_reader(str(pictures)) is None, "napari may ask which of them"
+
+
+@pytest.mark.usefixtures("asked_for_folders")
+def test_a_folder_of_slides_is_not_loaded_whole(marked_slide: Path) -> None:
+    marked_slide.rename(marked_slide.with_suffix(".svs"))
+    reader = get_reader(str(marked_slide.parent))
+    assert reader is not None
+    with pytest.raises(SlideError, match="Open a slide file inside it"):
+        reader(str(marked_slide.parent))
 
 
 def test_the_data_folder_of_a_slide_says_what_is_missing(

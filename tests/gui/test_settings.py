@@ -103,7 +103,7 @@ def test_scanners_files_are_opened_here_unless_a_person_chose_otherwise() -> Non
         plugins.extension2reader = before
     assert found["*.svs"] == "another"
     assert found["*.ndpi"] == "napari-pathseg"
-    assert found[f"*.zarr{os.sep}"] == "napari-pathseg"
+    assert found[f"*.zarr{os.sep}"] == found[f"*?{os.sep}"] == "napari-pathseg"
     assert "*.tif" not in found
 
 
@@ -127,4 +127,4 @@ def test_folders_are_left_to_another_plugin_that_reads_them() -> None:
     finally:
         plugins.extension2reader = before
     assert found["*.svs"] == "napari-pathseg"
-    assert not {"*.dcm", f"*.zarr{os.sep}"} & set(found)
+    assert not {"*.dcm", f"*.zarr{os.sep}", f"*?{os.sep}"} & set(found)

@@ -115,6 +115,19 @@ def test_a_guess_at_once_and_exact_in_the_end(tile: tuple[int, int]) -> None:
     )
 
 
+def test_the_first_guess_does_not_wait_for_one_tile_after_the_other() -> None:
+    class Slow(Tiled):
+        together = threading.Barrier(4)
+
+        def read(self, field: Field) -> npt.NDArray[np.uint8]:
+            self.together.wait(20)  # broken, unless four read at a time
+            return super().read(field)
+
+    made = CoarseLevels(exact_levels(Slow("slow")), None)
+    made._started = True
+    assert made.window(1, 0, 0, 10, 10).shape == (10, 10, 3)
+
+
 def test_what_is_looked_at_comes_first_and_may_be_mixed() -> None:
     slide = Tiled("wanted")
     exact = exact_levels(slide)

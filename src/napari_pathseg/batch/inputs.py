@@ -10,10 +10,12 @@ from pathlib import Path
 
 from napari_pathseg.errors import PathsegError, SlideError, describe_os_error
 
-_SCANNERS = (".svs", ".svslide", ".ndpi", ".mrxs", ".scn", ".bif", ".dcm", ".czi", ".vsi", ".vms")
+SCANNERS = (".svs", ".svslide", ".ndpi", ".mrxs", ".scn", ".bif", ".dcm", ".czi", ".vsi", ".vms")
+"""Suffixes that scanners write and little else does."""
+
 _TIFFS = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".qptiff", ".zarr", ".zip")
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-SUFFIXES = frozenset((*_SCANNERS, ".vmu", *_TIFFS, *_PICTURES))
+SUFFIXES = frozenset((*SCANNERS, ".vmu", *_TIFFS, *_PICTURES))
 """What is taken for a slide in a folder; a file that is named is tried whatever it is called."""
 
 LISTS = (".txt", ".lst", ".csv")

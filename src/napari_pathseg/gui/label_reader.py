@@ -37,27 +37,39 @@ def holds_only_labels(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix not in (".png", ".tif", ".tiff"):
         return False
-    from napari_pathseg.export.mask_png import KEY as PNG_KEY
-    from napari_pathseg.export.ome_tiff import KEY as TIFF_KEY
     from napari_pathseg.export.pictures import DAMAGED
 
     try:
-        if suffix == ".png":
-            from PIL import PngImagePlugin
-
-            # By its name: Image.open refuses what is large before it is known to be no slide.
-            with PngImagePlugin.PngImageFile(path) as image:
-                return image.mode.startswith("I") or PNG_KEY in image.info
-        import tifffile
-
-        with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages.first
-            wide = page.dtype is not None and page.dtype.kind in "ui" and page.dtype.itemsize > 2
-            said = page.description
-            ours = said.startswith('{"classes"') or f'K="{TIFF_KEY}"' in said
-            return len(page.shape) == 2 and (wide or ours)
+        return _is_mask_png(path) if suffix == ".png" else _is_mask_tiff(path)
     except (OSError, *DAMAGED):
         return False  # whoever reads it as a slide says what is wrong
+
+
+def _is_mask_png(path: Path) -> bool:
+    from PIL import PngImagePlugin
+
+    # By its name: Image.open refuses what is large before it is known to be no slide.
+    with PngImagePlugin.PngImageFile(path) as image:
+        mode, texts = image.mode, image.info
+    if mode != "P":
+        return mode.startswith("I")
+    from napari_pathseg.export.mask_png import KEY
+
+    return KEY in texts
+
+
+def _is_mask_tiff(path: Path) -> bool:
+    import tifffile
+
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        shape, dtype, said = page.shape, page.dtype, page.description
+    if len(shape) != 2:
+        return False  # the slides that people wait for: what follows imports what they need not
+    from napari_pathseg.export.ome_tiff import KEY
+
+    wide = dtype is not None and dtype.kind in "ui" and dtype.itemsize > 2
+    return wide or said.startswith('{"classes"') or f'K="{KEY}"' in said
 
 
 def read_labels(path: Paths) -> list[Any]:

@@ -30,8 +30,34 @@ def get_reader(path: Paths) -> Callable[[Paths], list[object]] | None:
         choose_backend(index_of(first))
     except PathsegError:
         # napari would only say that no plugin reads it: a slide's trouble comes out on reading.
-        return None if first.is_dir() and not is_mirax_data(first) else read_slides
+        if first.is_dir() and not is_mirax_data(first) and not _holds_slides(first):
+            return _reader_of_folders()
     return read_slides
+
+
+def _holds_slides(folder: Path) -> bool:
+    """Whether a folder has whole slides in it: napari's own reader would load all of them whole."""
+    from napari_pathseg.batch.inputs import SCANNERS
+
+    return any(member.suffix.lower() in SCANNERS for member in folder.iterdir())
+
+
+def _reader_of_folders() -> Callable[[Paths], list[object]] | None:
+    """For a folder without a slide: None, unless napari was told to ask this package for all."""
+    from napari.settings import get_settings
+
+    from napari_pathseg.gui.settings import FOLDERS, PLUGIN, is_read_elsewhere
+
+    is_ours = get_settings().plugins.extension2reader.get(FOLDERS) == PLUGIN
+    return read_as_napari if is_ours and not is_read_elsewhere(FOLDERS) else None
+
+
+def read_as_napari(path: Paths) -> list[object]:
+    """What napari's own reader makes of a folder."""
+    from npe2 import read
+
+    paths = [path] if isinstance(path, str) else list(path)
+    return [layer for each in paths for layer in read([each], stack=False, plugin_name="napari")]
 
 
 def read_slides(path: Paths) -> list[object]:

@@ -17,7 +17,11 @@ KEYS = "keys"
 SLIDE_PATTERNS = ("*.svs", "*.ndpi", "*.scn", "*.bif", "*.qptiff")
 """Suffixes of scanners that napari's own reader claims too."""
 
-SHARED_PATTERNS = (f"*.zarr{os.sep}", "*.dcm")
+FOLDERS = f"*?{os.sep}"
+"""All folders: of DICOM and MIRAX slides no name tells. Of all patterns that match napari takes the
+most specific, and this one is less so than any that a person would write."""
+
+SHARED_PATTERNS = (f"*.zarr{os.sep}", "*.dcm", FOLDERS)
 """What other sciences use, too: theirs, where a reader of theirs is installed."""
 
 PLACES = {
@@ -158,19 +162,20 @@ def open_slides_here() -> None:
     """Let slides that are dropped on napari be opened by this package, without being asked.
 
     napari's own reader claims the same suffixes and all folders, would load them whole, and so
-    napari asks which reader to take. What a person chose for a suffix is left as it is.
+    napari asks which reader to take. What a person chose for a suffix is left as it is. Folders
+    that hold no slide are handed on to napari's own reader, see `gui/reader.py`.
     """
     from napari.settings import get_settings
 
     plugins = get_settings().plugins
     known = dict(plugins.extension2reader)
-    shared = (pattern for pattern in SHARED_PATTERNS if not _is_read_elsewhere(pattern))
+    shared = (pattern for pattern in SHARED_PATTERNS if not is_read_elsewhere(pattern))
     wanted = dict.fromkeys((*SLIDE_PATTERNS, *shared), PLUGIN) | known
     if wanted != known:
         plugins.extension2reader = wanted
 
 
-def _is_read_elsewhere(pattern: str) -> bool:
+def is_read_elsewhere(pattern: str) -> bool:
     """Whether another plugin than napari's own and this one reads such files or folders."""
     from npe2 import PluginManager
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,9 @@ SHARE = 8
 """One in so many tiles may be read for the guess alone."""
 
 SAMPLE_PX = 256
+
+WAITED_FOR = 8
+"""Tiles that are read side by side while somebody waits: a slow disk mostly lets one wait."""
 
 
 class Guess:
@@ -56,7 +61,7 @@ class Guess:
                 self._mean(0.5, 0.5)
                 self._grids = []
             elif self._grids:
-                self._read_grid()
+                self._read_grid(1)
 
     def window(self, full: tuple[int, ...], y: int, x: int, height: int, width: int) -> Pixels:
         """A window of a level of the shape `full`; the first one waits for the first colours.
@@ -87,24 +92,28 @@ class Guess:
         while self._means is None or (time.perf_counter() - begun) * 4 < FIRST_GUESS_S:
             if not self._grids:
                 return
-            self._read_grid()
+            self._read_grid(WAITED_FOR)
 
-    def _read_grid(self) -> None:
+    def _read_grid(self, at_once: int) -> None:
         """Read tiles at a grid of places; what was read for the grid before is not used again."""
         grid = self._grids[0]
         height, width = self._stored.shape[:2]
         down, across = min(grid, height), min(grid, width)
         means = np.zeros((down, across, *self._stored.shape[2:]), dtype=np.float32)
-        errors = []
-        for row in range(down):
-            for column in range(across):
-                try:
-                    means[row, column] = self._mean((row + 0.5) / down, (column + 0.5) / across)
-                except DamagedSlideError as error:
-                    means[row, column] = 255 if self._stored.ndim == 3 else 0
-                    errors.append(error)
-        if len(errors) == down * across:
-            raise errors[0]
+
+        def read(place: tuple[int, int]) -> DamagedSlideError | None:
+            row, column = place
+            try:
+                means[place] = self._mean((row + 0.5) / down, (column + 0.5) / across)
+            except DamagedSlideError as error:
+                means[place] = 255 if self._stored.ndim == 3 else 0
+                return error
+            return None
+
+        with ThreadPoolExecutor(at_once, thread_name_prefix="pathseg-guess") as threads:
+            errors = list(threads.map(read, product(range(down), range(across))))
+        if (first := errors[0]) is not None and None not in errors:
+            raise first
         self._means = means
         self._grids = [finer for finer in self._grids[1:] if self._is_worth(finer)]
 

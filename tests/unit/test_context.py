@@ -173,5 +173,5 @@ def test_crops_for_training_have_the_same_context_as_tiles_in_use(
     assert sample.around.shape == (3, 64, 64)
     small = torch.nn.functional.avg_pool2d(sample.image[None], 4)[0]
     assert (sample.around[:, 16:48, 16:48] - small).abs().mean() < 2
-    maps = LowerMaps(torch.zeros(1, 2, 2), torch.zeros(1, 2, 2), around=torch.ones(1, 1, 1))
+    maps = LowerMaps(torch.zeros(1, 2, 2), around=torch.ones(1, 1, 1))
     assert LowerMaps.stacked([maps, maps]).around is not None

@@ -7,7 +7,7 @@ Source: MobileSAM (arXiv 2306.14289), TinyViT (arXiv 2207.10666), Segment Anythi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import timm
@@ -43,39 +43,37 @@ class ImageMaps:
 
 @dataclass(frozen=True, slots=True)
 class LowerMaps:
-    """What the convolutional part of the encoder, which never learns, gives for a batch.
+    """What the convolutional part of the encoder gives for a batch.
 
     Attributes
     ----------
-    middle, early : Tensor
+    early : Tensor
         As in `ImageMaps`.
-    around : Tensor (B, 128, H/16, W/16), optional
-        The middle map of the concentric fields.
+    around : Tensor (B, 64, H/8, W/8), optional
+        The early map of the concentric fields.
     """
 
-    middle: Tensor
     early: Tensor
     around: Tensor | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> LowerMaps:
         """All maps changed alike."""
         around = None if self.around is None else change(self.around)
-        return LowerMaps(change(self.middle), change(self.early), around)
+        return LowerMaps(change(self.early), around)
 
     @classmethod
     def stacked(cls, maps: Sequence[LowerMaps]) -> LowerMaps:
         """Maps of single images, without a batch axis, as a batch."""
         around = [m.around for m in maps if m.around is not None]
-        return cls(
-            torch.stack([m.middle for m in maps]),
-            torch.stack([m.early for m in maps]),
-            torch.stack(around) if around else None,
-        )
+        early = torch.stack([m.early for m in maps])
+        return cls(early, torch.stack(around) if around else None)
 
     def finished(self, encoder: ImageEncoder) -> ImageMaps:
-        """With what the part that may learn makes of them."""
-        around = None if self.around is None else encoder.upper(self.around)
-        return ImageMaps(encoder.upper(self.middle), self.middle, self.early, around)
+        """With what the attending part makes of them."""
+        maps = encoder.upper(self.early)
+        return (
+            maps if self.around is None else replace(maps, around=encoder.upper(self.around).tokens)
+        )
 
 
 class ImageEncoder(nn.Module):
@@ -107,19 +105,18 @@ class ImageEncoder(nn.Module):
         image : float Tensor (B, 3, H, W)
             0 to 255; H and W multiples of 32.
         """
-        early, middle = self.lower(image)
-        return ImageMaps(self.upper(middle), middle, early)
+        return self.upper(self.lower(image))
 
-    def lower(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """The convolutional part: maps of stride 4 and 8."""
+    def lower(self, image: Tensor) -> Tensor:
+        """The convolutional part: the early map."""
         x = (image - self.mean) / self.std  # (B, 3, H, W)
-        early = self.stages[0](self.stem(x))  # (B, 64, H/4, W/4)
-        return early, self.stages[1](early)  # (B, 128, H/8, W/8)
+        return cast(Tensor, self.stages[0](self.stem(x)))  # (B, 64, H/4, W/4)
 
-    def upper(self, middle: Tensor) -> Tensor:
-        """The semantic part: tokens of stride 16 from the map of stride 8."""
+    def upper(self, early: Tensor) -> ImageMaps:
+        """The attending part: the other maps from the early one."""
+        middle = self.stages[1](early)  # (B, 128, H/8, W/8)
         x = self.stages[3](self.stages[2](middle))  # (B, 320, H/16, W/16)
-        return cast(Tensor, self.neck(x))  # (B, 256, H/16, W/16)
+        return ImageMaps(self.neck(x), middle, early)
 
 
 def mobile_sam_name(name: str) -> str | None:

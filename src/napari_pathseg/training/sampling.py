@@ -95,12 +95,10 @@ class Sample:
 
 
 def seen_below(samples: Sequence[Sample], encoder: ImageEncoder) -> LowerMaps:
-    """What the part of an encoder that never learns sees in a batch."""
-    with torch.no_grad():
-        early, middle = encoder.lower(torch.stack([s.image for s in samples]))
-        around = [s.around for s in samples if s.around is not None]
-        wide = encoder.lower(torch.stack(around))[1] if around else None
-    return LowerMaps(middle, early, wide)
+    """What the convolutional part of an encoder sees in a batch."""
+    around = [s.around for s in samples if s.around is not None]
+    wide = encoder.lower(torch.stack(around)) if around else None
+    return LowerMaps(encoder.lower(torch.stack([s.image for s in samples])), wide)
 
 
 class Sampler:

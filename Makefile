@@ -55,7 +55,7 @@ docs: .venv/.docs  ## build the documentation into site/
 	@$(BIN)/python -m pip install --progress-bar off -qq --editable ".[benchmark]"
 	@echo "==> Other readers of slides, in an environment of their own"
 	@$(BIN)/python -m venv .venv/readers
-	@.venv/readers/bin/python -m pip install --progress-bar off -qq "napari-wsi[openslide]" tiffslide
+	@.venv/readers/bin/python -m pip install --progress-bar off -qq "napari-wsi[openslide]" openslide-bin tiffslide
 	@touch $@
 
 bench: .venv/.bench  ## measure times and memory (docs/benchmarks.md)

@@ -13,6 +13,7 @@ import multiprocessing
 import shutil
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -205,14 +206,15 @@ def damaged_slides(sound: Path, count: int, seed: int, folder: Path) -> Iterator
 
 
 def look(path: Path, backend: str | None = None) -> str:
-    """Open a slide as the viewer does: some of every level, corners, and the description."""
+    """Open a slide as the viewer does: a glimpse, some of every level, corners, the description."""
     from napari_pathseg.errors import SlideError
     from napari_pathseg.geometry import Field
     from napari_pathseg.slide.info import describe
     from napari_pathseg.slide.open import open_slide
 
     try:
-        with open_slide(path, backend=backend) as slide:
+        with open_slide(path, backend=backend, settled=False) as slide:
+            slide.glimpse()
             describe(slide, properties=True)
             slide.icc_profile()
             for index, level in enumerate(slide.levels[:12]):
@@ -227,8 +229,19 @@ def look(path: Path, backend: str | None = None) -> str:
 
 
 def _child(path: Path, backend: str | None, answer: Connection) -> None:
+    from napari_pathseg.slide import backend_picture, unpacking
+
+    backend_picture.AT_ONCE_PIXELS = 0  # as large ones, which are looked into before
+    leaked: list[BaseException] = []
+    threading.excepthook = lambda hook: leaked.append(hook.exc_value or SystemExit())
     try:
-        answer.send((look(path, backend), None))
+        reason = look(path, backend)
+        for thread in threading.enumerate():
+            if thread.name == unpacking.THREAD:
+                thread.join()
+        for error in leaked:
+            raise error
+        answer.send((reason, None))
     except BaseException:  # noqa: BLE001 - what leaks is what is measured
         answer.send(("", traceback.format_exc()))
 

@@ -78,7 +78,7 @@ def test_readers_side_by_side(layout: str, folder: Path) -> None:
 def test_a_slide_in_the_viewer(folder: Path) -> None:
     path = write_big(folder / "viewer.svs", SIDE_PX)
     found = {name: run("viewer_slide.py", name, path, JUMPS, *_packages()) for name in _viewed()}
-    keys = ("show", "jump", "stands still", "pan", "MB after 50 jumps", "MB after all")
+    keys = ("show", "jump", "stands still", "pan", "MB after 50 jumps", "MB after all", "jumps")
     print(f"\n| in the viewer | {' | '.join(keys)} |\n|---|" + "---|" * len(keys))
     for name, row in found.items():
         print(f"| {name} | " + " | ".join(f"{row[key]:.0f}" for key in keys) + " |")

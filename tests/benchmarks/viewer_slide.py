@@ -4,7 +4,8 @@
 
 Prints JSON: milliseconds of processor time, of all threads, to show the slide, for a jump to a
 random place of level 0 and for a pan of 60 pixels, each until the last pixel is drawn; milliseconds
-by the clock that the viewer stands still at a jump; and memory in MB after 50 jumps and after all.
+by the clock that the viewer stands still at a jump; memory in MB after 50 jumps and after all, and
+how many jumps those were: a reader that fills the memory is stopped.
 Readers other than `ours` show the same slide in the same viewer without this package; PACKAGES
 is a folder in which those are looked for that are not installed beside napari.
 """
@@ -28,6 +29,7 @@ from qtpy.QtWidgets import QApplication
 
 PAN_PX = 60
 FIRST_JUMPS = 50
+MOST_MB = 2500
 DRAWS = 3
 """Rounds of events in which a canvas has been drawn."""
 
@@ -139,6 +141,9 @@ def measure(show: Callable[[napari.Viewer, Path], None], path: Path, jumps: int)
         times.append(timed(lambda place=place: look_at(viewer, place)))
         if index + 1 == min(FIRST_JUMPS, jumps):
             found["MB after 50 jumps"] = process.memory_info().rss / 1e6
+        if process.memory_info().rss / 1e6 > MOST_MB:
+            break
+    found["jumps"] = len(times)
     found["jump"] = statistics.median(times)
     found["stands still"] = statistics.median(stands[1:])
     found["MB after all"] = process.memory_info().rss / 1e6

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import threading
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +124,27 @@ def test_a_damaged_picture_has_no_first_look(tmp_path: Path) -> None:
         slide.read(Field(0, 0, 0, 10, 10, (1.0, 1.0)))
     assert (glimpse.pixels == BLANK).all()
     assert slide.glimpse().final
+
+
+def test_a_bomb_is_not_unpacked_for_a_first_look(tmp_path: Path) -> None:
+    path = written(tmp_path / "bomb.png")
+    data = path.read_bytes()
+    place = data.index(b"IDAT") - 4
+    bomb = zlib.compress(bytes(300_000_000))
+    chunk = b"IDAT" + bomb
+    check = struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(data[:place] + struct.pack(">I", len(bomb)) + chunk + check)
+    del data, bomb, chunk
+    tracemalloc.start()
+    try:
+        with Image.open(path) as picture:
+            look = first_look(picture, path)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert look is not None
+    assert (look == 0).all(), "as many rows as the header names"
+    assert most < 8_000_000
 
 
 def test_sixteen_bits_become_eight(tmp_path: Path) -> None:

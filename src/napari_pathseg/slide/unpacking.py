@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,11 @@ from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.slide.base import RGB
 from napari_pathseg.slide.pixels import alpha_on_white, to_uint8
 
+THREAD = "pathseg-unpacking"
 BAND_PX = 256
 END_OF_JPEG, START_OF_SCAN = b"\xff\xd9", 0xDA
 PNG_SIGNATURE_BYTES = 8
+AT_ONCE_BYTES = 1 << 20
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 6: 4}
 """Of a colour type; the codec for first rows does not know grey with alpha."""
 
@@ -71,7 +73,7 @@ class Unpacking:
         if not self._begun:
             self._begun = True
             work = self._look_and_try if look else self._try
-            threading.Thread(target=work, name="pathseg-unpacking", daemon=True).start()
+            threading.Thread(target=work, name=THREAD, daemon=True).start()
 
     def pixels(self) -> RGB:
         """All of them, which must not be written to; waits until they are there.
@@ -153,14 +155,11 @@ def _first_rows(path: Path) -> npt.NDArray[Any] | None:
     for name, content in _png_chunks(data):
         (packed if name == b"IDAT" else others).append((name, content))
     name, header = others[0]
-    width, depth, color = struct.unpack(">I4xBB", header[:10])
+    width, height, depth, color = struct.unpack(">IIBB", header[:10])
     if color not in PNG_CHANNELS:
         return None
-    unpacker = zlib.decompressobj()
-    unpacked_bytes = 0
-    for _, content in packed:
-        unpacked_bytes += len(unpacker.decompress(content))
-    rows = unpacked_bytes // (1 + -(-width * depth * PNG_CHANNELS[color] // 8))
+    row_bytes = 1 + -(-width * depth * PNG_CHANNELS[color] // 8)
+    rows = _unpacked_bytes((content for _, content in packed), height * row_bytes) // row_bytes
     if rows == 0:
         return None
     others[0] = name, header[:4] + struct.pack(">I", rows) + header[8:]
@@ -168,6 +167,16 @@ def _first_rows(path: Path) -> npt.NDArray[Any] | None:
     short = [_png_chunk(*chunk) for chunk in (*others, *packed, end)]
     first: npt.NDArray[Any] = spng_decode(b"".join((data[:PNG_SIGNATURE_BYTES], *short)))
     return first
+
+
+def _unpacked_bytes(packed: Iterable[bytes], most: int) -> int:
+    """How much they unpack to, up to `most`: a bomb is not unpacked, and little is held at once."""
+    unpacker, count = zlib.decompressobj(), 0
+    for content in packed:
+        while content and count < most:
+            count += len(unpacker.decompress(content, AT_ONCE_BYTES))
+            content = unpacker.unconsumed_tail
+    return min(count, most)
 
 
 def _png_chunks(data: memoryview) -> Iterator[tuple[bytes, bytes]]:

@@ -294,6 +294,28 @@ def test_a_field_is_changed_at_another_level(desk_of: PathsegController) -> None
     np.testing.assert_array_equal(stored(desk_of), fine)
 
 
+def test_a_class_that_is_locked_stays_as_it_is_shown(
+    make_controller: Make, marked_slide: Path
+) -> None:
+    controller = make_controller()
+    open_in(controller, marked_slide)
+    look_at(controller, VIEW)
+    controller.segment_field("gland")
+    controller.editing.accept()
+    controller.segment_field("nuclei")
+    before = shown(controller)
+    gland, nucleus = controller.desk.classes
+    for locked in (gland, nucleus):
+        controller.classing.lock(locked, True)
+        np.testing.assert_array_equal(shown(controller), before)
+    controller.refining.set_threshold(0.95, True)
+    controller.editing.reject()
+    np.testing.assert_array_equal(shown(controller), before)
+    np.testing.assert_array_equal(stored(controller), before)
+    controller.classing.lock(nucleus, False)
+    np.testing.assert_array_equal(shown(controller), before)
+
+
 def test_classes_are_renamed_locked_and_removed_while_in_use(
     make_controller: Make, marked_slide: Path
 ) -> None:

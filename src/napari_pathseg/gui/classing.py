@@ -81,13 +81,20 @@ class Classing:
 
     def lock(self, label_class: LabelClass, locked: bool) -> None:
         """The lock of a class: neither the model nor a stroke changes its pixels."""
-        desk = self._host.desk
-        if desk is not None:
-            (desk.locked.add if locked else desk.locked.discard)(label_class.value)
-            if desk.work is not None:
-                desk.work.locked = frozenset(desk.locked)
-                self._host.editing.show(desk)
-            self._host.changed.emit()
+        desk, value = self._host.desk, label_class.value
+        if desk is None:
+            return
+        (desk.locked.add if locked else desk.locked.discard)(value)
+        work = desk.work
+        if work is not None:
+            if locked:
+                held = work.state.draft.holding(value, work.mask)
+                work.put(replace(work.state, draft=held))
+            work.locked = frozenset(desk.locked)
+            self._host.editing.show(desk)
+        state = "locked: nothing changes it" if locked else "open: it can be changed"
+        self._host.say(Message(f"{label_class.name} is {state}."))
+        self._host.changed.emit()
 
     def rename(self, label_class: LabelClass, name: str) -> None:
         """Another name for a class, in every field; its term stays."""

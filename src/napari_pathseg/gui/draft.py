@@ -156,6 +156,11 @@ class Draft:
         draft = replace(self, kept=kept, by_hand=by_hand)
         return draft if self.proposal is not None else replace(draft, cleanup=Cleanup())
 
+    def holding(self, value: int, shown: Mask) -> Draft:
+        """A class is locked while this is shown: what is there of it is no proposal any more."""
+        its = (shown == value) | (self.kept == value)
+        return replace(self, kept=np.where(its, shown, self.kept))
+
     def accepted(self, classes: ClassList, locked: Iterable[int] = ()) -> Draft:
         """All that is shown is kept; nothing is pending."""
         return Draft(self.mask(classes, locked).copy(), self.by_hand)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -23,9 +25,11 @@ import napari_pathseg
 from napari_pathseg.errors import SlideError
 from napari_pathseg.gui import sample_data
 from napari_pathseg.gui.controller import PathsegController
+from napari_pathseg.gui.jobs import ImmediateRunner, Job
 from napari_pathseg.gui.reader import get_reader, read_slides
 from napari_pathseg.gui.settings import open_slides_here
 from napari_pathseg.gui.sources import open_source
+from napari_pathseg.progress import CancelToken
 
 MANIFEST = Path(napari_pathseg.__file__).with_name("napari.yaml")
 
@@ -222,6 +226,43 @@ def test_scenes_are_layers_and_the_label_is_none(tmp_path: Path) -> None:
     assert (left[0].shape[:2], right[0].shape[:2]) == ((200, 300), (220, 310))
     assert left[1]["metadata"]["pathseg"]["identity"] != right[1]["metadata"]["pathseg"]["identity"]
     assert (int(np.asarray(left[0])[0, 0, 0]), int(np.asarray(right[0])[0, 0, 0])) == (40, 80)
+
+
+def test_nothing_of_a_hidden_scene_is_seen(
+    make_controller: Callable[..., PathsegController], tmp_path: Path
+) -> None:
+    class Later(ImmediateRunner):
+        """Runs jobs when there is time."""
+
+        def __init__(self) -> None:
+            self.jobs: deque[Job[Any]] = deque()
+
+        def submit(self, job: Job[Any]) -> CancelToken:
+            self.jobs.append(job)
+            return CancelToken()
+
+        def go(self) -> None:
+            while self.jobs:
+                super().submit(self.jobs.popleft())
+
+    path = tmp_path / "scenes.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as tif:
+        for name, side in (("left", 200), ("right", 220)):
+            pixels = np.full((side, side, 3), 90, np.uint8)
+            tif.write(pixels, photometric="rgb", metadata={"axes": "YXS", "Name": name})
+    mender = Later()
+    controller = make_controller(mender=mender)
+    open_in(controller, path)
+    mender.go()
+    left, right = controller.desks
+    prompts = {f"{desk.name} {kind}" for desk in (left, right) for kind in ("points", "boxes")}
+    layers = controller.viewer.layers
+    assert prompts < {layer.name for layer in layers}
+    seen = {layer.name for layer in layers if layer.visible}
+    assert seen == {layer.name for layer in layers if layer.name.startswith(right.name)}
+    controller.desks.go_to(left)
+    assert left.field_layer is not None
+    assert left.field_layer.visible
 
 
 def test_all_of_the_scene_that_is_seen_is_in_view(

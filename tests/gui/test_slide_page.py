@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import tifffile
 from desk_slides import open_in
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QLabel, QPushButton
+from qtpy.QtWidgets import QLabel, QPushButton, QSlider
 
 from napari_pathseg.geometry import Field
 from napari_pathseg.gui.controller import PathsegController
@@ -43,7 +44,10 @@ def test_facts_are_those_of_the_slide(tissue_slide: Path) -> None:
     with open_slide(tissue_slide) as slide:
         rows = dict(rows_of(slide, slide.metadata.mpp))
         guessed = dict(rows_of(slide, None))
-    assert rows["Scanner"] == "aperio"
+        properties = {"dicom.ManufacturerModelName": "Unknown", "tiff.Model": "GT 450"}
+        slide.metadata = replace(slide.metadata, properties=properties)
+        renamed = dict(rows_of(slide, None))
+    assert (rows["Scanner"], renamed["Scanner"]) == ("aperio", "aperio, GT 450")
     assert rows["Pixels"] == "2,000 × 2,200 (width × height)"
     assert rows["Size"] == "1 × 1.1 mm"
     assert rows["Levels"] == "3: 1, 1/2, 1/4"
@@ -75,6 +79,9 @@ def test_page_shows_a_slide_and_its_tissue(
     assert 0 < before < layer.data.size
     corner = layer.data_to_world(np.array(layer.data.shape) - 0.5)
     np.testing.assert_allclose(corner, (np.array([2200, 2000]) - 0.5) * 0.5)
+    own = page.tissue.threshold
+    page.tissue.slider.triggerAction(QSlider.SliderAction.SliderPageStepAdd)  # a click beside it
+    assert page.tissue.threshold > 1.2 * own
     page.tissue.slider.setValue(1000)
     assert int(layer.data.sum()) < before
     page.tissue.automatic.click()

@@ -111,7 +111,8 @@ def _scanner(slide: Slide) -> str:
         "ventana.ScannerModel",
         "tiff.Model",
     )
-    model = next((properties[name] for name in known if properties.get(name)), "")
+    named = (properties.get(name, "") for name in known)
+    model = next((value for value in named if value.lower() not in ("", UNKNOWN)), "")
     return f"{slide.metadata.vendor}, {model}" if model else slide.metadata.vendor
 
 

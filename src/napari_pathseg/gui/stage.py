@@ -82,11 +82,15 @@ class Stage:
         """Make one of the layers that the first prompt needs, empty; False when all are there.
 
         napari takes long to add a layer and to draw it first: done one by one, while nobody waits.
+        Of a slide that came hidden, as a further scene of a file, they are hidden with it.
         """
         if desk.field_layer is None:
-            self._make_field_layer(desk)
+            self._make_field_layer(desk).visible = desk.layer.visible
             return True
-        return self._prompts(desk).make_next(desk.mpp, self._topmost(desk))
+        made = self._prompts(desk).make_next(desk.mpp, self._topmost(desk))
+        if made and not desk.layer.visible:
+            self._prompts(desk).set_seen(False)
+        return made
 
     def _make_field_layer(self, desk: Desk) -> Labels:
         layer = desk.field_layer = make_field_layer(desk.name, desk.mpp)

@@ -36,6 +36,7 @@ class TissueBox(QWidget):
         self.show_it.setToolTip("A layer over the slide that marks what is taken for tissue")
         self.slider = QSlider(Qt.Orientation.Horizontal, self)
         self.slider.setRange(0, STEPS)
+        self.slider.setPageStep(STEPS // 20)  # a click beside the handle is seen
         self.slider.setToolTip("How dark a place must be to count as tissue: left takes in more")
         self.automatic = QPushButton("Auto", self)
         self.automatic.setToolTip("Back to the threshold that was found for this slide")

@@ -95,6 +95,20 @@ def test_measures_follow_the_hand(hand: Hand) -> None:
     hand.wait(lambda: page.table.objects.rowCount() == 5, 60)
 
 
+def test_stains_follow_what_is_set_elsewhere(hand: Hand) -> None:
+    page = hand.panel.tabs.show_page("Measure")
+    hand.wait(lambda: page.table.objects.rowCount() == 4, 60)
+    hand.controller.settings.put(stains="H-DAB")
+    assert page.stains.currentText() == "H-DAB"
+    model = page.table.objects
+
+    def titles() -> list[str]:
+        sideways = Qt.Orientation.Horizontal
+        return [model.headerData(i, sideways) for i in range(model.columnCount())]
+
+    hand.wait(lambda: any("DAB" in title for title in titles()), 60)
+
+
 def test_measures_go_out_as_tables_and_pictures(hand: Hand, tmp_path: Path) -> None:
     page = hand.panel.tabs.show_page("Measure")
     hand.wait(lambda: page.table.objects.rowCount() == 4, 60)

@@ -685,23 +685,27 @@ def test_a_plane_of_a_stack_is_worked_on(controller: PathsegController) -> None:
     from napari.layers import Image
 
     stack = np.stack([np.full((*SHAPE, 3), 150, np.uint8), picture(), picture()])
-    layer = Image(stack, rgb=True, name="stack")
+    layer = Image(stack, rgb=True, name="stack", axis_labels=("z", "y", "x"))
     controller.viewer.add_layer(layer)  # napari shows the middle of a stack
     assert controller.desk.plane == (1,)
     controller.viewer.dims.set_current_step(0, 2)
     look_at(controller, VIEW)
     controller.segment_field("gland")
-    assert "You work on plane 1 of stack." in controller.message.text
+    assert "You work on z 1 of stack." in controller.message.text
     controller.message.actions[0].run()
     assert controller.desk.plane == (2,)
     controller.segment_field("gland")
     assert at(controller, GLANDS[0].center) == 1
-    mask = shown(controller)
+    controller.add(PointPrompt(*NUCLEI[0].center))
+    mask, clicks = shown(controller), controller.viewer.layers["stack points"]
+    assert clicks.visible
     controller.viewer.dims.set_current_step(0, 0)
     assert not controller.desk.field_layer.visible
     assert not controller.desk.overview.visible
+    assert not clicks.visible
     controller.viewer.dims.set_current_step(0, 2)
     assert controller.desk.field_layer.visible
+    assert clicks.visible
     np.testing.assert_array_equal(shown(controller), mask)
 
 

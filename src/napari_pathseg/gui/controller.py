@@ -22,6 +22,7 @@ from napari_pathseg.gui.explaining import Explaining
 from napari_pathseg.gui.exporting import Exported, export_desk
 from napari_pathseg.gui.fields import Fields
 from napari_pathseg.gui.jobs import ImmediateRunner, Job, Runner
+from napari_pathseg.gui.layer_slide import plane_name
 from napari_pathseg.gui.layers import KEY, warm_up
 from napari_pathseg.gui.learning import use_words
 from napari_pathseg.gui.messages import (
@@ -343,8 +344,8 @@ class PathsegController:
             return False
         if not self.desks.on_plane(desk):
             here = Action("Work on this plane", lambda: self.desks.reopen(desk.layer))
-            plane = " ".join(str(at) for at in desk.plane)
-            self.say(Message(f"You work on plane {plane} of {desk.name}.", "warning", (here,)))
+            plane = plane_name(desk.layer, desk.plane)
+            self.say(Message(f"You work on {plane} of {desk.name}.", "warning", (here,)))
             return False
         return True
 

@@ -122,7 +122,7 @@ class Desks:
         if others:
             self._stage.set_seen(desk, True)
         if not self.on_plane(desk):
-            self._stage.show_only_tissue(desk, True)
+            self._stage.set_work_seen(desk, False)
         selection = self._stage.viewer.layers.selection
         if selection.active is None or selection.active not in tuple(desk.layers()):
             selection.active = desk.field_layer or desk.layer
@@ -177,7 +177,7 @@ class Desks:
     def _plane_changed(self, _event: Any) -> None:
         for desk in self:
             if desk.plane:
-                self._stage.show_only_tissue(desk, not self.on_plane(desk))
+                self._stage.set_work_seen(desk, self.on_plane(desk))
         self._changed()
 
     def _inserted(self, event: Any) -> None:

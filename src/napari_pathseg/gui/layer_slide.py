@@ -41,6 +41,14 @@ def plane_of(layer: Image, step: tuple[int, ...]) -> tuple[int, ...]:
     )
 
 
+def plane_name(layer: Image, plane: tuple[int, ...]) -> str:
+    """A plane in words: "t 3, z 2", or "plane 3 2" where napari numbers the axes itself."""
+    names = layer.axis_labels[: len(plane)]
+    if any(name.startswith("-") for name in names):
+        return " ".join(["plane", *map(str, plane)])
+    return ", ".join(f"{name} {at}" for name, at in zip(names, plane, strict=True))
+
+
 def is_plain(layer: Image) -> bool:
     """Whether a picture lies at the origin of the world, unturned, so that places agree."""
     moved = np.any(layer.translate[-2:] != 0) or not np.allclose(

@@ -236,6 +236,11 @@ class Stage:
         for layer in (*desk.label_layers(), *whole_slide_of(self.viewer, desk.slide)):
             layer.visible = not only
 
+    def set_work_seen(self, desk: Desk, seen: bool) -> None:
+        """Hide masks and prompts where another plane is looked at, or show them again."""
+        self.show_only_tissue(desk, not seen)
+        self._prompts(desk).set_seen(seen)
+
     def set_seen(self, desk: Desk, seen: bool) -> None:
         """Show a slide with all that belongs to it, or nothing of it."""
         if desk.layer.visible != seen:
@@ -245,8 +250,7 @@ class Stage:
             # napari takes up the tool that the layer had when it was hidden; another is in hand.
             with desk.field_layer.events.mode.blocker():
                 desk.field_layer.visible = seen
-        self.show_only_tissue(desk, not seen)
-        self._prompts(desk).set_seen(seen)
+        self.set_work_seen(desk, seen)
         for layer in objects_of(self.viewer, desk.slide.path.name):
             layer.visible = seen
 

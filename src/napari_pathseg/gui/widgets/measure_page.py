@@ -38,6 +38,7 @@ from napari_pathseg.gui.object_columns import (
 from napari_pathseg.gui.object_layer import show_objects
 from napari_pathseg.gui.pointing import Pointing
 from napari_pathseg.gui.prompt_layers import Ring
+from napari_pathseg.gui.settings import Settings
 from napari_pathseg.gui.widgets.object_card import ObjectCard
 from napari_pathseg.gui.widgets.object_table import ObjectTable
 from napari_pathseg.gui.widgets.plots import NO_CLASSES, NO_OBJECTS, Histogram, Series
@@ -95,6 +96,7 @@ class MeasurePage(QWidget):
         self._make_controls()
         self._lay_out()
         controller.changed.connect(self._changed)
+        controller.settings.changed.connect(self._set)
         self._show(None)
 
     def _make_controls(self) -> None:
@@ -183,7 +185,11 @@ class MeasurePage(QWidget):
 
     def _restain(self, name: str) -> None:
         self.controller.settings.put(stains=name)
-        self.measure()
+        self._changed()
+
+    def _set(self, settings: Settings) -> None:
+        """Settings were changed elsewhere, such as in napari's Preferences."""
+        self.stains.setCurrentText(settings.stains)
 
     def showEvent(self, event: QEvent | None) -> None:  # noqa: N802 - Qt's name
         """The tab comes to the front."""

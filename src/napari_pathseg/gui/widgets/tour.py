@@ -120,7 +120,11 @@ class Tour(QFrame):
         self.resize(WIDTH_PX, layout.heightForWidth(WIDTH_PX) + self.fontMetrics().height())
         target = self._steps[self._number].at()
         corner = target.mapTo(window, QPoint(0, 0))
-        left = corner.x() - WIDTH_PX - GAP_PX
+        if target.width() >= 2 * WIDTH_PX:  # in it, as it would cover what stands beside it
+            corner += QPoint(GAP_PX, GAP_PX)
+            left = corner.x()
+        else:
+            left = corner.x() - WIDTH_PX - GAP_PX
         if left < 0:
             left = corner.x() + target.width() + GAP_PX
         x = max(0, min(left, window.width() - WIDTH_PX))

@@ -556,6 +556,36 @@ def test_labels_whose_folder_is_gone_are_kept_elsewhere_and_come_back(
     assert shown(third)[9, 9] == 0
 
 
+def test_while_a_window_keeps_labels_elsewhere_the_next_only_looks(
+    make_controller: Make, marked_slide: Path, tmp_path: Path
+) -> None:
+    share = tmp_path / "share"
+    share.touch()  # no folder can be made there
+    first = make_controller(labels_folder=share / "labels")
+    open_in(first, marked_slide)
+    look_at(first, VIEW)
+    first.segment_field("gland")
+    assert first.desk.store.path.parent == refuges()[0]
+    share.unlink()  # it could be written again, and nobody has asked yet
+
+    second = make_controller(labels_folder=share / "labels")
+    open_in(second, marked_slide)
+    assert "has it" in second.desk.read_only
+    assert "read-only" in second.message.text
+    np.testing.assert_array_equal(shown(second), shown(first))
+    second.desk.field_layer.paint((9, 9), 1)
+    np.testing.assert_array_equal(shown(second), shown(first))
+    first.keep_labels_in(share / "labels")
+    assert not first.saving.unsaved
+    first.desk.field_layer.paint((5, 5), 1)
+    mask = shown(first)
+    first.close()
+    second.message.actions[0].run()  # try again
+    assert not second.desk.read_only
+    assert second.desk.store.path.parent == share / "labels"
+    np.testing.assert_array_equal(shown(second), mask)
+
+
 def test_newer_labels_that_were_kept_elsewhere_are_offered(
     make_controller: Make, marked_slide: Path, tmp_path: Path
 ) -> None:

@@ -25,7 +25,7 @@ from napari_pathseg.labels.copies import copy_path, is_of, last_change, newest, 
 from napari_pathseg.labels.journal import LabelStore, store_path
 from napari_pathseg.labels.masks import regridded
 from napari_pathseg.labels.record import FieldRecord
-from napari_pathseg.labels.refuge import leave_refuge, refuge_of
+from napari_pathseg.labels.refuge import held_in_refuge, leave_refuge, refuge_of
 from napari_pathseg.slide.base import Slide
 
 if TYPE_CHECKING:
@@ -87,6 +87,10 @@ def open_desk(
         Put the stored labels aside for the copy beside the slide.
     """
     identity, name = slide.metadata.identity, slide.path.name
+    held = held_in_refuge(identity)
+    if held is not None:
+        # Its own folder has older labels, which must not go another way meanwhile.
+        return _opened_aside(slide, held)
     begin = LabelStore.start_fresh if fresh else LabelStore.open
     store: LabelStore | None = None
     copy = copy_path(slide.path, identity) if slide.path.exists() else None
@@ -112,15 +116,15 @@ def open_desk(
     return Opened(slide, store, fields, copy=copy, newer=newer)
 
 
-def _opened_aside(slide: Slide, aside: Path | None, trouble: StoreError) -> Opened:
-    """What was kept elsewhere, where the labels themselves can not be opened."""
+def _opened_aside(slide: Slide, aside: Path | None, trouble: StoreError | None = None) -> Opened:
+    """What was kept elsewhere, where the labels themselves can not or must not be opened."""
     if aside is None:
         return Opened(slide, None, (), trouble)
     try:
         store = LabelStore.open(slide.metadata.identity, slide.path.name, aside.parent)
         return Opened(slide, store, read_fields(store), trouble)
-    except StoreError:
-        return Opened(slide, None, (), trouble)
+    except StoreError as error:
+        return Opened(slide, None, (), trouble or error)
 
 
 def read_fields(store: LabelStore) -> tuple[StoredField, ...]:

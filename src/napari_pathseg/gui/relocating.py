@@ -119,5 +119,5 @@ def _swap(desk: Desk, store: LabelStore) -> None:
     old, desk.store = desk.store, store
     if old is not None:
         old.close()
-        if in_refuge(old.path) and not in_refuge(store.path):
+        if in_refuge(old.path) and not in_refuge(store.path) and not old.read_only:
             leave_refuge(old.path)

@@ -100,6 +100,17 @@ class WriterLock:
             self._handle = None
 
 
+def is_held(path: Path) -> bool:
+    """Whether another window or process works in the store at `path`."""
+    lock = WriterLock(_beside(path))
+    try:
+        free = lock.take()
+    except (OSError, StoreError):
+        return False
+    lock.release()
+    return not free
+
+
 def take_lock(path: Path) -> tuple[WriterLock | None, str]:
     """The lock of the store at `path`, its folder made when missing; or None and why not.
 
@@ -108,7 +119,7 @@ def take_lock(path: Path) -> tuple[WriterLock | None, str]:
     StoreError
         When the folder may not be written and holds no such store yet.
     """
-    lock = WriterLock(path.with_name(path.name + ".lock"))
+    lock = WriterLock(_beside(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if lock.take():
@@ -119,3 +130,7 @@ def take_lock(path: Path) -> tuple[WriterLock | None, str]:
                 raise
         return None, os_reason(error)
     return None, f"{lock.holder()} has it"
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from napari_pathseg.errors import StoreError
 from napari_pathseg.labels.copies import newest, put_aside
 from napari_pathseg.labels.journal import LabelStore, default_folder, store_path
+from napari_pathseg.labels.lock import is_held
 from napari_pathseg.labels.record import FieldRecord
 
 Fields = Sequence[tuple[FieldRecord, npt.NDArray[np.integer]]]
@@ -99,6 +100,12 @@ def refuge_of(identity: str, name: str) -> Path | None:
             # Closing it writes its log into the file, which is then all there is to copy.
             found += [] if store.read_only else [path]
     return newest(identity, found)
+
+
+def held_in_refuge(identity: str) -> Path | None:
+    """The store in a refuge in which another window works on a slide; None where none does."""
+    there = (store_path(identity, folder) for folder in refuges())
+    return next((path for path in there if path.exists() and is_held(path)), None)
 
 
 def leave_refuge(path: Path) -> None:

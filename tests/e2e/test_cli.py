@@ -106,14 +106,17 @@ def test_a_word_it_was_not_taught_ends_in_one_line(slide: Path, tmp_path: Path) 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="waits for the work by /proc")
-def test_ctrl_c_leaves_nothing(slide: Path, tmp_path: Path) -> None:
-    code, stderr = _interrupted(slide, tmp_path / "out")
-    assert code == 130, stderr
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_shutdown_leave_nothing(
+    slide: Path, tmp_path: Path, told: signal.Signals
+) -> None:
+    code, stderr = _interrupted(slide, tmp_path / "out", told)
+    assert code == 128 + told, stderr
     assert stderr.endswith("pathseg: cancelled; nothing was written.\n")
     assert not (tmp_path / "out").exists()
 
 
-def _interrupted(slide: Path, out: Path) -> tuple[int, str]:
+def _interrupted(slide: Path, out: Path, told: signal.Signals) -> tuple[int, str]:
     arguments = ["segment", str(slide), "--prompt", "nuclei", "--out", str(out)]
     process = subprocess.Popen(
         [*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -123,7 +126,7 @@ def _interrupted(slide: Path, out: Path) -> tuple[int, str]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (maps.exists() and "libtorch" in maps.read_text()):
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(told)
     _, stderr = process.communicate(timeout=60)
     return process.returncode, stderr
 

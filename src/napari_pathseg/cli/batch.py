@@ -8,7 +8,13 @@ from typing import Any
 
 import click
 
-from napari_pathseg.cli.console import INTERRUPTED, note, print_json, print_table, progress_line
+from napari_pathseg.cli.console import (
+    interrupted_code,
+    note,
+    print_json,
+    print_table,
+    progress_line,
+)
 from napari_pathseg.cli.fetching import fetch_for
 from napari_pathseg.cli.options import (
     Number,
@@ -139,8 +145,11 @@ def batch(
             )
     except KeyboardInterrupt:
         done = sum(row["status"] == "done" for row in work.rows.values())
-        note(f"cancelled; {done} of {len(work.jobs)} slides are done. --resume goes on.")
-        ctx.exit(INTERRUPTED)
+        note(
+            f"cancelled; {done} of {len(work.jobs)} slides are done. "
+            "The same command with --resume goes on."
+        )
+        ctx.exit(interrupted_code())
     if as_json:
         print_json(facts)
     else:

@@ -15,10 +15,8 @@ import click
 
 from napari_pathseg.progress import Progress, ProgressCallback
 
-INTERRUPTED = 130
-"""Exit code, 128 + SIGINT: what shells expect of an interrupted command."""
-
-_interrupted = threading.Event()
+_told_to_end: list[int] = []
+"""The signals that came since the command began."""
 
 
 def print_json(value: Any) -> None:
@@ -53,25 +51,34 @@ def answer(facts: Any, as_json: bool, show: Callable[[Any], None]) -> None:
 
 @contextmanager
 def interrupts_kept() -> Iterator[None]:
-    """Remember that the user interrupted: a callback of a library can swallow the exception."""
-    _interrupted.clear()
+    """Remember that the user interrupted: a callback of a library can swallow the exception.
+
+    A queue or a system that shuts down sends SIGTERM, which ends a command as Ctrl-C does.
+    """
+    _told_to_end.clear()
     if threading.current_thread() is not threading.main_thread():
         yield  # where no signal arrives
         return
 
-    def remember(_number: int, _frame: FrameType | None) -> None:
-        _interrupted.set()
+    def remember(number: int, _frame: FrameType | None) -> None:
+        _told_to_end.append(number)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGINT, remember)
+    before = {each: signal.signal(each, remember) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+        for each, handler in before.items():
+            signal.signal(each, handler or signal.SIG_DFL)
+
+
+def interrupted_code() -> int:
+    """Exit code, 128 + the signal: what shells expect of an interrupted command."""
+    return 128 + (_told_to_end[0] if _told_to_end else signal.SIGINT)
 
 
 def _raise_interrupt(_progress: Progress | None = None) -> None:
-    if _interrupted.is_set():
+    if _told_to_end:
         raise KeyboardInterrupt
 
 

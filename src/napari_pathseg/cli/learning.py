@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from napari_pathseg.cli.console import INTERRUPTED, note, print_table, progress_line
+from napari_pathseg.cli.console import interrupted_code, note, print_table, progress_line
 from napari_pathseg.errors import PathsegError, describe_os_error
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def fine_tune_bundle(bundle: Path, out: Path, start: Path | None, minutes: float
             network = Trainer(build_network(cases, recipe, start), recipe, cases, out).run(progress)
     except KeyboardInterrupt:
         note(f"stopped; the same command goes on from {checkpoint}.")
-        raise SystemExit(INTERRUPTED) from None
+        raise SystemExit(interrupted_code()) from None
     with progress_line() as progress, _write_errors(out):
         write_model(network, path, recipe)
         before, after = (_figures(cases, model, progress) for model in (start, path))

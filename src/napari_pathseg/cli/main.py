@@ -11,7 +11,7 @@ import click
 
 from napari_pathseg import __version__
 from napari_pathseg.cli.batch import batch
-from napari_pathseg.cli.console import INTERRUPTED, interrupts_kept
+from napari_pathseg.cli.console import interrupted_code, interrupts_kept
 from napari_pathseg.cli.doctor import doctor
 from napari_pathseg.cli.evaluate import evaluate
 from napari_pathseg.cli.explain import explain
@@ -63,7 +63,7 @@ class _Commands(click.Group):
             if debug:
                 raise
             click.echo("pathseg: cancelled; nothing was written.", err=True)
-            ctx.exit(INTERRUPTED)
+            ctx.exit(interrupted_code())
 
 
 def _describe(error: PathsegError | OSError | MemoryError) -> str:

@@ -20,6 +20,7 @@ from napari_pathseg.gui.batching import Batching
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.jobs import ImmediateRunner
 from napari_pathseg.gui.layers import whole_slide_of
+from napari_pathseg.gui.messages import NO_SCALE
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.widgets.batch_page import BatchPage
 
@@ -45,7 +46,8 @@ def test_an_estimate_comes_first_and_nothing_is_written(batching: Batching, tmp_
     (row,) = batching.rows
     assert row.plan is not None
     assert row.plan.tiles > 0
-    assert batching.seconds_left == row.seconds
+    assert batching.tiles_left == row.plan.tiles
+    assert batching.seconds_left == row.plan.tiles * row.tile_s > 0
     assert not (tmp_path / "out").exists()
     batching.cancel()
     assert batching.state == "idle"
@@ -120,6 +122,7 @@ def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
     again = Batching(controller, ImmediateRunner())
     again.estimate(settings, out, every=False)
     before, tiles = segmenter.encoder_passes, again.rows[0].plan.tiles  # type: ignore[union-attr]
+    assert again.tiles_left == tiles - looked_at  # the estimate knows what is done
     again.start()
     assert segmenter.encoder_passes == before + tiles - looked_at
     assert again.unfinished(out) is None
@@ -155,6 +158,29 @@ def test_what_can_not_be_done_is_said(
     assert "1 of 2" in said[-1]
     names = [layer.name for layer in batching._controller.viewer.layers]
     assert names.index("marked.ome.tif whole slide") < names.index("plain.tif")
+
+
+def test_the_table_says_why_without_the_path_and_brings_a_slide_forward(
+    controller: PathsegController,
+    marked_slide: Path,
+    slide_without_scale: Path,
+    tmp_path: Path,
+    qtbot: QtBot,
+) -> None:
+    open_in(controller, marked_slide)
+    open_in(controller, slide_without_scale)
+    page = BatchPage(controller, ImmediateRunner(), tmp_path / "out")
+    qtbot.addWidget(page)
+    page.batching.estimate(SETTINGS, tmp_path / "out", every=True)
+    table = page.table
+    told = {table.item(row, 0).text(): table.item(row, 2).text() for row in range(2)}  # type: ignore[union-attr]
+    assert told["plain.tif"] == NO_SCALE
+    assert "mm²" in told["marked.ome.tif"]
+    for name in ("marked.ome.tif", "plain.tif"):
+        (row,) = [i for i in range(2) if table.item(i, 0).text() == name]  # type: ignore[union-attr]
+        table.cellClicked.emit(row, 2)
+        assert controller.desk is not None
+        assert controller.desk.name == name
 
 
 def test_slides_of_one_name_are_told_apart(

@@ -20,9 +20,14 @@ from napari_pathseg.inference.scope import tissue_scope, whole_scope
 from napari_pathseg.inference.seeing import read_tile
 from napari_pathseg.inference.session import Session
 from napari_pathseg.inference.slide_plan import plan_slide
-from napari_pathseg.inference.tile_log import TileLog, TileResult
+from napari_pathseg.inference.tile_log import TileLog, TileResult, tiles_kept
 from napari_pathseg.inference.tiling import Tile, tile_starts
-from napari_pathseg.inference.whole_slide import LiveTile, SlideLabels, segment_slide
+from napari_pathseg.inference.whole_slide import (
+    LiveTile,
+    SlideLabels,
+    segment_slide,
+    tiles_done_before,
+)
 from napari_pathseg.models.base import padded
 from napari_pathseg.progress import CancelToken, Progress
 from napari_pathseg.prompts import TextPrompt
@@ -129,7 +134,9 @@ def test_work_that_was_stopped_goes_on_where_it_was(tmp_path: Path) -> None:
     with (tmp_path / "tiles.log").open("r+b") as file:
         file.truncate(file.seek(0, 2) - 100)  # a crash in the midst of writing
     again = session(Planted())
+    before = tiles_done_before(again, plan_slide(again, PROMPTS), tmp_path)
     result = labelled(again, tmp_path)
+    assert result.tiles_kept == before
     assert 8 <= result.tiles_kept < result.plan.tiles - 8  # those at work are kept too
     assert again.segmenter.encoder_passes == result.plan.tiles - result.tiles_kept
     fresh = labelled(session(Planted()), tmp_path / "fresh")
@@ -177,6 +184,7 @@ def test_the_log_of_other_work_is_not_used(tmp_path: Path) -> None:
     for work, kept in (({"a": 1}, 0), ({"a": 1}, 1), ({"a": 2}, 0)):
         with TileLog(path, work) as log:
             assert len(log) == kept
+            assert list(tiles_kept(path, work)) == [(0, 3)] * kept
             log.put((0, 3), result)
             assert (log.get((0, 3)).logits == 1).all()
 

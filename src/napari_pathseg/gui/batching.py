@@ -25,14 +25,15 @@ from napari_pathseg.errors import (
     PathsegError,
     PromptError,
     StoreError,
+    UnknownScaleError,
 )
 from napari_pathseg.export.atomic import whole_file
 from napari_pathseg.gui.desk import Desk
 from napari_pathseg.gui.jobs import Job, Runner
-from napari_pathseg.gui.messages import OPEN_FIRST, Message, of_error
+from napari_pathseg.gui.messages import NO_SCALE, OPEN_FIRST, Message, of_error
 from napari_pathseg.gui.slide_labels import LiveLabels
 from napari_pathseg.inference.slide_plan import SlidePlan, plan_slide, time_tile
-from napari_pathseg.inference.whole_slide import LiveTile
+from napari_pathseg.inference.whole_slide import LiveTile, tiles_done_before
 from napari_pathseg.labels.record import field_from_json
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
 
@@ -56,10 +57,10 @@ class SlideRow:
     session : Session or None
     plan : SlidePlan or None
         None where it can not be done, or was done before.
-    seconds : float
-        Estimated.
+    tile_s : float
+        Seconds that a tile takes, estimated or as it has been.
     done : int
-        Tiles.
+        Tiles, those of a run that was stopped among them.
     facts : dict or None
         Once it has ended.
     classes : ClassList or None
@@ -70,11 +71,16 @@ class SlideRow:
     desk: Desk
     session: Session | None = None
     plan: SlidePlan | None = None
-    seconds: float = 0.0
+    tile_s: float = 0.0
     done: int = 0
     facts: Facts | None = None
     classes: ClassList | None = None
     live: LiveLabels | None = field(default=None, repr=False)
+
+    @property
+    def left(self) -> int:
+        """Tiles that are still to be done."""
+        return self.plan.tiles - self.done if self.plan is not None and self.facts is None else 0
 
 
 class Batching:
@@ -107,11 +113,14 @@ class Batching:
         return self._batch.out / PAGE
 
     @property
+    def tiles_left(self) -> int:
+        """How many are still to be done, of all slides."""
+        return sum(row.left for row in self.rows)
+
+    @property
     def seconds_left(self) -> float:
-        """Estimated, from how fast it went so far."""
-        todo = [row for row in self.rows if row.plan is not None and row.facts is None]
-        shares = [1 - row.done / max(row.plan.tiles, 1) if row.plan else 0.0 for row in todo]
-        return sum(row.seconds * share for row, share in zip(todo, shares, strict=True))
+        """Estimated, from how fast it went so far; the writing of files is not in it."""
+        return sum(row.tile_s * row.left for row in self.rows)
 
     def unfinished(self, out: Path) -> BatchSettings | None:
         """What a run into a folder was asked that was stopped or has crashed, else None."""
@@ -222,9 +231,12 @@ class Batching:
             row.session = Session(desk.slide, model, vocabulary, mpp=desk.mpp, config=config)
             try:
                 row.plan = plan_slide(row.session, settings.texts, settings.where)
-                row.seconds = row.plan.tiles * time_tile(row.session, row.plan)
+                row.tile_s = time_tile(row.session, row.plan)
+                row.done = tiles_done_before(row.session, row.plan, row.job.folder)
             except PromptError:
                 raise
+            except UnknownScaleError:
+                row.facts = failed(row.job, NO_SCALE)
             except (PathsegError, OSError, MemoryError) as error:
                 row.facts = failed(row.job, describe(error, row.job.path))
 
@@ -252,16 +264,20 @@ class Batching:
     def _do(self, row: SlideRow, report: ProgressCallback, cancel: CancelToken) -> Facts:
         assert row.plan is not None
         assert row.session is not None
-        started = time.perf_counter()
+        kept, started = row.done, time.perf_counter()
 
         def live(tile: LiveTile) -> None:
+            nonlocal started
             self._tiles.put((row, tile))
+            held = time.perf_counter()
             while self.state == "paused" and not cancel.cancelled:
                 time.sleep(LOOK_EVERY_S)
+            started += time.perf_counter() - held
 
         def progress(step: Progress) -> None:
-            row.done = step.done
-            row.seconds = (time.perf_counter() - started) / max(step.done, 1) * step.total
+            if step.done > kept:
+                row.done = step.done
+                row.tile_s = (time.perf_counter() - started) / (step.done - kept)
             report(step)
 
         try:

@@ -15,6 +15,7 @@ from napari_pathseg.inference.segmentation import ON_GLASS, Segmentation
 Kind = Literal["info", "good", "busy", "warning", "error"]
 SURE, FAIRLY_SURE = 0.8, 0.6
 OPEN_FIRST = "Open a slide (drag it here) or try a sample: File > Open Sample."
+NO_SCALE = "This file does not say its resolution, and words need it. Choose or set its scale."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,7 @@ class Message:
 
 def scale_wanted(choose: Callable[[Pair], None]) -> Message:
     """The slide's scale is unknown; `choose` takes one of the usual (micrometres per pixel)."""
-    text = "This file does not say its resolution, and words need it. Choose or set its scale."
-    return Message(text, "warning", _usual_scales(choose))
+    return Message(NO_SCALE, "warning", _usual_scales(choose))
 
 
 def scales_differ(without: str, other: str, choose: Callable[[Pair], None]) -> Message:

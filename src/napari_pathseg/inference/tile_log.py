@@ -6,7 +6,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,6 +37,15 @@ class TileResult:
     scores: npt.NDArray[np.float32]
 
 
+def tiles_kept(path: Path, work: Mapping[str, Any]) -> Collection[Key]:
+    """The tiles of some work that a log holds; it stays as it is, there or not."""
+    try:
+        with path.open("rb") as file:
+            return _whole_records(file, _start_of(work))[0]
+    except FileNotFoundError:
+        return ()
+
+
 class TileLog(Closing):
     """Appended tile by tile; what a crash cut short is left out when it is opened again.
 
@@ -49,15 +58,13 @@ class TileLog(Closing):
     """
 
     def __init__(self, path: Path, work: Mapping[str, Any]) -> None:
-        text = json.dumps(work, sort_keys=True).encode()
-        self._start = _MAGIC + hashlib.sha256(text).digest()
-        self._places: dict[Key, int] = {}
+        start = _start_of(work)
         self._file: BinaryIO = path.open("r+b" if path.exists() else "w+b")
-        end = self._scan()
+        self._places, end = _whole_records(self._file, start)
         self._file.seek(end)
         self._file.truncate()
         if not end:
-            self._file.write(self._start)
+            self._file.write(start)
 
     def __len__(self) -> int:
         return len(self._places)
@@ -68,7 +75,7 @@ class TileLog(Closing):
     def get(self, key: Key) -> TileResult:
         """The result of (look, tile); KeyError when it is not there."""
         self._file.seek(self._places[key])
-        found = self._read()
+        found = _record(self._file)
         self._file.seek(0, 2)
         if found is None:
             raise KeyError(key)
@@ -87,29 +94,39 @@ class TileLog(Closing):
         """Release the file."""
         self._file.close()
 
-    def _scan(self) -> int:
-        """Find the whole records; where the last one ends, 0 when the file is of other work."""
-        self._file.seek(0)
-        if self._file.read(len(self._start)) != self._start:
-            return 0
-        while True:
-            place = self._file.tell()
-            found = self._read()
-            if found is None:
-                return place
-            self._places[found[0]] = place
 
-    def _read(self) -> tuple[Key, TileResult] | None:
-        """The record at the file's place, None when it is not whole."""
-        head = self._file.read(_HEAD.size)
-        if len(head) < _HEAD.size:
-            return None
-        look, tile, classes, height, width = _HEAD.unpack(head)
-        small, large = 4 * classes, 2 * classes * height * width
-        body = self._file.read(2 * small + large)
-        check = self._file.read(_CHECK.size)
-        if len(check) < _CHECK.size or _CHECK.unpack(check)[0] != zlib.crc32(head + body):
-            return None
-        numbers = np.frombuffer(body[: 2 * small], np.float32)
-        logits = np.frombuffer(body[2 * small :], np.float16).reshape(classes, height, width)
-        return (look, tile), TileResult(logits, numbers[:classes], numbers[classes:])
+def _start_of(work: Mapping[str, Any]) -> bytes:
+    """What the log of some work begins with."""
+    text = json.dumps(work, sort_keys=True).encode()
+    return _MAGIC + hashlib.sha256(text).digest()
+
+
+def _whole_records(file: BinaryIO, start: bytes) -> tuple[dict[Key, int], int]:
+    """Where the whole records are, and where the last one ends; 0 when the file is of other work
+    than that whose log begins with `start`.
+    """
+    places: dict[Key, int] = {}
+    if file.read(len(start)) != start:
+        return places, 0
+    while True:
+        place = file.tell()
+        found = _record(file)
+        if found is None:
+            return places, place
+        places[found[0]] = place
+
+
+def _record(file: BinaryIO) -> tuple[Key, TileResult] | None:
+    """The record at the file's place, None when it is not whole."""
+    head = file.read(_HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    look, tile, classes, height, width = _HEAD.unpack(head)
+    small, large = 4 * classes, 2 * classes * height * width
+    body = file.read(2 * small + large)
+    check = file.read(_CHECK.size)
+    if len(check) < _CHECK.size or _CHECK.unpack(check)[0] != zlib.crc32(head + body):
+        return None
+    numbers = np.frombuffer(body[: 2 * small], np.float32)
+    logits = np.frombuffer(body[2 * small :], np.float16).reshape(classes, height, width)
+    return (look, tile), TileResult(logits, numbers[:classes], numbers[classes:])

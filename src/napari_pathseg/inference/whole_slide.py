@@ -23,12 +23,13 @@ from napari_pathseg.inference.session import Session
 from napari_pathseg.inference.slide_plan import SlidePlan
 from napari_pathseg.inference.spool import TILE_PX, LabelSpool
 from napari_pathseg.inference.sweep import Askers, Clock, Look, sweep_rows
-from napari_pathseg.inference.tile_log import TileLog, TileResult
+from napari_pathseg.inference.tile_log import TileLog, TileResult, tiles_kept
 from napari_pathseg.inference.tiling import FloatMap, Tile
 from napari_pathseg.models.base import OUTPUT_STRIDE
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback, no_progress
 
 QUEUED = 64
+TILES = "tiles.log"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -117,11 +118,38 @@ def segment_slide(
     work = _Work(session, plan, threshold, follow)
     spool = LabelSpool(folder / "labels.spool", plan.field.shape)
     try:
-        with TileLog(folder / "tiles.log", work.facts()) as log:
+        with TileLog(folder / TILES, _work_of(session, plan)) as log:
             return work.run(spool, log, live, progress, cancel or CancelToken())
     except BaseException:
         spool.close()
         raise
+
+
+def tiles_done_before(session: Session, plan: SlidePlan, folder: Path) -> int:
+    """How many tiles :func:`segment_slide` would take from the log of work that was stopped."""
+    kept = tiles_kept(folder / TILES, _work_of(session, plan))
+    return sum(
+        (look.number, index) in kept for look in plan.looks for row in look.rows for index, _ in row
+    )
+
+
+def _work_of(session: Session, plan: SlidePlan) -> dict[str, object]:
+    """What the answers of the tiles depend on."""
+    return {
+        "slide": session.slide.metadata.identity,
+        "model": session.segmenter.card.identity,
+        "looks": [
+            {
+                "asked": [[str(term) for term in q.asked_as] for _, q in look.questions],
+                "level": look.plan.field.level,
+                "shape": look.plan.shape,
+                "tile": look.plan.tile_px,
+                "context": look.plan.context,
+                "overlap": session.config.overlap_px,
+            }
+            for look in plan.looks
+        ],
+    }
 
 
 class _Work:
@@ -145,25 +173,6 @@ class _Work:
         self._pixels = np.zeros(count + 1, dtype=np.int64)
         self._presence = np.zeros(count)
         self._score, self._area = np.zeros(count), np.zeros(count)
-
-    def facts(self) -> dict[str, object]:
-        """What the answers of the tiles depend on."""
-        card, looks = self._session.segmenter.card, self._plan.looks
-        return {
-            "slide": self._session.slide.metadata.identity,
-            "model": card.identity,
-            "looks": [
-                {
-                    "asked": [[str(term) for term in q.asked_as] for _, q in look.questions],
-                    "level": look.plan.field.level,
-                    "shape": look.plan.shape,
-                    "tile": look.plan.tile_px,
-                    "context": look.plan.context,
-                    "overlap": self._session.config.overlap_px,
-                }
-                for look in looks
-            ],
-        }
 
     def run(
         self,

@@ -119,7 +119,9 @@ class BatchPage(QWidget):
         header = self.table.horizontalHeader()
         if header is not None:
             header.setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
-        explain(self.table, "What came of each slide; the report tells more")
+            header.setSectionResizeMode(1, QHeaderView.ResizeMode.ResizeToContents)
+        explain(self.table, "What came of each slide; click one to see it")
+        self.table.cellClicked.connect(self._row_clicked)
         self.open = QPushButton("Open the report", self)
         explain(self.open, "All slides with pictures and counts, in the browser")
         self.open.clicked.connect(self._open_report)
@@ -171,6 +173,12 @@ class BatchPage(QWidget):
             self.apart.setChecked(stopped.instances)
         self.refresh()
 
+    def _row_clicked(self, row: int, _column: int) -> None:
+        """Show the slide, where it is still open."""
+        desk = self.batching.rows[row].desk
+        if desk in self.controller.desks:
+            self.controller.desks.go_to(desk)
+
     def _open_report(self) -> None:
         if self.batching.report is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.batching.report)))
@@ -208,12 +216,16 @@ class BatchPage(QWidget):
         if state == "estimating":
             return "Looking at the slides…"
         if state == "ready" and planned:
-            tiles = sum(row.plan.tiles for row in planned if row.plan is not None)
-            return f"{_duration(self.batching.seconds_left)} for {_pieces(tiles)}. Start?"
+            done = sum(row.done for row in planned)
+            before = f" {done:,} are done." if done else ""
+            pieces = _pieces(self.batching.tiles_left)
+            return f"{_duration(self.batching.seconds_left)} for {pieces}.{before} Start?"
         if state == "ready":
             return "There is nothing to do: see below."
         if state in ("running", "paused"):
             held = "Paused. " if state == "paused" else ""
+            if not self.batching.tiles_left:
+                return f"{held}Writing the files…"
             return f"{held}{_duration(self.batching.seconds_left)} left."
         stopped = self.batching.unfinished(self.out)
         if stopped is not None:
@@ -281,11 +293,13 @@ def _told(row: SlideRow) -> tuple[str, str]:
         if row.plan is None:
             return "", ""
         area = _looked_at(row)
+        if row.done and not row.left:
+            return "writing", area
         if row.done:
             return f"{row.done:,} of {row.plan.tiles:,}", area
         return _pieces(row.plan.tiles), area
     if facts["status"] == "failed":
-        return "failed", facts["error"]
+        return "failed", facts["error"].removeprefix(f"{row.job.path}: ")
     found = [f"{term['objects']:,} {term['name']}" for term in facts["terms"]]
     return ("done before" if facts.get("kept") else f"done, {facts['seconds']:.0f} s"), "\n".join(
         [*found, *facts["warnings"]]

@@ -80,6 +80,24 @@ def test_damaged_files_give_only_slide_errors(
         assert str(path) in reason
 
 
+@pytest.mark.parametrize("suffix", ["svs", "ome.tif", "tif", "stack.ome.tif"])
+def test_a_tiff_is_refused_wherever_it_is_cut(
+    whole: dict[str, bytes], tmp_path: Path, suffix: str
+) -> None:
+    """Also where level 0 is whole, and only levels, planes, the label or a description miss."""
+    data = whole.get(suffix)
+    if data is None:
+        path = tmp_path / suffix
+        planes = np.random.default_rng(0).integers(0, 4000, (3, 2, 100, 120), dtype=np.uint16)
+        tifffile.imwrite(path, planes, ome=True, metadata={"axes": "ZCYX"}, tile=(64, 64))
+        data = path.read_bytes()
+    path = tmp_path / f"cut.{suffix}"
+    for part in np.linspace(0.05, 0.999, 24):
+        path.write_bytes(data[: int(len(data) * part)])
+        with pytest.raises(SlideError, match=r"cut\."):
+            open_slide(path)
+
+
 @pytest.mark.parametrize("suffix", FAMILIES)
 @pytest.mark.parametrize("part", [0.25, 0.9])
 def test_truncated_files_are_refused_at_open(

@@ -19,6 +19,7 @@ from napari_pathseg.slide.pixels import alpha_on_white, to_uint8
 from napari_pathseg.slide.planes import PlaneSlide
 from napari_pathseg.slide.scenes import Picture, Scenes, is_associated, scenes_of
 from napari_pathseg.slide.sources import is_wide
+from napari_pathseg.slide.tiff_end import check_end
 from napari_pathseg.slide.tiff_layout import (
     PALETTE,
     WHITE_IS_ZERO,
@@ -77,6 +78,7 @@ class TiffSlide(PlaneSlide):
 
     def _prepare(self, scene: int | None) -> None:
         tif, path = self._tif, self.path
+        check_end(tif, path)
         self._pictures = _pictures(tif, path)
         self.scenes = self._pictures.names
         self.scene = self._pictures.chosen(path, scene)

@@ -17,8 +17,9 @@ from napari_pathseg.inference.tiling import place_map
 from napari_pathseg.models.base import Segmenter, gated
 from napari_pathseg.prompts import PointPrompt, SpatialPrompt
 
-LIKENESS_WEIGHT = 0.3
-"""What an answer that equals a thing with a name is worth more, beside its score of 0 to 1."""
+LIKENESS_WEIGHT, NUCLEUS_WEIGHT = 0.3, 0.6
+"""What an answer that equals a thing with a name is worth more, beside its score of 0 to 1: most
+where a nucleus is pointed at, as what lies around it could have been pointed at elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,13 +31,18 @@ class NamedThings:
     field : Field
     masks : tuple of bool arrays (height, width)
         On the field's pixels.
+    weights : tuple of float
+        What it is worth to be like each of them.
     """
 
     field: Field
     masks: tuple[npt.NDArray[np.bool_], ...] = ()
+    weights: tuple[float, ...] = ()
 
-    def likeness(self, answer: FieldAnswers, field: Field) -> float:
-        """The highest IoU with an answer on a field, which may be larger than what is known."""
+    def worth(self, answer: FieldAnswers, field: Field) -> float:
+        """The highest weighted IoU with an answer on a field, which may be larger than what is
+        known.
+        """
         if not self.masks:
             return 0.0
         scale = np.prod(field.downsample) / np.prod(self.field.downsample)
@@ -44,8 +50,8 @@ class NamedThings:
         here = place_map(answer.logits, field, self.field) > 0
         shared = [np.count_nonzero(here & mask) for mask in self.masks]
         return max(
-            float(both / max(area + np.count_nonzero(mask) - both, 1))
-            for both, mask in zip(shared, self.masks, strict=True)
+            weight * float(both / max(area + np.count_nonzero(mask) - both, 1))
+            for both, mask, weight in zip(shared, self.masks, self.weights, strict=True)
         )
 
 
@@ -59,14 +65,16 @@ def things_at(y: float, x: float, picture: EncodedPicture, segmenter: Segmenter)
     height, width = picture.shape
     row, column = picture.field.from_level0(y, x)
     at = min(max(int(row), 0), height - 1), min(max(int(column), 0), width - 1)
-    masks = []
-    for answer in picture.encoded[0].answer_words(segmenter, card.taught):
+    masks, weights = [], []
+    answers = picture.encoded[0].answer_words(segmenter, card.taught)
+    for term, answer in zip(card.taught, answers, strict=True):
         logits = gated(answer, card.presence_gate)
         if (logits > 0).any():
             parts, _ = ndimage.label(picture.enlarged(logits) > 0)
             if parts[at]:
                 masks.append(parts == parts[at])
-    return NamedThings(picture.field, tuple(masks))
+                weights.append(NUCLEUS_WEIGHT if term.structure == "nuclei" else LIKENESS_WEIGHT)
+    return NamedThings(picture.field, tuple(masks), tuple(weights))
 
 
 def surest(
@@ -87,7 +95,7 @@ def surest(
     click = next(prompt for prompt in spatial if isinstance(prompt, PointPrompt))
     things = things_at(click.y, click.x, picture, segmenter)
     answers = [answer for _, answer in found]
-    worth = [each.answer.score + LIKENESS_WEIGHT * things.likeness(each, field) for each in answers]
+    worth = [each.answer.score + things.worth(each, field) for each in answers]
     best = int(np.argmax(worth))
     others = [other.candidates[:1] for i, other in enumerate(answers) if i != best]
     own = answers[best].candidates

@@ -24,7 +24,7 @@ from peak_memory import peak_mb
 from qtpy.QtWidgets import QApplication
 
 from napari_pathseg.gui.sources import open_source
-from napari_pathseg.slide.backend_picture import BLANK
+from napari_pathseg.slide.pixels import BLANK
 
 LIMIT_S = 90.0
 

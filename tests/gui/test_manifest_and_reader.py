@@ -77,21 +77,27 @@ def test_a_damaged_file_says_so_on_reading(tmp_path: Path, monkeypatch: pytest.M
     assert [str(broken) in text for text in told] == [True]
 
 
-def test_a_folder_without_a_slide_is_left_to_other_readers(tmp_path: Path) -> None:
-    assert get_reader(str(tmp_path)) is None
-
-
 @pytest.fixture
-def asked_for_folders(npe2pm: PluginManager) -> Iterator[None]:
-    """napari has no reader but its own and this package's, which it asks for all folders."""
-    npe2pm.register(PluginManifest.from_distribution("napari"))
-    npe2pm.register(PluginManifest.from_file(MANIFEST))
+def nothing_chosen() -> Iterator[None]:
+    """napari was told of no reader."""
     plugins = get_settings().plugins
     before = dict(plugins.extension2reader)
     plugins.extension2reader = {}
-    open_slides_here()
     yield
     plugins.extension2reader = before
+
+
+@pytest.fixture
+def asked_for_folders(nothing_chosen: None, npe2pm: PluginManager) -> None:
+    """napari has no reader but its own and this package's, which it asks for all folders."""
+    npe2pm.register(PluginManifest.from_distribution("napari"))
+    npe2pm.register(PluginManifest.from_file(MANIFEST))
+    open_slides_here()
+
+
+@pytest.mark.usefixtures("nothing_chosen")
+def test_a_folder_without_a_slide_is_left_to_other_readers(tmp_path: Path) -> None:
+    assert get_reader(str(tmp_path)) is None
 
 
 @pytest.mark.usefixtures("asked_for_folders")

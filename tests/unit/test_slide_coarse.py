@@ -28,6 +28,7 @@ from napari_pathseg.slide.coarse import FIRST, CoarseLevels, coarse_levels
 from napari_pathseg.slide.coarse_store import FACTS, CoarseStore, make_room
 from napari_pathseg.slide.level_view import LevelView
 from napari_pathseg.slide.open import open_slide
+from napari_pathseg.slide.pixels import BLANK
 from napari_pathseg.slide.pyramid import dask_pyramid, viewer_pyramid
 from napari_pathseg.slide.sources import AveragedSource, LevelSource, added_levels
 from napari_pathseg.slide.tissue import overview
@@ -315,12 +316,12 @@ def test_a_large_picture_is_shown_while_it_is_decoded_and_only_once(
     levels, made = shown(first, ChunkCache(0), 0)
     assert made is not None
     begun = time.monotonic()
-    while (seen := np.asarray(levels[-1][:, :]))[:60].max() == backend_picture.BLANK:
+    while (seen := np.asarray(levels[-1][:, :]))[:60].max() == BLANK:
         assert time.monotonic() - begun < 20
         time.sleep(0.01)
     # An eighth of the file holds the first rows.
     assert np.ptp(seen[:50]) > 20
-    assert (seen[len(seen) // 4 :] == backend_picture.BLANK).all()
+    assert (seen[len(seen) // 4 :] == BLANK).all()
     may_decode.set()
     assert made.wait()
     exact = dask_pyramid(second)
@@ -338,7 +339,7 @@ def test_a_large_picture_that_is_damaged_is_said_and_stops_no_viewer(picture: Pa
     with pytest.raises(DamagedSlideError, match=r"large\.png"):
         made.wait()
     seen = np.asarray(levels[-1][:, :])
-    assert (seen[len(seen) // 4 :] == backend_picture.BLANK).all()
+    assert (seen[len(seen) // 4 :] == BLANK).all()
     for _ in range(2):
         with pytest.raises(DamagedSlideError, match=r"large\.png"):
             slide.read(Field(0, 0, 0, 10, 10, (1.0, 1.0)))

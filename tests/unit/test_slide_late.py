@@ -14,11 +14,12 @@ import numpy.typing as npt
 import pytest
 from tests.shared.slow_slide import SlowSlide
 
-from napari_pathseg.errors import DamagedSlideError
+from napari_pathseg.errors import DamagedSlideError, SlideError
 from napari_pathseg.geometry import Field
 from napari_pathseg.slide.base import Plane, Stack
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.late import PIECE_PX, LateLevels
+from napari_pathseg.slide.pixels import BLANK
 from napari_pathseg.slide.pyramid import dask_pyramid, viewer_pyramid
 
 SHAPES = ((4096, 3000), (1024, 750), (256, 188))
@@ -26,17 +27,20 @@ WHOLE = slice(0, 3)
 
 
 class Slow(SlowSlide):
-    """Each level has a shade of its own; level 0 may be broken."""
+    """Each level has a shade of its own; a place of level 0 may be broken."""
 
     def __init__(self) -> None:
         super().__init__(SHAPES)
-        self.broken = False
+        self.broken: tuple[int, int] | None = None
+        self.gone = False
         self.fields: list[Field] = []
 
     def pixels(self, field: Field) -> npt.NDArray[np.uint8]:
         if field.level == 0:
             self.fields.append(field)
-            if self.broken:
+            if self.gone:
+                raise SlideError("slow: it is gone.")
+            if self.broken is not None and field.region.contains(*self.broken):
                 raise DamagedSlideError("slow: it is broken.")
         y, x = np.mgrid[field.y : field.y + field.height, field.x : field.x + field.width]
         shade = np.full_like(y, 50 * field.level)
@@ -56,7 +60,7 @@ class Shown:
             keep_bytes=0,
             patience=lambda: self.patience,
         )
-        assert found.late is not None
+        self.found = found
         self.levels, self.late = found.levels, found.late
         self.told = 0
         self.late.on_late = self._tell
@@ -147,17 +151,70 @@ def test_what_has_moved_out_of_view_is_not_read() -> None:
     assert len(shown.slide.fields) <= 4 + 8
 
 
-def test_an_error_is_told_and_the_next_view_tries_again() -> None:
-    shown = Shown()
-    shown.slide.broken = True
+def test_a_broken_tile_is_grey_for_who_draws_and_an_error_for_all_others() -> None:
+    shown, told = Shown(), []
+    shown.found.damage.on_found = told.append
+    shown.slide.broken = (300, 290)
+    shown.slide.may_read.set()
+    shown.patience = math.inf
+    seen = shown.view(0, 0, 1024, 1024)
+    (height, width) = shown.slide.levels[0].tile
+    tile = np.s_[300 // height * height :, 290 // width * width :]
+    assert (seen[tile][:height, :width] == BLANK).all()
+    shown.slide.broken = None
+    whole = shown.exact(0, 0, 1024, 1024)
+    seen[tile][:height, :width] = whole[tile][:height, :width]
+    np.testing.assert_array_equal(seen, whole)
+    shown.slide.broken = (300, 290)
+    shown.view(100, 100, 1024, 1024)
+    assert [str(error) for error in told] == ["slow: it is broken."]
+    shown.patience = None
+    for _ in range(2):
+        with pytest.raises(DamagedSlideError, match="broken"):
+            shown.view(0, 0, 1024, 1024)
+    assert (shown.view(512, 512)[..., 2] == 0).all()
+
+
+def test_what_was_read_late_may_be_broken() -> None:
+    shown, told = Shown(), []
+    shown.found.damage.on_found = told.append
+    shown.slide.broken = (10, 10)
     shown.view(0, 0, 100, 100)
+    assert told == []
     shown.slide.may_read.set()
     until(lambda: shown.late.news)
+    assert (shown.view(0, 0, 100, 100) == BLANK).all()
+    assert len(told) == 1
+
+
+def test_a_slide_without_coarse_levels_is_drawn_though_it_is_broken() -> None:
+    slide = Slow()
+    slide.levels = slide.levels[:1]
+    slide.broken = (300, 290)
+    slide.may_read.set()
+    patience: list[float | None] = [math.inf]
+    found = viewer_pyramid(
+        slide,
+        channel=None,
+        cache=ChunkCache(64 << 20),
+        keep_bytes=0,
+        patience=lambda: patience[0],
+    )
+    seen = np.asarray(found.levels[-1][:, :])
+    assert seen[300 * seen.shape[0] // 4096, 290 * seen.shape[1] // 3000].tolist() == [BLANK] * 3
+    assert found.damage.is_found
+    patience[0] = None
     with pytest.raises(DamagedSlideError, match="broken"):
-        shown.view(0, 0, 100, 100)
-    shown.slide.broken = False
+        np.asarray(found.levels[-1][:, :])
+
+
+def test_a_slide_that_is_gone_is_no_grey_one() -> None:
+    shown = Shown()
+    shown.slide.gone = True
+    shown.slide.may_read.set()
     shown.patience = math.inf
-    np.testing.assert_array_equal(shown.view(0, 0, 100, 100), shown.exact(0, 0, 100, 100))
+    with pytest.raises(SlideError, match="gone"):
+        shown.view(0, 0, 100, 100)
 
 
 def test_nothing_is_read_for_a_slide_that_nobody_shows() -> None:

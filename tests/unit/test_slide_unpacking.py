@@ -20,7 +20,8 @@ from napari_pathseg.geometry import Field
 from napari_pathseg.slide import unpacking
 from napari_pathseg.slide.backend_picture import PictureSlide
 from napari_pathseg.slide.open import open_slide
-from napari_pathseg.slide.unpacking import BLANK, Unpacking, first_look, unpacked
+from napari_pathseg.slide.pixels import BLANK
+from napari_pathseg.slide.unpacking import Unpacking, first_look, unpacked
 
 WIDTH, HEIGHT = 350, 700
 RGB = npt.NDArray[np.uint8]

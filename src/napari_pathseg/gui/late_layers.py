@@ -26,12 +26,17 @@ EVERY_MS = 120
 
 OWN = "napari_pathseg."
 SLICER = "napari.layers._scalar_field._slice"
+KEEPER = "napari.layers._scalar_field.scalar_field"
+"""It reads the coarsest level once, for all views."""
+
 PICTURES = frozenset({"screenshot", "export_figure", "export_rois"})
 """Of what is drawn for a picture to be kept, nothing may come late."""
 
 
 def patience_s() -> float | None:
     """How long napari, where it asks for what it draws, waits in the GUI thread; else None.
+
+    For what it will draw later, and for pictures, it waits as long as it takes.
 
     A script that reads `layer.data` gets the pixels of the slide, whatever is on the screen.
     """
@@ -40,7 +45,10 @@ def patience_s() -> float | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_globals.get("__name__", "").startswith(OWN):
         frame = frame.f_back
-    if frame is None or frame.f_globals.get("__name__") != SLICER:
+    asking = None if frame is None else frame.f_globals.get("__name__")
+    if asking == KEEPER:
+        return math.inf
+    if asking != SLICER:
         return None
     while frame is not None:
         if frame.f_code.co_name in PICTURES:

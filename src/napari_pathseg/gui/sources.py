@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from napari_pathseg.config import SlideConfig
-from napari_pathseg.errors import SlideError
+from napari_pathseg.errors import DamagedSlideError, SlideError
 from napari_pathseg.geometry import Field, world_scale
 from napari_pathseg.gui.layers import KEY, units
 from napari_pathseg.slide.base import RGB, Slide
@@ -148,13 +148,16 @@ def _wait_for_a_glimpse(slide: Slide) -> None:
 
 
 def _coarsest(slide: Slide, array: Any) -> RGB | None:
-    """All of a slide in colours, None where that would take long."""
-    if slide.stack.is_flat and not slide.stack.channels:
-        return np.asarray(array) if array.size <= 3 * LOOK_PIXELS else None  # and it is kept
+    """All of a slide in colours, None where that would take long or some of it is broken."""
     level = slide.levels[-1]
-    if level.shape[0] * level.shape[1] > LOOK_PIXELS:
-        return None
-    return slide.read(Field(len(slide.levels) - 1, 0, 0, *level.shape, level.downsample))
+    try:
+        if slide.stack.is_flat and not slide.stack.channels:
+            return np.asarray(array) if array.size <= 3 * LOOK_PIXELS else None  # and it is kept
+        if level.shape[0] * level.shape[1] > LOOK_PIXELS:
+            return None
+        return slide.read(Field(len(slide.levels) - 1, 0, 0, *level.shape, level.downsample))
+    except DamagedSlideError:
+        return None  # the layer shows what is whole, and it is told
 
 
 def _look_at_all_when_there() -> None:
@@ -245,6 +248,8 @@ def _pyramid(slide: Slide, channel: int | None) -> list[Any]:
     if shown.coarse is not None:
         watch(viewer, shown.coarse, name, slide.name)
     watch_late(viewer, shown.late, name)
+    text = f"A part of {slide.name} can not be read and is grey."
+    shown.damage.on_found = lambda error: _warn(f"{text} {error}")
     return shown.levels
 
 

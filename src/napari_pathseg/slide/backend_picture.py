@@ -19,10 +19,10 @@ from napari_pathseg.errors import DamagedSlideError, UnsupportedSlideError, one_
 from napari_pathseg.geometry import Field, Pair
 from napari_pathseg.slide.base import RGB, Glimpse, Level, Slide, SlideMetadata
 from napari_pathseg.slide.identity import identity_of
-from napari_pathseg.slide.pixels import read_on_white
+from napari_pathseg.slide.pixels import BLANK, read_on_white
 from napari_pathseg.slide.scale import UM_PER_UNIT, mpp_of_resolution
 from napari_pathseg.slide.scenes import require_one_scene
-from napari_pathseg.slide.unpacking import BLANK, Unpacking, first_look, unpacked
+from napari_pathseg.slide.unpacking import Unpacking, first_look, unpacked
 
 MAX_PIXELS = 200_000_000
 """A picture is held in memory whole: 600 MB at this size, and the file while it is decoded."""

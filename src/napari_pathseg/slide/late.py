@@ -23,6 +23,7 @@ from napari_pathseg.geometry import Shape
 from napari_pathseg.slide.base import Pixels
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.coarse import CoarseSource
+from napari_pathseg.slide.damage import Damage
 from napari_pathseg.slide.indexing import Block, corners
 from napari_pathseg.slide.sources import LevelSource, Source, is_wide
 
@@ -51,6 +52,8 @@ class LateLevels:
     patience : callable
         Seconds that whoever asks now will wait before it is given less than all; None for who
         is not to get less.
+    damage : Damage
+        Of the sources.
 
     Attributes
     ----------
@@ -63,8 +66,10 @@ class LateLevels:
         sources: list[Source | CoarseSource],
         cache: ChunkCache,
         patience: Callable[[], float | None],
+        damage: Damage,
     ) -> None:
         self._sources, self._cache, self._patience = sources, cache, patience
+        self._damage = damage
         self._reading: dict[Piece, Future[Pixels]] = {}
         self._is_slow = False
         self._owed: tuple[Future[Pixels], ...] = ()
@@ -100,7 +105,7 @@ class LateLevels:
         Parameters
         ----------
         level : int
-            One that :meth:`is_late`.
+            One that is not :meth:`is_late` is read at once.
         part : tuple of slice
             One for each axis, not empty.
 
@@ -112,12 +117,22 @@ class LateLevels:
         Raises
         ------
         SlideError
-            When a piece of it could not be read; who draws it again has it read again.
+            When nothing of the slide can be read, as where it was closed; damage is grey.
         """
         patience_s = self._patience()
         if patience_s is None:
             return None
-        y, x, height, width = corners(part)
+        where = corners(part)
+        if self.is_late(level):
+            pixels = self._soon(level, where, patience_s)
+        else:
+            pixels = self._sources[level].window(*where).copy()
+        self._damage.tell()
+        return pixels if part[2:] == () else pixels[(slice(None), slice(None), *part[2:])]
+
+    def _soon(self, level: int, where: tuple[int, int, int, int], patience_s: float) -> Pixels:
+        """A window as far as it is there after a moment; nobody else's."""
+        y, x, height, width = where
         pieces = self._pieces(level, y, x, height, width)
         held = self._want(pieces, patience_s)
         if len(held) < len(pieces):
@@ -128,7 +143,7 @@ class LateLevels:
             out = np.empty((height, width, *source.shape[2:]), dtype=source.dtype)
         for piece, pixels in held.items():
             self._lay(out, (y, x), piece, pixels)
-        return out if part[2:] == () else out[(slice(None), slice(None), *part[2:])]
+        return out
 
     def leave(self) -> None:
         """Nobody looks at these levels any more: what is not begun is not read."""

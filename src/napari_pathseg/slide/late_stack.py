@@ -9,6 +9,7 @@ import numpy as np
 from napari_pathseg.geometry import Shape
 from napari_pathseg.slide.base import Pixels
 from napari_pathseg.slide.cache import ChunkCache
+from napari_pathseg.slide.damage import Damage
 from napari_pathseg.slide.indexing import Block
 from napari_pathseg.slide.late import LateLevels
 from napari_pathseg.slide.sources import Source
@@ -23,7 +24,7 @@ class LateStack:
         The levels of each plane, finest first.
     lengths : tuple of int
         Of the leading axes; the last one is the fastest along `planes`.
-    cache, patience
+    cache, patience, damage
         As there.
 
     Attributes
@@ -38,8 +39,9 @@ class LateStack:
         lengths: tuple[int, ...],
         cache: ChunkCache,
         patience: Callable[[], float | None],
+        damage: Damage,
     ) -> None:
-        self._planes = [LateLevels([*levels], cache, patience) for levels in planes]
+        self._planes = [LateLevels([*levels], cache, patience, damage) for levels in planes]
         self._lengths = lengths
         self._shown = self._planes[0]
         self.on_late: Callable[[], None] = _nobody

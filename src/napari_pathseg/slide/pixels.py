@@ -11,6 +11,9 @@ import numpy.typing as npt
 from napari_pathseg.geometry import Field, Shape
 from napari_pathseg.slide.base import RGB
 
+BLANK = 200
+"""Grey of what of a slide is not there: darker than glass, lighter than most tissue."""
+
 ReadInside = Callable[[int, int, int, int], npt.NDArray[Any]]
 
 

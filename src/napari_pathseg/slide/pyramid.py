@@ -12,6 +12,7 @@ from napari_pathseg.geometry import Pair, Shape, exact_downsample
 from napari_pathseg.slide.base import Plane, Slide
 from napari_pathseg.slide.cache import ChunkCache
 from napari_pathseg.slide.coarse import CoarseLevels, CoarseSource, coarse_levels
+from napari_pathseg.slide.damage import Damage
 from napari_pathseg.slide.late import LateLevels
 from napari_pathseg.slide.late_stack import LateStack
 from napari_pathseg.slide.level_view import MOST_AT_ONCE, SMALL, LazyLevel, LevelView
@@ -21,6 +22,7 @@ from napari_pathseg.slide.sources import (
     LevelSource,
     Source,
     StackSource,
+    drawn_levels,
     level_sources,
     stacked,
 )
@@ -81,11 +83,14 @@ class ViewerPyramid:
         What becomes exact in the background, where something does.
     late : LateLevels or LateStack
         What is read while something else is drawn in its place.
+    damage : Damage
+        What can not be read, and is drawn grey.
     """
 
     levels: list[LevelView]
     coarse: CoarseLevels | None
     late: LateLevels | LateStack
+    damage: Damage
 
 
 def viewer_pyramid(
@@ -100,7 +105,7 @@ def viewer_pyramid(
 
     Coarse levels of a large picture that stores none are guessed at first, and become exact
     while they are looked at; see :mod:`napari_pathseg.slide.coarse`. What is drawn before it could
-    be read is coarser; see :mod:`napari_pathseg.slide.late`.
+    be read is coarser; see :mod:`napari_pathseg.slide.late`. What can not be read is grey.
 
     Parameters
     ----------
@@ -111,18 +116,20 @@ def viewer_pyramid(
     patience : callable
         Seconds that whoever reads a level now will wait for all of it; None: as long as it takes.
     """
+    damage = Damage()
     if not slide.stack.is_flat:
         planes, lengths = _planes(slide, channel, cache)
-        stack = LateStack(planes, lengths, cache, patience)
-        return ViewerPyramid(_drawn(stacked(planes, lengths), stack), None, stack)
-    sources: list[Source | CoarseSource] = [*_flat(slide, channel, cache)]
-    added = [source for source in sources if isinstance(source, AveragedSource)]
-    coarse = coarse_levels(added, keep_bytes)
-    if coarse is not None:
-        quick = [CoarseSource(coarse, index) for index in range(len(coarse.levels))]
-        sources[-len(quick) :] = quick
-    late = LateLevels(sources, cache, patience)
-    return ViewerPyramid(_drawn(sources, late), coarse, late)
+        drawn = [drawn_levels(levels, damage) for levels in planes]
+        stack = LateStack(drawn, lengths, cache, patience, damage)
+        return ViewerPyramid(_drawn(stacked(planes, lengths), stack), None, stack, damage)
+    stored = _flat(slide, channel, cache)
+    coarse = coarse_levels(
+        [level for level in stored if isinstance(level, AveragedSource)], keep_bytes
+    )
+    quick = [] if coarse is None else [CoarseSource(coarse, i) for i in range(len(coarse.levels))]
+    rest = len(stored) - len(quick)
+    late = LateLevels([*drawn_levels(stored[:rest], damage), *quick], cache, patience, damage)
+    return ViewerPyramid(_drawn([*stored[:rest], *quick], late), coarse, late, damage)
 
 
 def _drawn(
@@ -134,7 +141,8 @@ def _drawn(
         name = _stack_name(source) if isinstance(source, StackSource) else source.name
         # napari draws whole chunks: of smaller ones fewer pixels lie around what is seen.
         level = _lazy(source, name, late.side(index))
-        drawn = partial(late.draw, index) if late.is_late(index) else None
+        # What is guessed is never broken.
+        drawn = None if isinstance(source, CoarseSource) else partial(late.draw, index)
         levels.append(replace(level, drawn=drawn).view)
     return levels
 

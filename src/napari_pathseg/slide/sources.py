@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.geometry import Field, Shape
 from napari_pathseg.slide.base import Pixels, Plane, Slide
 from napari_pathseg.slide.cache import ChunkCache
+from napari_pathseg.slide.damage import Damage
 from napari_pathseg.slide.indexing import Block, Key, corners, indexed
+from napari_pathseg.slide.pixels import BLANK
 
 CHUNK_PX = 1024
 """Largest chunk side: two to four stored tiles; smaller chunks make graphs of 100,000 tasks."""
@@ -50,6 +53,9 @@ class LevelSource:
     token: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
     """Of this opening of the slide, so that neither dask nor the cache mixes two."""
 
+    damage: Damage | None = field(default=None, compare=False)
+    """Where broken tiles are grey: what is told of them; None raises the error."""
+
     @property
     def shape(self) -> tuple[int, ...]:
         """(height, width, 3) in colours, (height, width) for one channel."""
@@ -73,6 +79,8 @@ class LevelSource:
         where = f"{self.index}"
         if plane is not None:
             where += f"-{plane.z}-{plane.t}-{plane.channel}"
+        if self.damage is not None and self.damage.is_found:
+            where += "-grey"  # who is to get an error gets nothing grey out of the cache
         return f"{self.slide.metadata.identity[:16]}-{self.token}-{where}"
 
     @property
@@ -122,14 +130,39 @@ class LevelSource:
         held = self.cache.get((self.name, row, column)) if one_chunk else None
         if held is not None:
             return held[y - top : y - top + height, x - left : x - left + width], True
+        try:
+            pixels = self._read(y, x, height, width)
+        except DamagedSlideError:
+            if self.damage is None:
+                raise
+            pixels = self._without_damage(self.damage, y, x, height, width)
+        is_whole = (y, x, y + height, x + width) == (top, left, bottom, right)
+        return pixels, is_whole and self.cache.put((self.name, row, column), pixels)
+
+    def _read(self, y: int, x: int, height: int, width: int) -> Pixels:
         downsample = self.slide.levels[self.index].downsample
         where = Field(self.index, y, x, height, width, downsample)
         if self.plane is None:
-            pixels: Pixels = self.slide.read(where)
-        else:
-            pixels = self.slide.read_plane(where, self.plane)
-        is_whole = (y, x, y + height, x + width) == (top, left, bottom, right)
-        return pixels, is_whole and self.cache.put((self.name, row, column), pixels)
+            return self.slide.read(where)
+        return self.slide.read_plane(where, self.plane)
+
+    def _without_damage(self, damage: Damage, y: int, x: int, height: int, width: int) -> Pixels:
+        """A window tile by tile; those that can not be read are grey."""
+        empty = BLANK if self._in_colors else 0
+        out = np.full((height, width, *self.shape[2:]), empty, dtype=self.dtype)
+        down, across = self.tile
+        for row in range(y // down, math.ceil((y + height) / down)):
+            for column in range(x // across, math.ceil((x + width) / across)):
+                top, left = max(y, row * down), max(x, column * across)
+                bottom = min(y + height, (row + 1) * down)
+                right = min(x + width, (column + 1) * across)
+                try:
+                    pixels = self._read(top, left, bottom - top, right - left)
+                except DamagedSlideError as error:
+                    damage.add(error)
+                else:
+                    out[top - y : bottom - y, left - x : right - x] = pixels
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +226,7 @@ class AveragedSource:
 
     def chunk_at(self, row: int, column: int) -> Pixels:
         """One chunk, (up to `chunk`, ...); it must not be written to."""
-        key = (self.name, row, column)
-        held = self.cache.get(key)
+        held = self.cache.get((self.name, row, column))
         if held is not None:
             return held
         down, across = (side * STEP for side in self.chunk)
@@ -202,7 +234,7 @@ class AveragedSource:
         height = min(down, self.finer.shape[0] - y)
         width = min(across, self.finer.shape[1] - x)
         chunk = halved(self.finer.window(y, x, height, width))
-        self.cache.put(key, chunk)
+        self.cache.put((self.name, row, column), chunk)
         return chunk
 
 
@@ -310,6 +342,17 @@ def level_sources(slide: Slide, plane: Plane | None, cache: ChunkCache) -> list[
         if index == 0 or min(level.shape) >= MIN_LEVEL_PX
     ]
     return [*stored, *added_levels(stored[-1], cache)]
+
+
+def drawn_levels(sources: Sequence[Source], damage: Damage) -> list[Source]:
+    """The same levels for who draws them: what can not be read is grey."""
+    return [_drawn(source, damage) for source in sources]
+
+
+def _drawn(source: Source, damage: Damage) -> Source:
+    if isinstance(source, LevelSource):
+        return replace(source, damage=damage)
+    return replace(source, finer=_drawn(source.finer, damage))
 
 
 def stacked(planes: Sequence[Sequence[Source]], lengths: tuple[int, ...]) -> list[StackSource]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.slide.base import RGB
-from napari_pathseg.slide.pixels import alpha_on_white, to_uint8
+from napari_pathseg.slide.pixels import BLANK, alpha_on_white, to_uint8
 
 THREAD = "pathseg-unpacking"
 BAND_PX = 256
@@ -32,9 +32,6 @@ LOOK_PX = 1024
 
 FEWER = 8
 """A first look takes one in so many rows of a PNG, and of a JPEG all at so many times less."""
-
-BLANK = 200
-"""Grey of what of a picture is not there yet: darker than glass, lighter than most tissue."""
 
 
 class Unpacking:

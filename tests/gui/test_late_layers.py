@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+import tifffile
 from napari.components import ViewerModel
 from napari.layers import Image
 from tests.shared.slow_slide import SlowSlide
 
+from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.geometry import Field
 from napari_pathseg.gui import late_layers
+from napari_pathseg.gui.reader import read_slides
 from napari_pathseg.slide.cache import ChunkCache
+from napari_pathseg.slide.pixels import BLANK
 from napari_pathseg.slide.pyramid import viewer_pyramid
 
 SHAPES = ((4096, 4096), (512, 512))
@@ -104,3 +109,30 @@ def test_a_viewer_that_is_gone_is_not_drawn(shown: SimpleNamespace) -> None:
             break
         threading.Event().wait(0.02)
     assert not tick()
+
+
+def test_a_broken_tile_is_grey_in_the_viewer_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "broken.tif"
+    pixels = np.random.default_rng(0).integers(0, 150, (1500, 1400, 3), dtype=np.uint8)
+    tifffile.imwrite(
+        path, pixels, photometric="rgb", tile=(256, 256), compression="jpeg", metadata=None
+    )
+    with tifffile.TiffFile(path) as tif:
+        place = tif.pages.first.dataoffsets[7]  # row 1, column 1
+    data = bytearray(path.read_bytes())
+    data[place : place + 400] = bytes(400)
+    path.write_bytes(data)
+    viewer, told = ViewerModel(), []
+    monkeypatch.setattr("napari.current_viewer", lambda: viewer)
+    monkeypatch.setattr("napari.utils.notifications.show_warning", told.append)
+    ((levels, options, _kind),) = read_slides(str(path))
+    layer = viewer.add_layer(Image(levels, **options))
+    seen = np.asarray(layer._slice.image.raw)  # the whole, half as large
+    assert seen.shape == (750, 700, 3)
+    assert (seen[128:256, 128:256] == BLANK).all()
+    assert (seen[:128] < 160).all()
+    assert [str(path) in text and "tile 7" in text for text in told] == [True]
+    with pytest.raises(DamagedSlideError, match="tile 7"):
+        np.asarray(levels[0][300:310, 300:310])

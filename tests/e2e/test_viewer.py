@@ -18,8 +18,8 @@ from qtpy.QtGui import QOpenGLContext
 
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.export.bundle import read_bundle
+from napari_pathseg.export.run import Exported
 from napari_pathseg.geometry import Region
-from napari_pathseg.gui.exporting import Exported
 from napari_pathseg.gui.tools import Tool
 from napari_pathseg.gui.widgets.hand import Hand
 from napari_pathseg.gui.worker import QtRunner
@@ -166,8 +166,10 @@ def test_the_whole_loop(make_hand: Callable[..., Hand], marked_slide: Path, tmp_
     hand.settle()
     kept = desk.field_layer.data.copy()
 
-    written: list[Exported] = []
-    controller.export(tmp_path / "out", written.append)
+    page = hand.panel.tabs.show_page("Export")
+    written: list[Exported | None] = []
+    page.exporting.ended.connect(written.append)
+    page.write_into(tmp_path / "out")
     hand.wait(lambda: written, 60)
     (field,) = read_bundle(written[0].bundle)
     np.testing.assert_array_equal(field.mask, kept)

@@ -12,12 +12,13 @@ from desk_slides import GLANDS, NUCLEI, SHAPE, look_at, open_in
 from marker_segmenter import MarkerSegmenter
 from napari.layers import Points
 
+from napari_pathseg.config import ExportConfig
 from napari_pathseg.errors import ModelError, PathsegError
 from napari_pathseg.export.bundle import read_bundle
 from napari_pathseg.geometry import Region
 from napari_pathseg.gui.controller import PathsegController
-from napari_pathseg.gui.exporting import Exported
-from napari_pathseg.gui.jobs import Job
+from napari_pathseg.gui.exporting import Exporting
+from napari_pathseg.gui.jobs import ImmediateRunner, Job
 from napari_pathseg.gui.layers import KEY
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.provenance import origin_of
@@ -605,8 +606,10 @@ def test_what_goes_out_comes_back_the_same(asked: PathsegController, tmp_path: P
     asked.desk.field_layer.paint((10, 10), 1)
     look_at(asked, Region(380, 450, 120, 320))
     asked.segment_field("nuclei")
-    written: list[Exported] = []
-    asked.export(tmp_path / "out", written.append)
+    exporting, written = Exporting(asked, ImmediateRunner()), []
+    exporting.ended.connect(written.append)
+    config = ExportConfig(formats=("bundle", "geojson", "tif"))
+    exporting.write(tmp_path / "out", config, "slide")
     assert written[0].fields == 2
     fields = {f.record.id: f for f in read_bundle(written[0].bundle)}
     for record, mask in asked.desk.fields():
@@ -623,7 +626,8 @@ def test_what_goes_out_comes_back_the_same(asked: PathsegController, tmp_path: P
 
 def test_a_folder_that_can_not_be_written_is_named(asked: PathsegController, tmp_path) -> None:
     (tmp_path / "taken").write_text("a file")
-    asked.export(tmp_path / "taken")
+    exporting = Exporting(asked, ImmediateRunner())
+    exporting.write(tmp_path / "taken", ExportConfig(), "slide")
     assert asked.message.kind == "error"
     assert "taken" in asked.message.text
 

@@ -135,8 +135,10 @@ def test_napari_saves_layers_in_their_place(asked: PathsegController, tmp_path: 
 
 
 def test_a_bundle_of_the_panel_holds_the_slide(asked: PathsegController, tmp_path: Path) -> None:
-    done: list[Exported] = []
-    asked.export(tmp_path / "out", done.append)
+    exporting, done = Exporting(asked, ImmediateRunner()), []
+    exporting.ended.connect(done.append)
+    config = ExportConfig(formats=("bundle", "geojson", "tif"))
+    exporting.write(tmp_path / "out", config, "slide")
     assert len(read_bundle(done[0].bundle)) == 1
     assert json.loads(done[0].geojson.read_text(encoding="utf-8"))["features"]
     assert len(done[0].labels) == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,6 @@ from napari_pathseg.gui.desks import Desks
 from napari_pathseg.gui.drawing import Drawing
 from napari_pathseg.gui.editing import Editing
 from napari_pathseg.gui.explaining import Explaining
-from napari_pathseg.gui.exporting import Exported, export_desk
 from napari_pathseg.gui.fields import Fields
 from napari_pathseg.gui.jobs import ImmediateRunner, Job, Runner
 from napari_pathseg.gui.layer_slide import plane_name
@@ -227,7 +226,7 @@ class PathsegController:
         """Stop the request that runs."""
         self.asking.cancel()
 
-    # Tools, scale, export.
+    # Tools, scale.
 
     def set_tool(self, tool: Tool) -> None:
         """Take a tool in hand; a second time it gives way to the usual one, clicking."""
@@ -272,34 +271,6 @@ class PathsegController:
         else:
             self.say(Message(f"{(mpp[0] + mpp[1]) / 2:.3g} µm/px, remembered for this slide."))
         self.changed.emit()
-
-    def export(self, folder: Path, done: Callable[[Exported], None] = lambda _: None) -> None:
-        """Write everything of the slide into a folder, in the background."""
-        desk = self.desk
-        if desk is None:
-            self.say(Message(OPEN_FIRST, "warning"))
-            return
-        fields, slide, store = desk.fields(), desk.slide, desk.store
-
-        def work(report: ProgressCallback, cancel: CancelToken) -> Exported:
-            self.saving.flush()
-            usable = None if self.saving.unsaved else store
-            return export_desk(folder, slide, usable, fields, report, cancel)
-
-        def finished(exported: Exported) -> None:
-            many = f"{exported.fields} fields" if exported.fields != 1 else "1 field"
-            self.say(Message(f"{many}, {exported.objects} objects written to {folder}.", "good"))
-            done(exported)
-
-        self._runner.submit(
-            Job(
-                "Exporting",
-                work,
-                finished,
-                partial(tell_failure, say=self.say),
-                lambda progress: self.say(Message(progress.message, "busy")),
-            )
-        )
 
     def warm_up(self) -> None:
         """Load the model, and what napari needs for a first mask, before they are asked for."""

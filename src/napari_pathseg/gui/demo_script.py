@@ -14,7 +14,7 @@ from napari_pathseg.gui.pages import PAGES
 from napari_pathseg.gui.widgets.slide_page import SlidePage
 
 if TYPE_CHECKING:
-    from napari_pathseg.gui.exporting import Exported
+    from napari_pathseg.export.run import Exported
     from napari_pathseg.gui.widgets.hand import Hand
 
 LETTER_S = 0.12
@@ -187,15 +187,16 @@ def _measure(hand: Hand, film: Film) -> None:
 
 def _export(hand: Hand, out: Path) -> None:
     say("export")
-    found: list[Exported] = []
-    hand.controller.export(out, found.append)
-    hand.wait(lambda: found or hand.controller.message.kind == "error", 300)
-    if not found:
+    page = _show(hand, "Export")
+    found: list[Exported | None] = []
+    page.exporting.ended.connect(found.append)
+    page.write_into(out)
+    hand.wait(lambda: found, 300)
+    exported = found[0]
+    if exported is None:
         raise PathsegError(hand.controller.message.text)
-    say(f"    training data, {found[0].fields} fields: {found[0].bundle}")
-    say(f"    QuPath GeoJSON, {found[0].objects} objects: {found[0].geojson}")
-    for labels in found[0].labels:
-        say(f"    label picture: {labels}")
+    say(f"    training data, {exported.fields} fields: {exported.bundle}")
+    say(f"    QuPath GeoJSON, {exported.objects} objects: {exported.geojson}")
 
 
 def _look_around(hand: Hand, film: Film) -> None:

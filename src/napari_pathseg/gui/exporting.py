@@ -22,16 +22,12 @@ from napari_pathseg.labels.masks import LabelArray
 from napari_pathseg.labels.raster import Instances
 from napari_pathseg.labels.record import FieldRecord
 from napari_pathseg.progress import CancelToken, Progress, ProgressCallback
-from napari_pathseg.slide.base import Slide
 
 if TYPE_CHECKING:
     from napari_pathseg.gui.controller import PathsegController
     from napari_pathseg.gui.desk import Desk
 
-__all__ = ["Exported", "Exporting", "Scope", "count", "export_desk"]
-
 Scope = Literal["field", "view", "slide", "all"]
-USUAL = ("bundle", "geojson", "tif")
 
 
 class DeskLabels:
@@ -65,26 +61,6 @@ class DeskLabels:
     def proposal(self, field_id: str) -> LabelArray | None:
         """The mask before the first correction."""
         return None if self._store is None else self._store.proposal(field_id)
-
-
-def export_desk(
-    folder: Path,
-    slide: Slide,
-    store: LabelStore | None,
-    fields: list[tuple[FieldRecord, Mask]],
-    report: ProgressCallback,
-    cancel: CancelToken,
-) -> Exported:
-    """Write all fields of a slide in the usual formats; for the background.
-
-    Raises
-    ------
-    ExportError
-        When there is nothing to write, or the folder can not be written.
-    """
-    source = SlideSource(slide, DeskLabels(fields, store))
-    config = ExportConfig(formats=USUAL)
-    return export_labels([source], folder, config, progress=report, cancel=cancel)
 
 
 class Exporting:

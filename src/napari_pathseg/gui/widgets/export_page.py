@@ -235,7 +235,11 @@ class ExportPage(QWidget):
     def _choose_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Export into a folder")
         if folder:
-            self._start(Path(folder))
+            self.write_into(Path(folder))
+
+    def write_into(self, folder: Path) -> None:
+        """Write what is chosen into a folder."""
+        self._start(folder)
 
     # What is shown.
 

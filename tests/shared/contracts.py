@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,10 @@ import pytest
 
 from napari_pathseg.errors import SlideError
 from napari_pathseg.geometry import Field, exact_downsample
-from napari_pathseg.slide.base import Slide
+from napari_pathseg.slide.base import Plane, Slide
 
 RGB = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[Any]
 
 
 def fields_of(slide: Slide, level: int, seed: int = 0) -> Iterator[Field]:
@@ -34,9 +36,9 @@ def fields_of(slide: Slide, level: int, seed: int = 0) -> Iterator[Field]:
         yield Field(level, y, x, side_y, side_x, downsample)
 
 
-def expected(reference: RGB, field: Field) -> RGB:
+def expected(reference: Pixels, field: Field, outside: int = 255) -> Pixels:
     """A field cut out of a whole level, white outside."""
-    out = np.full((*field.shape, 3), 255, dtype=np.uint8)
+    out = np.full((*field.shape, *reference.shape[2:]), outside, dtype=reference.dtype)
     height, width = reference.shape[:2]
     y0, x0 = max(field.y, 0), max(field.x, 0)
     y1, x1 = min(field.y + field.height, height), min(field.x + field.width, width)
@@ -55,6 +57,17 @@ def check_slide_pixels(slide: Slide, references: Sequence[RGB]) -> None:
             assert pixels.dtype == np.uint8
             assert pixels.shape == (*field.shape, 3)
             np.testing.assert_array_equal(pixels, expected(reference, field), str(field))
+
+
+def check_planes(slide: Slide, stored: Pixels) -> None:
+    """Every plane of level 0 shows exactly what was stored, (t, z, c, height, width), 0 outside."""
+    stack = slide.stack
+    assert (stack.t, stack.z, len(stack.channels)) == stored.shape[:3]
+    for t, z, channel in np.ndindex(stored.shape[:3]):
+        for field in fields_of(slide, 0, seed=100 * t + 10 * z + channel):
+            pixels = slide.read_plane(field, Plane(z, t, channel))
+            assert pixels.dtype == stored.dtype
+            np.testing.assert_array_equal(pixels, expected(stored[t, z, channel], field, 0))
 
 
 def check_slide_frames(slide: Slide) -> None:

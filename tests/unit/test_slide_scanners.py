@@ -284,15 +284,7 @@ def test_czi_channels_and_planes(tmp_path: Path) -> None:
         facts = describe(slide)
         assert [channel["name"] for channel in facts["channels"]] == ["DAPI", "FITC"]
         assert facts["stack"] == {"z": 3, "t": 1, "z_um": pytest.approx(1.0), "t_s": None}
-        plane = scanner_files_plane(slide, 2, 1)
-    np.testing.assert_array_equal(plane, pixels[1, 2])
-
-
-def scanner_files_plane(slide: object, z: int, channel: int) -> npt.NDArray[np.uint16]:
-    from napari_pathseg.slide.base import Plane, Slide
-
-    assert isinstance(slide, Slide)
-    return slide.read_plane(Field(0, 0, 0, *slide.shape, (1.0, 1.0)), Plane(z, 0, channel))
+        contracts.check_planes(slide, pixels.swapaxes(0, 1)[None])
 
 
 def test_wsidicom_reads_what_openslide_reads(tmp_path: Path, picture: RGB) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import zarr
-from contracts import check_slide
+from contracts import check_planes, check_slide
 
 from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Field
@@ -93,6 +93,14 @@ def test_rgb_picture(
     assert slide.metadata.mpp == (0.5, 0.5)
     assert slide.metadata.properties["zarr.format"] == str(version)
     check_slide(slide, levels)
+
+
+@pytest.mark.parametrize("version", [2, 3], ids=["0.4", "0.5"])
+def test_planes_are_those_that_were_stored(tmp_path: Path, version: int) -> None:
+    pixels = np.random.default_rng(2).integers(0, 60_000, (2, 2, 3, 90, 110), dtype=np.uint16)
+    path = write_zarr(tmp_path / "a.zarr", [pixels], "tczyx", version=version)
+    with open_slide(path) as slide:
+        check_planes(slide, pixels.swapaxes(1, 2))
 
 
 def test_scale_needs_a_unit(tmp_path: Path) -> None:

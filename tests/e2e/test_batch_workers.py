@@ -130,6 +130,31 @@ def test_after_a_power_cut_it_goes_on_and_no_process_is_left(tmp_path: Path) -> 
     assert facts["counts"] | {"kept": len(finished), "segmented": 0} == facts["counts"]
 
 
+MASKS = """
+import signal
+from napari_pathseg.batch.cluster import _client
+
+
+def blocked() -> bool:
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+if __name__ == "__main__":
+    with _client(1, None) as client:
+        print(list(client.run(blocked).values()), blocked())
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process has a mask of signals there")
+def test_ctrl_c_in_a_terminal_does_not_reach_the_workers(tmp_path: Path) -> None:
+    program = tmp_path / "masks.py"
+    program.write_text(MASKS, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.stdout == "[True] False\n", done.stderr
+
+
 def wait_until(happened: Callable[[], bool], seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not happened():

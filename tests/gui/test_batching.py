@@ -15,6 +15,7 @@ from pytestqt.qtbot import QtBot
 
 from napari_pathseg.batch import slide_files
 from napari_pathseg.batch.settings import BatchSettings
+from napari_pathseg.errors import SlideError
 from napari_pathseg.geometry import level0_to_world
 from napari_pathseg.gui.batching import Batching
 from napari_pathseg.gui.controller import PathsegController
@@ -23,6 +24,7 @@ from napari_pathseg.gui.layers import whole_slide_of
 from napari_pathseg.gui.messages import NO_SCALE
 from napari_pathseg.gui.models import SharedModel
 from napari_pathseg.gui.widgets.batch_page import BatchPage
+from napari_pathseg.progress import CancelToken
 
 SETTINGS = BatchSettings(("gland; nucleus",))
 
@@ -138,6 +140,20 @@ def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
     shown = label_layer(last)
     for region in GLANDS:
         assert shown.get_value(level0_to_world(*region.center, (0.5, 0.5)), world=True) == 1
+
+
+def test_a_viewer_that_is_closed_meanwhile_stops_the_run_and_fails_no_slide(
+    batching: Batching, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(*_: object, cancel: CancelToken, **__: object) -> None:
+        cancel.cancel()
+        raise SlideError("marked.ome.tif: the slide was closed.")
+
+    monkeypatch.setattr("napari_pathseg.gui.batching.segment_to_files", closed)
+    batching.estimate(SETTINGS, tmp_path / "out", every=False)
+    batching.start()
+    assert batching.rows[0].facts is None
+    assert batching.unfinished(tmp_path / "out") == SETTINGS
 
 
 def test_what_can_not_be_done_is_said(

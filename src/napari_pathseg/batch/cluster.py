@@ -10,10 +10,12 @@ import contextlib
 import functools
 import logging
 import os
+import signal
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -132,19 +134,38 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         "distributed.scheduler.allowed-failures": DEATHS,
         "distributed.worker.daemon": False,
     }
-    with (
-        dask.config.set(settings),
-        LocalCluster(  # type: ignore[no-untyped-call]
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            memory_limit=0,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-        ) as cluster,
-        Client(cluster) as client,  # type: ignore[no-untyped-call]
-    ):
-        yield client
+    with dask.config.set(settings), contextlib.ExitStack() as stack:
+        with _ctrl_c_kept_from_processes():
+            cluster = stack.enter_context(
+                LocalCluster(  # type: ignore[no-untyped-call]
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=0,
+                    dashboard_address="127.0.0.1:0",
+                    silence_logs=logging.CRITICAL,
+                )
+            )
+        client = Client(cluster)  # type: ignore[no-untyped-call]
+        yield stack.enter_context(client)
+
+
+@contextlib.contextmanager
+def _ctrl_c_kept_from_processes() -> Iterator[None]:
+    """A terminal sends Ctrl-C to all processes at once: it is ours alone, who tell the workers.
+
+    Threads that are started meanwhile do not take it, nor do the processes that those start, now
+    or in place of one that died. Not on Windows, where a process has no such mask.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # else it begins in such a thread, and lets Ctrl-C in again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _task(job: SlideJob) -> Facts:

@@ -60,8 +60,8 @@ def run_slide(
             session = Session(slide, segmenter, vocabulary, mpp=scale_of(job, slide), config=config)
             return segment_to_files(job, session, progress=progress, cancel=cancel)
     except (SlideError, MemoryError, OSError, PathsegError) as error:
-        if cancel is not None and cancel.cancelled:
-            raise
+        if cancel is not None:
+            cancel.raise_if_cancelled()
         return failed(job, describe(error, job.path), time.perf_counter() - start)
 
 

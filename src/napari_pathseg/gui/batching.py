@@ -284,9 +284,8 @@ class Batching:
             return segment_to_files(
                 row.job, row.session, plan=row.plan, live=live, progress=progress, cancel=cancel
             )
-        except CancelledError:
-            raise
         except (PathsegError, OSError, MemoryError) as error:
+            cancel.raise_if_cancelled()  # slides are closed with their viewer
             return failed(row.job, describe(error, row.job.path))
 
     # In the GUI thread.

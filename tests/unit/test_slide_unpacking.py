@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -17,7 +18,7 @@ from PIL import Image
 
 from napari_pathseg.errors import DamagedSlideError
 from napari_pathseg.geometry import Field
-from napari_pathseg.slide import unpacking
+from napari_pathseg.slide import backend_picture, unpacking
 from napari_pathseg.slide.backend_picture import PictureSlide
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.pixels import BLANK
@@ -114,6 +115,29 @@ def test_a_first_look_is_like_the_picture(
     assert 3 < known < len(truth) / 2
     assert abs(look[:known] - truth[:known]).max() <= 1
     assert (look[known:] == BLANK).all()
+
+
+@pytest.mark.parametrize(("name", "has_look"), [("a.jpg", True), ("a.webp", False)])
+def test_who_waits_for_a_look_has_it_before_the_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, has_look: bool
+) -> None:
+    may_decode, decode = threading.Event(), backend_picture.unpacked
+
+    def waits(opened: Image.Image, path: Path) -> RGB:
+        assert may_decode.wait(30)
+        return decode(opened, path)
+
+    monkeypatch.setattr(backend_picture, "unpacked", waits)
+    monkeypatch.setattr(backend_picture, "AT_ONCE_PIXELS", 0)
+    slide = PictureSlide(written(tmp_path / name))
+    begun = time.monotonic()
+    glimpse = slide.glimpse(20.0)
+    assert time.monotonic() - begun < 15, "of a WebP nothing comes"
+    assert (glimpse.pixels.shape[0] > 1) is has_look
+    assert not glimpse.final
+    may_decode.set()
+    slide.read(Field(0, 0, 0, 5, 5, (1.0, 1.0)))
+    assert slide.glimpse().final
 
 
 def test_a_damaged_picture_has_no_first_look(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,9 @@ MEGABYTE = 1 << 20
 LOOK_PIXELS = 2048 * 2048
 """Of a level that is read at once."""
 
-GLIMPSE_S = 0.8
-"""A large JPEG shows all of itself within so long, a PNG its first rows."""
+GLIMPSE_S = 2.0
+"""A large JPEG shows all of itself within so long, a PNG its first rows, on a slow computer too:
+before the layer comes, which takes longer, nothing else is seen."""
 
 _GENERATED = re.compile(r"synthetic-(\d+)x(\d+)-([0-9.]+)-(\d+)")
 
@@ -130,21 +130,12 @@ def _show_at_once(slide: Slide, data: Any) -> None:
 
     if not is_wanted(viewer):
         return
-    _wait_for_a_glimpse(slide)
+    slide.glimpse(GLIMPSE_S)
     pixels = _coarsest(slide, data[-1] if isinstance(data, list) else data)
     if pixels is not None and pixels.min() < pixels.max():
         height, width = slide.shape
         mpp = slide.metadata.mpp or (1.0, 1.0)
         FirstLook(viewer, pixels, (height * mpp[0], width * mpp[1]))
-
-
-def _wait_for_a_glimpse(slide: Slide) -> None:
-    """Of what has to be decoded as a whole, something is seen before that."""
-    end = time.monotonic() + GLIMPSE_S
-    while (glimpse := slide.glimpse()) is not None and time.monotonic() < end:
-        if glimpse.final or glimpse.pixels.min() < glimpse.pixels.max():
-            return
-        time.sleep(GLIMPSE_S / 50)
 
 
 def _coarsest(slide: Slide, array: Any) -> RGB | None:

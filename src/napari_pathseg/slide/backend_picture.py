@@ -112,8 +112,9 @@ class PictureSlide(Slide):
         if self._is_small:
             self._unpacking.pixels()
 
-    def glimpse(self) -> Glimpse:  # noqa: D102 - as in Slide
+    def glimpse(self, patience_s: float = 0.0) -> Glimpse:  # noqa: D102 - as in Slide
         self._unpacking.begin(look=True)
+        self._unpacking.looked.wait(patience_s)
         final, look = self._unpacking.ended, self._unpacking.look
         return Glimpse(NOTHING_YET if look is None else look, final)
 

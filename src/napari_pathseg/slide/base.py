@@ -180,10 +180,15 @@ class Slide(Closing):
             When it is not.
         """
 
-    def glimpse(self) -> Glimpse | None:
+    def glimpse(self, patience_s: float = 0.0) -> Glimpse | None:
         """Roughly what the whole slide looks like, at once; asking begins what reading waits for.
 
         None where it is read tile by tile.
+
+        Parameters
+        ----------
+        patience_s : float
+            How long to wait at most for what can be seen before the slide is decoded.
         """
         return None
 

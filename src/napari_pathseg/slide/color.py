@@ -51,8 +51,8 @@ class SrgbSlide(Slide):
     def settle(self) -> None:  # noqa: D102 - as in Slide
         self._slide.settle()
 
-    def glimpse(self) -> Glimpse | None:  # noqa: D102 - as in Slide
-        glimpse = self._slide.glimpse()
+    def glimpse(self, patience_s: float = 0.0) -> Glimpse | None:  # noqa: D102 - as in Slide
+        glimpse = self._slide.glimpse(patience_s)
         if glimpse is None:
             return None
         if self._seen is None or self._seen[0] is not glimpse.pixels:

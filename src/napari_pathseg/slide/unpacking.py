@@ -48,6 +48,8 @@ class Unpacking:
     ----------
     look : uint8 array (height, width, 3) or None
         A few of the pixels, evenly spread, or what is known of these.
+    looked : threading.Event
+        Set when `look` is there before the pixels, or nothing can be seen before them.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Unpacking:
     ) -> None:
         self._decode, self._first_look = decode, look
         self.look: RGB | None = None
+        self.looked = threading.Event()
         self._lock = threading.Lock()
         self._pixels: RGB | None = None
         self._error: DamagedSlideError | None = None
@@ -93,6 +96,7 @@ class Unpacking:
             look = None  # whoever reads is told
         if not self.ended:
             self.look = look
+        self.looked.set()
         self._try()
 
     def _try(self) -> None:
@@ -106,6 +110,7 @@ class Unpacking:
             else:
                 self.look = _few(pixels)
                 self._pixels = pixels
+            self.looked.set()
 
 
 def first_look(picture: Any, path: Path) -> RGB | None:

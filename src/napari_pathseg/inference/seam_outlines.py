@@ -29,7 +29,7 @@ Key = tuple[int, int, int]
 STEPS = ((0, 1), (1, 0), (0, -1), (-1, 0))
 STARTS = ((0, 0), (0, 1), (1, 1), (1, 0))
 
-MOST_AT_ONCE = 4
+BLOCKS_AT_ONCE = 4
 """Blocks that are traced at the same time; each takes some 0.1 GB."""
 
 
@@ -81,7 +81,7 @@ def trace_objects(joined: Joined, cancel: CancelToken | None = None) -> Iterator
 def _each_block(joined: Joined, cancel: CancelToken) -> Iterator[_Traced]:
     """What is traced in each block, in their order, several at a time."""
     blocks, waiting = blocks_of(joined.parts), deque[Future[_Traced]]()
-    threads = min(torch.get_num_threads(), MOST_AT_ONCE)
+    threads = min(torch.get_num_threads(), BLOCKS_AT_ONCE)
     with ThreadPoolExecutor(threads, thread_name_prefix="pathseg-trace") as pool:
         try:
             for block in blocks:

@@ -45,7 +45,7 @@ from napari_pathseg.models.prompt_encoder import (
 )
 
 ROWS_AT_ONCE = 8
-MOST_AT_ONCE = 4
+TILES_AT_ONCE = 4
 """Tiles that are encoded at the same time: each takes memory of its own."""
 
 
@@ -110,7 +110,7 @@ class PathsegSegmenter:
 
     def for_words(self) -> tuple[Segmenter, int]:
         """The same model for words alone, and from how many threads it is best asked at once."""
-        at_once = min(torch.get_num_threads(), MOST_AT_ONCE)
+        at_once = min(torch.get_num_threads(), TILES_AT_ONCE)
         with self._lock:
             if self._compiles_words and (self._beside is None or self._beside.at_once != at_once):
                 self._beside = self._compiled_for_words(at_once)
@@ -241,17 +241,18 @@ class PathsegSegmenter:
         return self._network.term_encoder.indices([term])
 
 
-class _ForWords(PathsegSegmenter):
-    """Words alone, asked from several threads at the same time: each tile has threads of its own.
+class _ForWords:
+    """A segmenter for words alone, asked from several threads at the same time: each tile has
+    threads of its own.
 
-    It shares the network; encoding leaves out what only clicks need.
+    It answers as the segmenter that it stands beside; encoding leaves out what only clicks need.
     """
 
     def __init__(self, own: PathsegSegmenter, encoder: CompiledEncoder) -> None:
-        self._network, self._card, self._device = own._network, own._card, own._device
         self._own, self._encoder, self.at_once = own, encoder, encoder.at_once
-        self._lock = self._answering = contextlib.nullcontext()  # words change nothing
         self._counting = threading.Lock()
+        self.card, self.knows = own.card, own.knows
+        self.decode, self.pack, self.unpack = own.decode, own.pack, own.unpack
 
     @property
     def encoder_passes(self) -> int:
@@ -261,7 +262,7 @@ class _ForWords(PathsegSegmenter):
     def encode(
         self, image: npt.NDArray[np.uint8], around: npt.NDArray[np.uint8] | None = None
     ) -> StoredEmbedding:
-        """As the segmenter that it is of; what clicks need is left out."""
+        """As the segmenter that it stands beside; what clicks need is left out."""
         shape = (image.shape[0], image.shape[1])
         if shape != (COMPILED_TILE_PX, COMPILED_TILE_PX):
             return self._own.encode(image, around)

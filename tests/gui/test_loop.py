@@ -656,7 +656,30 @@ def test_a_folder_is_asked_for_before_labels_in_memory_go_with_the_window(
     assert not controller.saving.unsaved
     assert controller.desk.store.path.parent == tmp_path / "roomy"
     np.testing.assert_array_equal(stored(controller), shown(controller))
+    assert controller.remembered.labels_folder == tmp_path / "roomy"
     last_place.save_rest(controller, None)  # nothing to ask for
+
+
+def test_labels_in_memory_outlive_their_slide_until_a_folder_takes_them(
+    homeless: PathsegController,
+    make_controller: Make,
+    marked_slide: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mask, asked = shown(homeless), []
+    homeless.viewer.layers.clear()  # as napari does when a script closes the viewer
+    assert homeless.desk is None
+    assert homeless.saving.unsaved
+    monkeypatch.setattr(
+        last_place, "_ask", lambda names, *_: asked.append(names) or tmp_path / "roomy"
+    )
+    last_place.save_rest(homeless, None)
+    assert asked == [marked_slide.name]
+    again = make_controller(labels_folder=homeless.remembered.labels_folder)
+    open_in(again, marked_slide)
+    assert not again.desk.read_only
+    np.testing.assert_array_equal(shown(again), mask)
 
 
 def test_labels_that_go_to_and_fro_between_folders_are_the_newest_in_each(

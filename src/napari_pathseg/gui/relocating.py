@@ -71,19 +71,39 @@ class Relocating:
             )
         )
 
+    def keep_now(self, desk: Desk, folder: Path) -> None:
+        """The same at once, as the window closes; the desk may have been left.
+
+        Raises
+        ------
+        StoreError
+            When the folder does not take them.
+        """
+        store = move(desk.fields(), desk.store, desk.identity, desk.name, folder)
+        self._controller.saving.kept(desk)
+        if desk in tuple(self._controller.desks):
+            _swap(desk, store)
+        else:
+            store.close()
+        self._remember(folder)
+
     def _kept(self, folder: Path, there: bool) -> None:
         controller = self._controller
         controller.saving.again()
-        controller.desks.labels_folder = folder
         text = f"Labels are kept in {folder} now."
         if there:
             text += " There were labels of this slide already; yours are beside them."
         controller.say(Message(text, "good"))
-        try:
-            controller.remembered.set_labels_folder(folder)
-        except StoreError as error:
-            controller.say(of_error(error))
+        self._remember(folder)
         controller.changed.emit()
+
+    def _remember(self, folder: Path) -> None:
+        """Labels are in this folder from now on."""
+        self._controller.desks.labels_folder = folder
+        try:
+            self._controller.remembered.set_labels_folder(folder)
+        except StoreError as error:
+            self._controller.say(of_error(error))
 
     def _seek_refuge(self, desk: Desk, why: PathsegError) -> None:
         """Keep labels elsewhere for now; where there is no such place they stay in memory."""

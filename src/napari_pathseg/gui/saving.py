@@ -55,6 +55,15 @@ class Saving:
         """Whether something is in memory only."""
         return bool(self._unsaved)
 
+    @property
+    def unsaved_desks(self) -> tuple[Desk, ...]:
+        """Those of which something is in memory only, also when they were left."""
+        return tuple(dict.fromkeys(self._unsaved.values()))
+
+    def kept(self, desk: Desk) -> None:
+        """All of a desk was saved in another way."""
+        self._unsaved = {i: each for i, each in self._unsaved.items() if each is not desk}
+
     def field(self, desk: Desk, record: FieldRecord, mask: Mask) -> None:
         """Save a whole field as one step; returns at once."""
 

@@ -11,6 +11,8 @@ ObjectForm = Literal["annotation", "detection", "cell", "class"]
 Outlining = Literal["rle", "polygon"]
 ZarrPlace = Literal["image", "beside", "inside"]
 Extent = Literal["field", "slide"]
+LabelFormat = Literal["tif", "geojson", "zarr", "png"]
+"""What a batch writes of a slide."""
 
 
 @dataclass(frozen=True, slots=True)

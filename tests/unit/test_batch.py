@@ -368,3 +368,11 @@ def test_another_model_is_asked_for_by_its_file(tmp_path: Path) -> None:
     assert isinstance(result.exception, ModelError)
     assert "my.safetensors" in str(result.exception)
     assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_workers_are_not_counted_for_a_scheduler_that_has_its_own(tmp_path: Path) -> None:
+    asked = ["a.png", "--prompt", "gland", "--out", str(tmp_path / "out"), "--workers", "2"]
+    result = CliRunner().invoke(batch_command, [*asked, "--scheduler", "tcp://10.0.0.5:8786"])
+    assert result.exit_code == 2
+    assert "--workers" in result.stderr
+    assert not (tmp_path / "out").exists()

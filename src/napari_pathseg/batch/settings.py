@@ -7,15 +7,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
+from napari_pathseg.config import LabelFormat
 from napari_pathseg.inference.slide_plan import Where
 from napari_pathseg.inference.understanding import Question
 from napari_pathseg.prompts import TextPrompt
 
-Format = Literal["tif", "geojson", "zarr", "png"]
-FORMATS: tuple[Format, ...] = get_args(Format)
-ALWAYS: tuple[Format, ...] = ("tif", "geojson")
+ALWAYS: tuple[LabelFormat, ...] = ("tif", "geojson")
 UNFINISHED = ".pathseg"
 """The folder, in that of the results, of what is not finished."""
 
@@ -50,7 +49,7 @@ class BatchSettings:
     mpp: float | None = None
     where: Where = "auto"
     instances: bool = False
-    formats: tuple[Format, ...] = ALWAYS
+    formats: tuple[LabelFormat, ...] = ALWAYS
     model: str = "default"
     adapters: tuple[str, ...] = ()
     context: bool = False

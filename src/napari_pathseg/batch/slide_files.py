@@ -21,10 +21,10 @@ from napari_pathseg.batch.label_pyramid import (
     write_label_tiff,
     write_label_zarr,
 )
-from napari_pathseg.batch.settings import Format, SlideJob
+from napari_pathseg.batch.settings import SlideJob
 from napari_pathseg.classes import ClassList
 from napari_pathseg.closing import Closing
-from napari_pathseg.config import ObjectForm
+from napari_pathseg.config import LabelFormat, ObjectForm
 from napari_pathseg.export.atomic import flush
 from napari_pathseg.export.geojson import object_feature
 from napari_pathseg.export.labels_tiff import write_labels_tiff
@@ -51,7 +51,7 @@ NECK_UM = 0.75
 """Nuclei are two where the waist between them is narrower by this; at least a pixel."""
 
 AT_ONCE = 1000
-SUFFIXES: dict[Format | str, str] = {
+SUFFIXES: dict[LabelFormat | str, str] = {
     "tif": ".labels.tif",
     "geojson": ".geojson",
     "zarr": ".labels.ome.zarr",
@@ -157,7 +157,7 @@ def write_slide(
         cancel.raise_if_cancelled()
         _write_thumbnail(ready / THUMBNAILS / f"{job.name}.jpg", slide, levels[-1], classes)
         outlined.result()
-    kinds: list[Format | str] = ["tif", "geojson"]
+    kinds: list[LabelFormat | str] = ["tif", "geojson"]
     kinds += [kind for kind in ("zarr", "png") if kind in job.settings.formats]
     kinds += ["instances"] if job.settings.instances else []
     files = {kind: _name(job, kind) for kind in kinds}
@@ -217,7 +217,7 @@ def ready_folder(job: SlideJob) -> Path:
     return job.folder / "ready"
 
 
-def _name(job: SlideJob, kind: Format | str) -> str:
+def _name(job: SlideJob, kind: LabelFormat | str) -> str:
     return job.name + SUFFIXES[kind]
 
 

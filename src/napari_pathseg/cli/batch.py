@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
@@ -23,9 +23,8 @@ from napari_pathseg.cli.options import (
     model_option,
     working_mpp_option,
 )
+from napari_pathseg.config import LabelFormat
 from napari_pathseg.slide.scale import PLAUSIBLE_MPP
-
-FORMATS = ("tif", "geojson", "zarr", "png")
 
 
 @click.command()
@@ -66,7 +65,7 @@ FORMATS = ("tif", "geojson", "zarr", "png")
 @click.option(
     "--format",
     "formats",
-    type=click.Choice(FORMATS),
+    type=click.Choice(get_args(LabelFormat)),
     multiple=True,
     help="Besides tif and geojson, which are always written: zarr (OME-Zarr), png. May be given "
     "again.",
@@ -79,7 +78,7 @@ FORMATS = ("tif", "geojson", "zarr", "png")
     "--workers",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Slides at a time, each in a process. [default: one for each core]",
+    help="Slides at a time, each in a process. [default: as cores and memory allow]",
 )
 @click.option(
     "--scheduler",
@@ -120,6 +119,8 @@ def batch(
     from napari_pathseg.cli.results import check_writable
     from napari_pathseg.inference.adapting import load_adapted
 
+    if workers is not None and scheduler is not None:
+        raise click.UsageError("--workers counts processes here; a --scheduler has its own.")
     check_writable(out)
     where = "auto" if tissue_only is None else "tissue" if tissue_only else "all"
     settings = BatchSettings(

@@ -667,8 +667,10 @@ def test_labels_in_memory_outlive_their_slide_until_a_folder_takes_them(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    mask, asked = shown(homeless), []
+    mask, asked, said = shown(homeless), [], []
+    homeless.said.connect(said.append)
     homeless.viewer.layers.clear()  # as napari does when a script closes the viewer
+    assert any("kept in memory until" in message.text for message in said)
     assert homeless.desk is None
     assert homeless.saving.unsaved
     monkeypatch.setattr(

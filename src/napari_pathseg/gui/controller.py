@@ -338,7 +338,10 @@ class PathsegController:
             self.relocating.keep(self.desk, folder)
 
     def _not_copied(self, desk: Desk, error: PathsegError) -> None:
-        if desk.identity not in self._copy_missed:
+        if desk in self.saving.unsaved_desks:
+            kept = f"The labels of {desk.name} are kept in memory until the window closes."
+            self.say(Message(f"{error} {kept}", "error"))
+        elif desk.identity not in self._copy_missed:
             self._copy_missed.add(desk.identity)
             self.say(Message(f"No copy of the labels beside the slide: {error.what}"))
 

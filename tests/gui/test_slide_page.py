@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 from desk_slides import open_in
+from PIL import Image, ImageCms
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QLabel, QPushButton, QSlider
 
+from napari_pathseg.config import SlideConfig
 from napari_pathseg.geometry import Field
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.jobs import ImmediateRunner
@@ -52,6 +54,17 @@ def test_facts_are_those_of_the_slide(tissue_slide: Path) -> None:
     assert rows["Size"] == "1 × 1.1 mm"
     assert rows["Levels"] == "3: 1, 1/2, 1/4"
     assert (guessed["Scale"], guessed["Size"]) == ("unknown", "unknown")
+
+
+def test_colours_tell_whether_they_were_turned(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.new("RGB", (300, 200), "pink").save(path, icc_profile=profile)
+    told = []
+    for managed in (False, True):
+        with open_slide(path, config=SlideConfig(color_managed=managed)) as slide:
+            told.append(dict(rows_of(slide, None))["Colours"])
+    assert told == ["RGB, sRGB built-in", "RGB, sRGB built-in, turned to sRGB"]
 
 
 def test_the_overview_is_cut_at_any_threshold(tissue_slide: Path) -> None:

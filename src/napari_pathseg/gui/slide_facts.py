@@ -10,7 +10,7 @@ import numpy as np
 from napari_pathseg.geometry import Field, Pair
 from napari_pathseg.progress import CancelToken
 from napari_pathseg.slide.base import RGB, Slide, Stack
-from napari_pathseg.slide.color import profile_name
+from napari_pathseg.slide.color import SrgbSlide, profile_name
 from napari_pathseg.slide.info import size_mm
 from napari_pathseg.slide.tissue import (
     TARGET_PX,
@@ -139,7 +139,9 @@ def _colors(slide: Slide) -> str:
     if channels:
         return f"{', '.join(channel.name for channel in channels)} ({slide.stack.dtype})"
     profile = profile_name(slide)
-    return "RGB" if profile is None else f"RGB, {profile}"
+    if profile is None:
+        return "RGB"
+    return f"RGB, {profile}{', turned to sRGB' if isinstance(slide, SrgbSlide) else ''}"
 
 
 def _planes(stack: Stack) -> list[tuple[str, str]]:

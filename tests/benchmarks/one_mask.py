@@ -5,8 +5,11 @@ pixels a side at MPP micrometres (0.5 by default); ``one_mask.py WORD OTHER SLID
 that part, level-0 pixels, out of a slide of yours. It does all of it as `pathseg batch` does, and
 then in every other way in which it can be asked: its tissue alone, a part after the other as fields
 in the viewer, fields at random places and zooms, stopped halfway and gone on, with the word OTHER,
-by two workers, with two threads; with a scale that is 2 % off. Prints one line of JSON: the
-intersection over union of each mask with the first one, over all pixels that both were asked for.
+by two workers, with two threads. With a part of a slide it also does what shows the model other
+pixels of the same place: a scale that is told wrong, the first pixels left out, so that all inputs
+begin elsewhere, and a picture that was made 2 % larger and small again. Prints one line of JSON:
+the intersection over union of each mask with the first one, over all pixels that both were asked
+for.
 """
 
 from __future__ import annotations
@@ -22,28 +25,33 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 import torch
+from PIL import Image
 
 from napari_pathseg.batch.one_slide import run_slide
 from napari_pathseg.batch.run import prepare, run_batch
 from napari_pathseg.batch.settings import BatchSettings, SlideJob
 from napari_pathseg.errors import CancelledError
-from napari_pathseg.geometry import Field, Region
+from napari_pathseg.geometry import Field, Pair, Region
 from napari_pathseg.inference.scope import tissue_scope
 from napari_pathseg.inference.session import Session
 from napari_pathseg.models.base import Segmenter
 from napari_pathseg.models.registry import load_segmenter
 from napari_pathseg.progress import CancelToken, Progress
 from napari_pathseg.prompts import TextPrompt
+from napari_pathseg.slide.base import RGB
 from napari_pathseg.slide.open import open_slide
 from napari_pathseg.slide.synthetic import write_synthetic
 from napari_pathseg.vocabulary.vocabulary import Vocabulary
 
 Bools = npt.NDArray[np.bool_]
+LANCZOS = Image.Resampling.LANCZOS
 PARTS = (2, 2), (5, 4)
 """Fields down and across: their borders lie askew to the model's inputs."""
 
 RANDOM_FIELDS, SMALLEST_UM = 24, 100.0
-SCALE_OFF = 1.02
+SCALES_OFF = 1.002, 1.02
+SHIFTS = 1, 8, 16
+LARGER = 1.02
 
 
 class Asker:
@@ -140,6 +148,27 @@ class Asker:
             mpp = slide.metadata.mpp[0] * off
         return self.done(replace(self.job("scale"), mpp=mpp))
 
+    def seen_otherwise(self, one: Bools) -> dict[str, float]:
+        """What other pixels of the same place make of the mask; the slide has one level."""
+        found = {f"a scale {off:g} x": iou(one, self.at_scale(off) == 1) for off in SCALES_OFF}
+        with open_slide(self.path) as slide:
+            pixels = slide.read(Field(0, 0, 0, *slide.shape, (1.0, 1.0)))
+            mpp = slide.metadata.mpp
+        assert mpp is not None
+        for by in SHIFTS:
+            path = write_flat(self.folder / f"shift-{by}.tif", pixels[by:, by:], mpp)
+            found[f"without its first {by} px"] = iou(one[by:, by:], self.of_file(path) == 1)
+        picture = Image.fromarray(pixels)
+        size = picture.width, picture.height
+        larger = picture.resize((round(size[0] * LARGER), round(size[1] * LARGER)), LANCZOS)
+        again = np.asarray(larger.resize(size, LANCZOS))
+        path = write_flat(self.folder / "again.tif", again, mpp)
+        return found | {"2 % larger and small again": iou(one, self.of_file(path) == 1)}
+
+    def of_file(self, path: Path) -> npt.NDArray[np.uint16]:
+        """The labels of another slide."""
+        return self.done(replace(self.job(path.stem), path=path))
+
     def tissue(self, shape: tuple[int, int]) -> Bools:
         """Where tissue alone is looked at, on the pixels of the labels."""
         with open_slide(self.path) as slide:
@@ -172,9 +201,14 @@ def cut(folder: Path, slide: str, *place: str) -> Path:
     y, x, side = map(int, place)
     with open_slide(slide) as whole:
         pixels = whole.read(Field(0, y, x, side, side, (1.0, 1.0)))
-        assert whole.metadata.mpp is not None
-        each_cm = [1e4 / mpp for mpp in whole.metadata.mpp[::-1]]
-    path = folder / "slide.tif"
+        mpp = whole.metadata.mpp
+    assert mpp is not None
+    return write_flat(folder / "slide.tif", pixels, mpp)
+
+
+def write_flat(path: Path, pixels: RGB, mpp: Pair) -> Path:
+    """A slide of one level."""
+    each_cm = [1e4 / um for um in mpp[::-1]]
     tifffile.imwrite(path, pixels, tile=(256, 256), resolution=each_cm, resolutionunit="CENTIMETER")
     return path
 
@@ -184,7 +218,8 @@ def main(word: str, other: str, *asked: str) -> dict[str, object]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        path = generated(folder, *asked) if asked[0].isdigit() else cut(folder, *asked)
+        made = asked[0].isdigit()
+        path = generated(folder, *asked) if made else cut(folder, *asked)
         asker = Asker(path, word, folder)
         first = asker.done(asker.job("first"))
         one, found = first == 1, {}
@@ -204,7 +239,7 @@ def main(word: str, other: str, *asked: str) -> dict[str, object]:
         torch.set_num_threads(2)
         found["two threads"] = iou(one, asker.done(asker.job("threads")) == 1)
         torch.set_num_threads(1)
-        found["a scale 2 % off"] = iou(one, asker.at_scale(SCALE_OFF) == 1)
+        found |= {} if made else asker.seen_otherwise(one)
         share = round(float(one.mean()), 3)
         return {"word": word, "slide": list(asked), "share": share} | found
 

@@ -6,13 +6,14 @@ at 0.25 micrometres, of which SHARE is tissue, with a segmenter that takes no ti
 SIDE x SIDE pixels at 1 micrometre.
 ``python tests/benchmarks/whole_slide.py real WORD MPP HEIGHT WIDTH SHARE`` runs it with the threads
 that OMP_NUM_THREADS gives on a slide at 0.25 micrometres, SHARE of it repeated tissue, looked at
-with MPP. ``python tests/benchmarks/whole_slide.py tilings SIDE WORD…`` cuts the slide of `model` in
-two ways and tells how much the masks agree, ``whole_slide.py cuts WORD SLIDE Y X SIDE`` does so
-with that part, level-0 pixels, of a slide of yours. The others write all files. Each prints one
-line of JSON. Seconds of the processor are counted, so that other work on the machine changes little
-(the encoder's with one thread alone, as several are not the caller's own), and
-`of_encoder_by_clock` is what part of its throughput alone, one input after the other, the encoder
-keeps.
+with MPP; ``whole_slide.py worker`` does so with the model as a worker of a batch has it, for words
+alone, and does not time the encoder. ``python tests/benchmarks/whole_slide.py tilings SIDE WORD…``
+cuts the slide of `model` in two ways and tells how much the masks agree, ``whole_slide.py cuts WORD
+SLIDE Y X SIDE`` does so with that part, level-0 pixels, of a slide of yours. The others write all
+files. Each prints one line of JSON. Seconds of the processor are counted, so that other work on the
+machine changes little (the encoder's with one thread alone, as several are not the caller's own),
+and `of_encoder_by_clock` is what part of its throughput alone, one input after the other, the
+encoder keeps.
 """
 
 from __future__ import annotations
@@ -277,6 +278,23 @@ def real(word: str, mpp: str, height: str, width: str, share: str) -> dict[str, 
         return _with_model(path, timed, word)
 
 
+def worker(word: str, mpp: str, height: str, width: str, share: str) -> dict[str, float]:
+    """The same slide as a worker of a batch does it: what that takes of memory."""
+    from big_slides import write_big
+
+    from napari_pathseg.models.registry import load_segmenter
+    from napari_pathseg.slide.open import open_slide
+
+    segmenter = load_segmenter(words_only=True)
+    with tempfile.TemporaryDirectory() as folder:
+        shape = (int(height), int(width))
+        path = write_big(Path(folder) / "slide.svs", shape, mpp=0.25, share=float(share))
+        config = SegmentConfig(working_mpp=float(mpp))
+        with open_slide(path) as slide:
+            session = Session(slide, segmenter, Vocabulary.load(), config=config)
+            return measure(session, Path(folder), word)
+
+
 def _with_model(path: Path, timed: Timed, word: str) -> dict[str, float]:
     from napari_pathseg.slide.open import open_slide
 
@@ -307,5 +325,6 @@ def _encoder_alone(timed: Timed) -> float:
 
 
 if __name__ == "__main__":
-    kinds = {"engine": engine, "model": model, "real": real, "tilings": tilings, "cuts": cuts}
-    print(json.dumps(kinds[sys.argv[1]](*sys.argv[2:])))
+    kinds = (engine, model, real, worker, tilings, cuts)
+    chosen = {kind.__name__: kind for kind in kinds}[sys.argv[1]]
+    print(json.dumps(chosen(*sys.argv[2:])))

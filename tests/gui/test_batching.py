@@ -133,6 +133,7 @@ def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
     last = Batching(controller, ImmediateRunner())
     before = segmenter.encoder_passes
     last.estimate(settings, out, every=False)
+    assert last.report == out / "report.html"
     last.start()
     assert segmenter.encoder_passes == before
     assert last.rows[0].facts is not None

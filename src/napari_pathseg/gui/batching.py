@@ -100,17 +100,17 @@ class Batching:
         self._runner = runner
         self._token: CancelToken | None = None
         self._tiles: queue.SimpleQueue[tuple[SlideRow, LiveTile]] = queue.SimpleQueue()
-        self._batch: Batch | None = None
         self._started = 0.0
         self.state: State = "idle"
         self.rows: tuple[SlideRow, ...] = ()
 
     @property
     def report(self) -> Path | None:
-        """The page of the last run, once there is one."""
-        if self._batch is None or not (self._batch.out / PAGE).exists():
+        """The page that tells of slides in the table, once one has come to an end."""
+        if not any(row.facts for row in self.rows):
             return None
-        return self._batch.out / PAGE
+        page = self.rows[0].job.out / PAGE
+        return page if page.exists() else None
 
     @property
     def tiles_left(self) -> int:
@@ -154,7 +154,6 @@ class Batching:
             )
         ]
         self.rows = tuple(map(SlideRow, jobs, desks))
-        self._batch = None
         rows = self.rows
         self._submit(
             "estimating",
@@ -171,7 +170,6 @@ class Batching:
         rows = self.rows
         batch = Batch(rows[0].job.out, rows[0].job.settings, tuple(r.job for r in rows), model.card)
         batch.rows |= {row.job.name: row.facts for row in rows if row.facts is not None}
-        self._batch = batch
         try:
             self._controller.remembered.set_results_folder(batch.out)
         except StoreError as error:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 import pytest
 import zarr
 from contracts import check_planes, check_slide
+from numcodecs import Blosc
+from zarr.codecs import BloscCodec
 
 from napari_pathseg.errors import DamagedSlideError, SlideError, UnsupportedSlideError
 from napari_pathseg.geometry import Field
@@ -38,13 +40,16 @@ def write_zarr(
     unit: str | None = "micrometer",
     scale: float = 0.5,
     omero: dict[str, Any] | None = None,
+    blosc: bool = False,
 ) -> Path:
     """A picture as the format's text says; `axes` such as cyx."""
     group = zarr.open_group(path, mode="w", zarr_format=version)
     datasets = []
     for index, level in enumerate(levels):
         chunks = tuple(64 if axis in "yx" else n for axis, n in zip(axes, level.shape, strict=True))
-        options = {} if shards is None else {"shards": shards}
+        options: dict[str, Any] = {} if shards is None else {"shards": shards}
+        if blosc:
+            options["compressors"] = Blosc() if version == 2 else BloscCodec()
         array = group.create_array(
             str(index), shape=level.shape, chunks=chunks, dtype=level.dtype, **options
         )
@@ -196,6 +201,23 @@ def test_links_within_the_slide_are_followed(tmp_path: Path) -> None:
         pytest.skip("links need a right here")
     with open_slide(path) as slide:
         assert (slide.read_plane(Field(0, 0, 0, 80, 90, (1.0, 1.0)), Plane(channel=0)) == 7).all()
+
+
+@pytest.mark.parametrize("version", [2, 3], ids=["0.4", "0.5"])
+def test_a_chunk_that_is_cut_short_is_refused_before_it_is_unpacked(
+    tmp_path: Path, version: int
+) -> None:
+    """Blosc reads on behind the end of the bytes that it is given."""
+    pixels = np.random.default_rng(0).integers(0, 9, (80, 90), dtype=np.uint8)
+    path = write_zarr(tmp_path / "a.zarr", [pixels], "yx", version=version, blosc=True)
+    with open_slide(path) as slide:
+        check_planes(slide, pixels[None, None, None])
+    chunk = path / "0" / ("0.0" if version == 2 else "c/0/0")
+    data = chunk.read_bytes()
+    for length in (8, 40, len(data) - 1):
+        chunk.write_bytes(data[:length])
+        with pytest.raises(DamagedSlideError, match=f"cut short: {length} bytes"), open_slide(path):
+            pass
 
 
 def test_absurd_sizes_and_other_zarrs_are_refused(tmp_path: Path) -> None:

@@ -207,6 +207,8 @@ class ZarrSlide(PlaneSlide):
             )
         if array.dtype.kind not in "buif":
             raise UnsupportedSlideError(f"{self.path}: pixels of type {array.dtype} are not read.")
+        if isinstance(self._store, InsideStore):
+            self._store.watch(array)
 
     def _kind(self) -> tuple[str | None, tuple[Channel, ...]]:
         """The axis of red, green and blue, or the channels to mix."""

@@ -6,7 +6,9 @@ import os
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import zarr
 from zarr.abc.store import ByteRequest
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import LocalStore
@@ -14,6 +16,9 @@ from zarr.storage import LocalStore
 from napari_pathseg.errors import DamagedSlideError
 
 METADATA = ("zarr.json", ".zgroup", ".zattrs", ".zarray", ".zmetadata")
+BLOSC_HEAD_BYTES = 16
+"""Of a chunk; the last four tell how long it is."""
+
 MAX_METADATA_BYTES = 64 << 20
 MAX_MEMBER_BYTES = 8 << 30
 MAX_EXPANSION = 2000
@@ -32,6 +37,15 @@ class InsideStore(LocalStore):
         super().__init__(root, read_only=read_only)
         self._real_root = os.path.realpath(root)
         self._folders_inside: set[str] = set()
+        self._blosc: tuple[str, ...] = ()
+
+    def watch(self, array: zarr.Array[Any]) -> None:
+        """Refuse chunks of an array that are cut short, where its codec would read on behind them.
+
+        Blosc believes the size that a chunk names, and can crash the process.
+        """
+        if array.shards is None and any("Blosc" in type(c).__name__ for c in array.compressors):
+            self._blosc = (*self._blosc, f"{array.path}/")
 
     async def get(
         self,
@@ -41,7 +55,7 @@ class InsideStore(LocalStore):
     ) -> Buffer | None:
         """Bytes of a member, None when there is none; DamagedSlideError when it lies outside."""
         self._check(key)
-        return await super().get(key, prototype, byte_range)
+        return self._whole(key, await super().get(key, prototype, byte_range))
 
     async def get_partial_values(
         self,
@@ -53,6 +67,18 @@ class InsideStore(LocalStore):
         for key, _ in wanted:
             self._check(key)
         return await super().get_partial_values(prototype, wanted)
+
+    def _whole(self, key: str, chunk: Buffer | None) -> Buffer | None:
+        if chunk is None or not key.startswith(self._blosc) or key.endswith(METADATA):
+            return chunk
+        head = chunk.as_numpy_array()[:BLOSC_HEAD_BYTES].tobytes()
+        needed = int.from_bytes(head[-4:], "little")
+        if len(head) < BLOSC_HEAD_BYTES or needed > len(chunk):
+            raise DamagedSlideError(
+                f"{self.root}: {key} is cut short: {len(chunk)} bytes are there.",
+                "Copy the slide again from its source.",
+            )
+        return chunk
 
     def _check(self, key: str) -> None:
         folder, _, name = key.rpartition("/")

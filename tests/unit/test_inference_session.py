@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_pathseg.classes import Term
@@ -23,9 +24,10 @@ from napari_pathseg.errors import (
     UnknownTermError,
 )
 from napari_pathseg.geometry import Field, Region, exact_downsample
+from napari_pathseg.gui.messages import read_and_found
 from napari_pathseg.inference.corrections import Click, correct
 from napari_pathseg.inference.embeddings import EncodedPicture, EncodedTile
-from napari_pathseg.inference.segmentation import ON_GLASS, logit
+from napari_pathseg.inference.segmentation import IN_CHANNELS, ON_GLASS, logit
 from napari_pathseg.inference.session import Session
 from napari_pathseg.inference.tiling import Tile
 from napari_pathseg.models.base import ModelCard, TileAnswer, TileQuery
@@ -413,6 +415,23 @@ def test_a_click_on_bare_glass_is_said_to_be_a_guess(
         ):
             notes = session.segment(region, prompts).notes
             assert (ON_GLASS in notes) is guessed, prompts
+
+
+@pytest.mark.parametrize("prompt", [TextPrompt("gland"), PointPrompt(80, 200)])
+def test_of_channels_it_is_said_that_the_model_was_not_taught_them(
+    tmp_path: Path, vocabulary: Vocabulary, prompt: TextPrompt | PointPrompt
+) -> None:
+    path = tmp_path / "dapi.ome.tif"
+    pixels = np.random.default_rng(0).integers(0, 60, (2, 400, 400), np.uint8)
+    tifffile.imwrite(path, pixels, metadata={"axes": "CYX"}, photometric="minisblack")
+    with open_slide(path) as slide:
+        session = Session(slide, Planted(), vocabulary, mpp=(0.5, 0.5))
+        result = session.segment(Region(0, 0, 400, 400), [prompt])
+    assert IN_CHANNELS in result.notes
+    found = replace(result, logits=np.ones_like(result.logits))
+    message = read_and_found(found)
+    assert IN_CHANNELS in message.text
+    assert message.kind == "warning"
 
 
 def test_clicks_nearby_find_the_embedding_made_already(session: Session) -> None:

@@ -16,6 +16,7 @@ from napari_pathseg.classes import term_facts
 from napari_pathseg.config import SegmentConfig
 from napari_pathseg.errors import PathsegError, SlideError, describe_os_error
 from napari_pathseg.geometry import Pair
+from napari_pathseg.inference.segmentation import IN_CHANNELS
 from napari_pathseg.inference.session import Session
 from napari_pathseg.inference.slide_plan import SlidePlan, plan_slide
 from napari_pathseg.inference.understanding import prompt_of_each_class
@@ -208,7 +209,7 @@ def _facts(
         "model_seconds": round(result.model_seconds, 3),
         "segment_seconds": round(result.seconds, 3),
         "files": written.files,
-        "warnings": _warnings(result, terms),
+        "warnings": _warnings(session.slide, result, terms),
         "layout": LAYOUT,
         "fingerprint": job.settings.fingerprint(card.identity, plan.questions),
         "asked_mpp": job.mpp,
@@ -237,9 +238,11 @@ def _terms(result: SlideLabels, owners: list[str], written: Written) -> list[Fac
     ]
 
 
-def _warnings(result: SlideLabels, terms: list[Facts]) -> list[str]:
+def _warnings(slide: Slide, result: SlideLabels, terms: list[Facts]) -> list[str]:
     """What a reader of the labels alone would not see."""
     warnings = [q.note for q in result.plan.questions if q.note]
+    if slide.stack.channels:
+        warnings.append(IN_CHANNELS)
     if not result.plan.tiles:
         return [*warnings, "No tissue was found, so nothing was looked at; --all looks everywhere."]
     return warnings + [

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_pathseg.errors import CancelledError, PathsegError
 from napari_pathseg.geometry import Pair
-from napari_pathseg.inference.segmentation import ON_GLASS, Segmentation
+from napari_pathseg.inference.segmentation import DOUBTS, Segmentation
 
 Kind = Literal["info", "good", "busy", "warning", "error"]
 SURE, FAIRLY_SURE = 0.8, 0.6
@@ -89,8 +89,8 @@ def read_and_found(segmentation: Segmentation) -> Message:
     text = " · ".join(part for part in parts if part)
     if missing:
         text += f"\nNo {' and no '.join(missing)} here."
-    if ON_GLASS in segmentation.notes:
-        return Message(f"{text}\n{ON_GLASS}", "warning")
+    if doubts := [note for note in segmentation.notes if note in DOUBTS]:
+        return Message("\n".join([text, *doubts]), "warning")
     return Message(text, "good" if _score(segmentation) >= FAIRLY_SURE else "info")
 
 

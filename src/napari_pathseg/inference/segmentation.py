@@ -19,6 +19,12 @@ Mask = npt.NDArray[np.uint16]
 ON_GLASS = "There is bare glass where you clicked: what is meant is a guess. Click on tissue."
 """A note of an answer to clicks without words."""
 
+IN_CHANNELS = "The model was taught stained sections in colours, not channels: look closely."
+"""A note of every answer on a slide that has channels, as fluorescence has."""
+
+DOUBTS = (ON_GLASS, IN_CHANNELS)
+"""Notes that tell not to trust an answer."""
+
 
 def no_candidates() -> Logits:
     """The candidates where there are none."""

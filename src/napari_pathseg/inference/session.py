@@ -37,7 +37,7 @@ from napari_pathseg.inference.gestures import (
 from napari_pathseg.inference.one_click import surest
 from napari_pathseg.inference.plan import FINEST_DOWNSAMPLE, Plan, check_size, wanted_downsample
 from napari_pathseg.inference.seeing import read_seen
-from napari_pathseg.inference.segmentation import ON_GLASS, Segmentation, logit
+from napari_pathseg.inference.segmentation import IN_CHANNELS, ON_GLASS, Segmentation, logit
 from napari_pathseg.inference.tiling import one_start, tile_starts
 from napari_pathseg.inference.understanding import (
     Question,
@@ -273,7 +273,9 @@ class Session:
     def _doubts(
         self, texts: Sequence[TextPrompt], spatial: Sequence[SpatialPrompt], field: Field
     ) -> Iterator[str]:
-        """What speaks against clicks without words."""
+        """What speaks against an answer."""
+        if self.slide.stack.channels:
+            yield IN_CHANNELS
         down = field.downsample[0]
         beside = (region_inside(r, self.slide.shape) for r in beside_clicks(spatial, down))
         seen = (self.slide.read(self._field(region, down)) for region in beside)

@@ -184,11 +184,17 @@ class LateLevels:
             there[piece] = future.result()
         return there
 
-    def read(self, piece: Piece) -> Pixels:
-        """Pixels of a piece; they must not be written to."""
-        pixels = self._sources[piece[0]].window(*self._place(piece))
-        self._cache.put(self._key(piece), pixels)
-        return pixels
+    def reader(self, piece: Piece) -> Callable[[], Pixels]:
+        """What reads a piece, without these levels; its pixels must not be written to."""
+        source, where = self._sources[piece[0]], self._place(piece)
+        cache, key = self._cache, self._key(piece)
+
+        def read() -> Pixels:
+            pixels = source.window(*where)
+            cache.put(key, pixels)
+            return pixels
+
+        return read
 
     def _held(self, piece: Piece) -> Pixels | None:
         return self._cache.get(self._key(piece))
@@ -264,7 +270,9 @@ def _read(reference: weakref.ref[LateLevels], piece: Piece) -> Pixels:
     levels = reference()
     if levels is None:
         raise CancelledError("The slide is not shown any more.")
-    return levels.read(piece)
+    read = levels.reader(piece)
+    del levels  # else threads at work would keep each other at it
+    return read()
 
 
 def _from_the_middle(pieces: list[Piece]) -> list[Piece]:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from desk_slides import open_in
+from pytestqt.qtbot import QtBot
 
 from napari_pathseg.classes import UNSPECIFIED, Term
 from napari_pathseg.gui.controller import PathsegController
+from napari_pathseg.gui.widgets.understood import Understood
 from napari_pathseg.vocabulary import Entry, Vocabulary
 
 OWN = Entry(
@@ -136,3 +138,25 @@ def test_the_chosen_resolution_is_what_the_model_is_asked_at(
     controller.words.set_mpp("gland", 2.0)
     (question,) = understand((TextPrompt("glands"),), controller.vocabulary, segmenter)
     assert question.working_mpp == 2.0
+
+
+def test_a_chip_has_the_colour_in_which_its_class_is_drawn(
+    controller: PathsegController, qtbot: QtBot
+) -> None:
+    words = "gland; lymphocyte"
+    shown = Understood(controller)
+    qtbot.addWidget(shown)
+    resolution = controller.understand(words)
+    assert resolution is not None
+    gland, lymphocyte = (match.entry.color for match in resolution.matches)
+    assert gland == lymphocyte, "two terms that share a colour"
+    shown.show_resolution(resolution)
+    first, second = (chip.color for chip in shown.chips())
+    assert first == gland
+    assert second != gland
+    controller.classing.add("lymphocyte")
+    first, second = (chip.color for chip in shown.chips())
+    assert second == controller.desk.classes.named("lymphocyte").color == lymphocyte
+    assert first != gland, "it is taken now"
+    controller.classing.add("gland")
+    assert shown.chips()[0].color == controller.desk.classes.named("gland").color

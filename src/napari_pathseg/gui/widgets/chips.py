@@ -14,6 +14,7 @@ class Chip(QPushButton):
 
     def __init__(self, text: str, color: Color, hint: str, parent: QWidget | None = None) -> None:
         super().__init__(text, parent)
+        self.color = color
         red, green, blue = color
         self.setIcon(swatch(color))
         self.setToolTip(hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from qtpy.QtCore import Signal  # type: ignore[attr-defined]
@@ -9,6 +10,7 @@ from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QColorDialog, QLabel, QMenu, QWidget
 from superqt import QFlowLayout
 
+from napari_pathseg.classes import ClassList, Color
 from napari_pathseg.gui.controller import PathsegController
 from napari_pathseg.gui.widgets.chips import Chip, clear
 from napari_pathseg.gui.widgets.completion import about
@@ -37,6 +39,8 @@ class Understood(QWidget):
         self._flow = QFlowLayout(self)
         self._flow.setContentsMargins(0, 0, 0, 0)
         self._shown: Any = None
+        self._resolution: Resolution | None = None
+        controller.changed.connect(self._recolor)
 
     def chips(self) -> list[Chip]:
         """The chips that are shown, in their order."""
@@ -49,7 +53,7 @@ class Understood(QWidget):
         texts = tuple(dict.fromkeys((*self._controller.words.favourites[:4], *EXAMPLES)))
         if self._shown == texts:
             return
-        self._shown = texts
+        self._shown, self._resolution = texts, None
         clear(self._flow)
         self._flow.addWidget(QLabel("try:"))
         for text in texts:
@@ -59,15 +63,17 @@ class Understood(QWidget):
 
     def show_resolution(self, resolution: Resolution) -> None:
         """How a text is understood."""
+        self._resolution = resolution
         words = self._controller.words
         mpps = tuple(words.mpp(match.entry) for match in resolution.matches)
-        key = (resolution.matches, resolution.excluded, resolution.unknown, mpps)
+        colors = self._colors(resolution.matches)
+        key = (resolution.matches, resolution.excluded, resolution.unknown, mpps, colors)
         if key == self._shown:
             return
         self._shown = key
         clear(self._flow)
-        for match, mpp in zip(resolution.matches, mpps, strict=True):
-            self._flow.addWidget(self._match_chip(match, mpp))
+        for match, mpp, color in zip(resolution.matches, mpps, colors, strict=True):
+            self._flow.addWidget(self._match_chip(match, mpp, color))
         for match in resolution.excluded:
             self._flow.addWidget(Chip(f"not {match.entry.name}", LEFT_OUT, "Left out"))
         for phrase in resolution.unknown:
@@ -80,6 +86,26 @@ class Understood(QWidget):
             hint = f"Ask for this instead:<br>{about(entry, words.mpp(entry))}"
             self._add(f"{entry.name} ›", entry.color, hint, phrase, entry.name)
 
+    def _recolor(self) -> None:
+        """Classes came or went, and with them the colours that are taken."""
+        if self._resolution is not None:
+            self.show_resolution(self._resolution)
+
+    def _colors(self, matches: Sequence[Match]) -> tuple[Color, ...]:
+        """What each term is drawn in, or would be: of two that share a colour one gets another."""
+        desk = self._controller.desk
+        classes = ClassList() if desk is None else desk.classes
+        colors = []
+        for match in matches:
+            found = classes.of_term(match.term)
+            if found is None:
+                entry = match.entry
+                classes = classes.with_class(entry.name, match.term, entry.color)
+                found = classes.named(entry.name)
+            assert found is not None
+            colors.append(found.color)
+        return tuple(colors)
+
     def _add(
         self, label: str, color: tuple[int, int, int], hint: str, phrase: str, text: str
     ) -> None:
@@ -87,20 +113,20 @@ class Understood(QWidget):
         chip.clicked.connect(lambda: self.replaced.emit(phrase, text))
         self._flow.addWidget(chip)
 
-    def _match_chip(self, match: Match, mpp: float) -> Chip:
+    def _match_chip(self, match: Match, mpp: float, color: Color) -> Chip:
         how = "by its meaning " if match.how == "meaning" else ""
         hint = (
             f"“{match.phrase}” is understood {how}as {about(match.entry, mpp)}"
             "<br>Click to change it"
         )
-        chip = Chip(f"{match.term} · {mpp:g} µm/px", match.entry.color, hint)
+        chip = Chip(f"{match.term} · {mpp:g} µm/px", color, hint)
         menu = QMenu(chip)
         menu.setToolTipsVisible(True)
-        menu.aboutToShow.connect(lambda: self._fill(menu, match, mpp))
+        menu.aboutToShow.connect(lambda: self._fill(menu, match, mpp, color))
         chip.setMenu(menu)
         return chip
 
-    def _fill(self, menu: QMenu, match: Match, mpp: float) -> None:
+    def _fill(self, menu: QMenu, match: Match, mpp: float, color: Color) -> None:
         """Other terms, other resolutions, another colour."""
         menu.clear()
         words, vocabulary = self._controller.words, self._controller.vocabulary
@@ -128,10 +154,10 @@ class Understood(QWidget):
         action = menu.addAction("Colour…")
         assert action is not None
         action.setToolTip("The same on every slide")
-        action.triggered.connect(lambda: self._choose_color(match))
+        action.triggered.connect(lambda: self._choose_color(match, color))
 
-    def _choose_color(self, match: Match) -> None:
-        chosen = QColorDialog.getColor(QColor(*match.entry.color), self, match.entry.name)
+    def _choose_color(self, match: Match, color: Color) -> None:
+        chosen = QColorDialog.getColor(QColor(*color), self, match.entry.name)
         if chosen.isValid():
-            color = (chosen.red(), chosen.green(), chosen.blue())
-            self._controller.words.set_color(match.entry.name, color)
+            new = (chosen.red(), chosen.green(), chosen.blue())
+            self._controller.words.set_color(match.entry.name, new)

@@ -96,6 +96,26 @@ def test_an_object_in_two_fields_counts_once(
     assert by_class == {"gland": 2, "nucleus": 2}
 
 
+def test_a_stroke_on_an_object_of_a_wider_field_takes_nothing_from_it(
+    asked: PathsegController,
+) -> None:
+    before = measured(asked)
+    gland = GLANDS[0]
+    look_at(asked, Region(int(gland.center[0]) - 20, int(gland.center[1]) - 40, 90, 120))
+    asked.segment_field("nucleus")
+    value = asked.desk.classes.named("gland").value
+    layer = asked.desk.field_layer
+    layer.brush_size = 4
+    layer.paint((layer.data.shape[0] // 2, layer.data.shape[1] // 2), value)
+    newest, mask = asked.desk.fields()[-1]
+    assert (newest.texts, (mask == value).any()) == (("nucleus",), True)
+
+    def glands(found: SlideMeasures) -> list[float]:
+        return [o.measure.area_um2 for o in found.objects if o.label_class.name == "gland"]
+
+    assert sorted(glands(measured(asked))) == pytest.approx(sorted(glands(before)), rel=0.05)
+
+
 def test_the_ratio_of_two_classes(asked: PathsegController) -> None:
     found = measured(asked)
     areas = {c.label_class.name: c.area_px for c in found.classes}

@@ -136,11 +136,22 @@ class _Found:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Looked:
-    """A field with its objects and the classes that were asked for or drawn in it."""
+    """A field with its objects, the classes that were asked for or drawn in it, and those of
+    which there are only strokes, such as the corrections of the field below it.
+    """
 
     region: Region
     objects: tuple[MeasuredObject, ...]
     values: frozenset[int]
+    strokes: frozenset[int]
+
+    def replaces(self, older: MeasuredObject) -> bool:
+        """Whether this field tells what there is of an object of an older field."""
+        value = older.label_class.value
+        if value not in self.strokes:
+            return value in self.values and self.region.contains(*older.center)
+        own = (o for o in self.objects if o.label_class.value == value)
+        return any(o.region.contains(*older.center) for o in own)
 
 
 class Measuring:
@@ -170,7 +181,8 @@ class Measuring:
         """Measure every object of the given fields, oldest field first.
 
         Where fields overlap, an object belongs to the newest field that has its centre and in
-        which its class was asked for or drawn.
+        which its class was asked for or drawn; a stroke in a field that was asked for other
+        classes replaces only what it covers the centre of, and is part of what it lies in.
 
         Raises
         ------
@@ -255,17 +267,24 @@ def _looked(record: FieldRecord, found: _Found, classes: ClassList) -> _Looked:
     )
     asked = {c.value for c, _ in zip(record.classes, record.asked_as, strict=False)}
     drawn = {o.label_class.value for o in objects}
-    return _Looked(record.field.region, objects, frozenset(asked | drawn))
+    strokes = drawn - asked if asked else set()
+    return _Looked(record.field.region, objects, frozenset(asked | drawn), frozenset(strokes))
 
 
 def _once(looked: Sequence[_Looked]) -> Iterable[MeasuredObject]:
     """Each object once, in the newest field that looked for its class at its centre."""
+    kept: list[MeasuredObject] = []
     for i, field in enumerate(looked):
         newer = [f for f in looked[i + 1 :] if f.region.intersection(field.region)]
-        for one in field.objects:
-            value = one.label_class.value
-            if not any(value in f.values and f.region.contains(*one.center) for f in newer):
-                yield one
+        own = [o for o in field.objects if not any(f.replaces(o) for f in newer)]
+        kept += [o for o in own if not (o.label_class.value in field.strokes and _in_any(o, kept))]
+    return kept
+
+
+def _in_any(stroke: MeasuredObject, others: Iterable[MeasuredObject]) -> bool:
+    """Whether a stroke is part of one of the objects of its class."""
+    same = (o for o in others if o.label_class.value == stroke.label_class.value)
+    return any(o.region.contains(*stroke.center) for o in same)
 
 
 def _summary(
